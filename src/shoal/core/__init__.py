@@ -1,0 +1,1 @@
+"""Typed records, errors, axis letters and keyed random numbers: what every other room stands on."""

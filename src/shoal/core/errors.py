@@ -1,0 +1,17 @@
+"""What can go wrong, by who can mend it. A message is one plain sentence: what, where, what to do."""
+
+
+class ShoalError(Exception):
+    """Base of every error that Shoal raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(ShoalError, ValueError):
+    """The caller's data or settings cannot be used; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class RunError(ShoalError, RuntimeError):
+    """The run itself could not go on; the command line exits with 1."""

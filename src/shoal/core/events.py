@@ -1,0 +1,332 @@
+"""What happens in a run, as immutable records: terminal, store and dashboard all consume these, and nothing else.
+
+A long job is a generator of events. The stored list of a run's events is the run: the summary, the report and every
+decision can be recomputed from it. Bodies are plain JSON values, so each event survives a round trip through text.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+Level = Literal["fine", "note", "warning", "problem"]
+Kind = Literal["table", "image", "signal", "volume"]
+Task = Literal["classification", "regression"]
+Interval = tuple[float, float]
+
+STEP_NAMES = {
+    1: "Initial loss",
+    2: "Overfit a small sample",
+    3: "Find the learning rate",
+    4: "Coarse search",
+    5: "Refine and train longer",
+    6: "Look at the curves",
+    7: "Go again or stop",
+}
+
+
+class Record(BaseModel):
+    """A frozen, validated value; unknown fields are refused. NaN and infinity survive JSON as strings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Finding(Record):
+    """Something about the data or the network that the reader should know, with a stable code such as `SHL101`."""
+
+    code: str
+    sentence: str
+    level: Level = "note"
+    evidence: dict[str, JsonValue] = {}
+    fix: str = ""
+
+
+class Decision(Record):
+    """A choice that the recipe took, with the numbers that it was taken from."""
+
+    step: int  # 1 to 7, as STEP_NAMES; 8 ensemble; 9 test
+    code: str
+    verdict: str
+    evidence: dict[str, JsonValue]
+    action: str
+    level: Level = "fine"
+
+
+class Range(Record):
+    """Where a hyperparameter is searched. `was` holds the walls before the edge rule moved them."""
+
+    low: float
+    high: float
+    log: bool = True
+    was: Interval | None = None
+    moved_in_round: int | None = None
+
+
+# --- the run --------------------------------------------------------------------------------------------------------
+
+
+class RunStarted(Record):
+    """The data are read and split, and the settings resolved."""
+
+    kind: Literal["run_started"] = "run_started"
+    run: str
+    source: str
+    data_kind: Kind
+    task: Task
+    metric: str  # "accuracy" or "r2": goes up
+    target: str
+    classes: list[str] | None
+    rows: int
+    columns: int  # features as the reader counts them; channels for images
+    shape: list[int]  # one prepared row, as the network sees it
+    split: dict[str, int]  # train, validation, test: rows
+    baseline: float  # the metric on the test rows of always answering the training mode or mean
+    baseline_answer: str
+    budget: str
+    seed: int
+    device: str
+    data_hash: str
+    versions: dict[str, str]
+    command: str
+    column_notes: list[dict[str, JsonValue]] = []  # name, role, missing, unique, note
+
+
+class FindingRaised(Record):
+    """A finding about the data or the network."""
+
+    kind: Literal["finding_raised"] = "finding_raised"
+    finding: Finding
+
+
+class StepStarted(Record):
+    """A step of the recipe begins."""
+
+    kind: Literal["step_started"] = "step_started"
+    step: int
+    round: int = 1
+    why: str = ""  # what is being tried and why, one phrase
+
+
+class StepProgress(Record):
+    """The running step got further. Not stored."""
+
+    kind: Literal["step_progress"] = "step_progress"
+    step: int
+    done: float  # share of the step, 0 to 1
+    best: float | None = None  # best validation score so far
+    left_s: float | None = None  # of the whole run
+    doing: str = ""
+
+
+class DecisionMade(Record):
+    """A decision enters the log."""
+
+    kind: Literal["decision_made"] = "decision_made"
+    decision: Decision
+
+
+class StepFinished(Record):
+    """A step of the recipe ended. `verdict` is a phrase, `number` its key figure in words."""
+
+    kind: Literal["step_finished"] = "step_finished"
+    step: int
+    round: int = 1
+    level: Level
+    verdict: str
+    number: str
+    seconds: float
+
+
+# --- populations: who was trained, and how it went -------------------------------------------------------------------
+
+
+class MemberInfo(Record):
+    """One network of a population: `id` is unique in the run."""
+
+    id: int
+    values: dict[str, JsonValue]  # its hyperparameters: lr, weight_decay, dropout, optimizer, init, seed, ...
+
+
+class PopulationStarted(Record):
+    """A population is about to be trained."""
+
+    kind: Literal["population_started"] = "population_started"
+    population: str  # "coarse 1", "refine 2"
+    step: int
+    round: int = 1
+    network: dict[str, JsonValue]
+    parameters: int
+    batch_size: int
+    members: list[MemberInfo]
+
+
+class EpochFinished(Record):
+    """One epoch of a population. Lists are aligned with `members` (ids), which shrinks as rows stop."""
+
+    kind: Literal["epoch_finished"] = "epoch_finished"
+    population: str
+    epoch: int  # 1-based, counted from each member's own start
+    members: list[int]
+    train_loss: list[float]  # mean over the epoch's batches, in training mode
+    train_score: list[float]
+    validation_loss: list[float]
+    validation_score: list[float]
+    lr: list[float]
+    status: list[str]  # ok, stopped, pruned, diverged
+
+
+# --- exhibits: the picture of each step ------------------------------------------------------------------------------
+
+
+class InitialLosses(Record):
+    """Step 1: the loss of untrained networks, by initializer and seed."""
+
+    kind: Literal["initial_losses"] = "initial_losses"
+    expected: float  # what chance gives: log C, or the variance of the target (1 when standardised)
+    init: list[str]
+    seed: list[int]
+    loss: list[float]
+    chosen: str
+
+
+class SmallSample(Record):
+    """Step 2: training on a few rows, regularization off."""
+
+    kind: Literal["small_sample"] = "small_sample"
+    rows: int
+    steps: list[int]
+    lr: list[float]  # [K]
+    loss: list[list[float]]  # [K][T], at `steps`
+    score: list[list[float]]  # [K][T]
+    target: float
+    reached_step: int | None
+
+
+class LearningRateSweep(Record):
+    """Step 3: many real short trainings."""
+
+    kind: Literal["learning_rate_sweep"] = "learning_rate_sweep"
+    steps: int  # gradient steps of each training
+    optimizer: list[str]  # [K]
+    lr: list[float]  # [K]
+    seed: list[int]  # [K]
+    start: list[float]  # loss before
+    end: list[float]  # loss after: NaN where it diverged
+    best: float
+    chosen: Interval
+    chosen_optimizer: str
+
+
+class SearchRound(Record):
+    """Steps 4 and 5: one round of the search, in a scatter."""
+
+    kind: Literal["search_round"] = "search_round"
+    step: int
+    round: int
+    population: str
+    ranges: dict[str, Range]
+    members: list[MemberInfo]
+    score: list[float]  # best validation score of each; NaN where it diverged
+    best_epoch: list[int]
+    status: list[str]
+    best: int  # member id
+    importance: dict[str, float] = {}  # share of the variance of the score, by hyperparameter
+
+
+class CurveVerdict(Record):
+    """Step 6: what the curves of one member say, and where that was read."""
+
+    kind: Literal["curve_verdict"] = "curve_verdict"
+    round: int
+    population: str
+    member: int
+    code: str
+    verdict: Literal["good", "more_training", "overfitting", "underfitting", "diverged"]
+    sentence: str
+    epochs_read: tuple[int, int]  # first and last epoch of the slope
+    slope: float  # change of the validation loss per epoch, as a share of its level
+    gap: float  # train score - validation score at the best epoch
+    gap_threshold: float
+    slope_threshold: float
+
+
+class EnsembleChosen(Record):
+    """The greedy selection: ids with repetition counts, and what it gains on validation rows."""
+
+    kind: Literal["ensemble_chosen"] = "ensemble_chosen"
+    members: list[int]
+    counts: list[int]
+    single: float
+    score: float
+    gain: float
+    gain_interval: Interval
+    path: list[float]  # validation score after each greedy addition
+    candidates: int
+
+
+class TestRead(Record):
+    """The one look at the test rows."""
+
+    kind: Literal["test_read"] = "test_read"
+    __test__ = False  # not a test class of pytest
+    metric: str
+    score: float
+    interval: Interval
+    baseline: float
+    rows: int
+    scores: dict[str, float]  # further metrics: balanced_accuracy, log_loss, rmse, mae
+    labels: list[str] | None = None
+    confusion: list[list[int]] | None = None  # [truth][answer]
+    truth: list[float] | None = None  # regression: a sample for the residual picture
+    predicted: list[float] | None = None
+    worst: list[dict[str, JsonValue]] = []  # row, truth, answer, probability, image (data URI) or values
+
+
+class RunFinished(Record):
+    """The end: `summary` is the document that `--json` prints."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    summary: dict[str, JsonValue]
+
+
+class RunInterrupted(Record):
+    """Stopped by the user; everything trained so far is kept."""
+
+    kind: Literal["run_interrupted"] = "run_interrupted"
+    step: int
+    sentence: str
+
+
+Event = Annotated[
+    RunStarted
+    | FindingRaised
+    | StepStarted
+    | StepProgress
+    | DecisionMade
+    | StepFinished
+    | PopulationStarted
+    | EpochFinished
+    | InitialLosses
+    | SmallSample
+    | LearningRateSweep
+    | SearchRound
+    | CurveVerdict
+    | EnsembleChosen
+    | TestRead
+    | RunFinished
+    | RunInterrupted,
+    Field(discriminator="kind"),
+]
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def to_json(event: Event) -> str:
+    """One event as one line of JSON."""
+    return event.model_dump_json()
+
+
+def from_json(text: str) -> Event:
+    """The event that `to_json` wrote."""
+    return _ADAPTER.validate_json(text)
