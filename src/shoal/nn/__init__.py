@@ -1,0 +1,6 @@
+"""Layers, initializers and network builders."""
+
+from shoal.nn.dropout import Dropout
+from shoal.nn.networks import Cnn, Mlp
+
+__all__ = ["Cnn", "Dropout", "Mlp"]

@@ -1,0 +1,123 @@
+"""From a user's `nn.Module` to what K copies of it share: one skeleton and the layout of its row."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shoal.core.errors import InputError
+from shoal.core.layout import Layout
+from shoal.nn import initializers
+from shoal.nn.dropout import Dropout, adopt_dropouts
+from shoal.population.member import Member
+
+MakeNet = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Template:
+    """The skeleton that every row is a filling of.
+
+    `skeleton` has keyed dropout layers in place of torch's; its own weights are never read.
+    """
+
+    skeleton: nn.Module
+    layout: Layout
+    buffers: dict[str, Tensor]  # one network's, at the start
+    dropouts: dict[str, float]  # layer name: the network's own rate
+    decayed: Tensor  # [P]: 1 where weight decay applies, 0 for biases and normalization
+    convolutional: bool
+
+    def copy_skeleton(self) -> nn.Module:
+        """A skeleton of one's own: a module cannot be called by two threads at once."""
+        return copy.deepcopy(self.skeleton)
+
+
+def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Template:
+    """Read the structure of a network.
+
+    Args:
+        network: a fresh network; it is copied.
+        dtype: floating-point type of the population.
+        device: where it will live.
+
+    Raises:
+        InputError: the network has no parameters, or parameters that are not real floating-point numbers.
+    """
+    skeleton = copy.deepcopy(network)
+    named = [(name, parameter) for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
+    if not named:
+        raise InputError(f"{type(network).__name__} has no trainable parameters: there is nothing to train.")
+    for name, parameter in named:
+        if not parameter.is_floating_point():
+            raise InputError(f"Parameter {name} has type {parameter.dtype}: only real floating-point weights can train.")
+    exempt = {
+        id(parameter)
+        for module in skeleton.modules()
+        if isinstance(module, initializers.NORMALIZATIONS)
+        for parameter in module.parameters(recurse=False)
+    }
+    decayed = torch.cat(
+        [torch.full((p.numel(),), float(p.dim() >= 2 and id(p) not in exempt), dtype=dtype) for _, p in named]
+    )
+    buffers = {name: _typed(buffer, dtype).clone() for name, buffer in skeleton.named_buffers()}
+    layout = Layout.of((name, tuple(parameter.shape)) for name, parameter in named)
+    adopt_dropouts(skeleton)
+    dropouts = {name: float(layer.p) for name, layer in skeleton.named_modules() if isinstance(layer, Dropout)}
+    convolutional = any(isinstance(module, nn.modules.conv._ConvNd) for module in skeleton.modules())
+    skeleton = skeleton.to(device=device, dtype=dtype)
+    return Template(skeleton, layout, buffers, dropouts, decayed.to(device), convolutional)
+
+
+def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def fresh_rows(
+    make_net: MakeNet, template: Template, members: Sequence[Member], dtype: torch.dtype
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The initial weights and buffers of each member.
+
+    `make_net` is called once per distinct seed with torch's generator forked and seeded from that seed, so a user's own
+    initialization is kept and does not depend on who else is in the population.
+
+    Args:
+        make_net: returns a fresh network.
+        template: of `adopt`.
+        members: K of them.
+        dtype: floating-point type of the rows.
+
+    Returns:
+        theta [K, P] and the buffers, each [K, ...], on the CPU.
+
+    Raises:
+        InputError: `make_net` does not return the same structure each time.
+    """
+    theta = torch.empty(len(members), template.layout.parameters, dtype=dtype)
+    buffers = {name: torch.empty(len(members), *b.shape, dtype=b.dtype) for name, b in template.buffers.items()}
+    drawn: dict[tuple[int, str], tuple[Tensor, dict[str, Tensor]]] = {}
+    for row, member in enumerate(members):
+        origin = (member.seed, member.init)
+        if origin not in drawn:
+            drawn[origin] = _draw(make_net, template, member)
+        theta[row] = drawn[origin][0]
+        for name, value in drawn[origin][1].items():
+            buffers[name][row] = value
+    return theta, buffers
+
+
+def _draw(make_net: MakeNet, template: Template, member: Member) -> tuple[Tensor, dict[str, Tensor]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(member.seed)
+        network = make_net()
+    initializers.initialize(network, member.init, member.seed)
+    parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    shapes = tuple((name, tuple(p.shape)) for name, p in parameters.items())
+    if shapes != tuple(zip(template.layout.names, template.layout.shapes, strict=True)):
+        raise InputError("make_net returned networks of different structure: all members share one architecture.")
+    row = torch.cat([p.reshape(-1).to(torch.float64) for p in parameters.values()])
+    return row, dict(network.named_buffers())
