@@ -1,0 +1,148 @@
+"""The resolved settings of one `fit`: the same record from Python, from the command line and from a file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from shoal.core.budget import parse_budget
+from shoal.core.errors import InputError
+from shoal.core.events import Interval, Kind, Record
+from shoal.core.names import did_you_mean
+
+# What a range may be given for, and the values that make sense there: (least, most, least is allowed).
+SEARCHED: Mapping[str, tuple[float, float, bool]] = {
+    "lr": (0.0, math.inf, False),
+    "weight_decay": (0.0, math.inf, False),
+    "momentum": (0.0, 1.0, True),
+    "dropout": (0.0, 1.0, True),
+    "label_smoothing": (0.0, 1.0, True),
+}
+
+
+class FitSettings(Record):
+    """What a run is asked to do. Building one with values that cannot work raises `InputError`, in one sentence.
+
+    >>> FitSettings(data="iris", budgt="5m")
+    Traceback (most recent call last):
+    shoal.core.errors.InputError: there is no option `budgt`; did you mean `budget`?
+    """
+
+    data: str
+    target: str | None = None
+    time: str | None = None
+    group: str | None = None
+    drop: tuple[str, ...] = ()
+    kind: Kind | None = None
+    budget: str = "60s"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    out: str | None = None
+    model: str = "auto"  # auto, mlp, cnn or pkg.mod:make_net
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    ranges: dict[str, Interval] = {}
+    epochs: int | None = Field(default=None, ge=1)  # most epochs of a member in the refined search
+    batch_size: int | None = Field(default=None, ge=1)
+    ignore: tuple[str, ...] = ()  # codes of findings that are not to be raised
+    store: str | None = None  # a database URL; else SQLite in the run folder
+
+    def __init__(self, **values: Any) -> None:
+        """Validate; a caller's mistake becomes an `InputError`."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_sentence(error)) from None
+
+    @field_validator("drop", "ignore", mode="before")
+    @classmethod
+    def _one_name_is_a_list_of_one(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_can_be_read(cls, value: str) -> str:
+        parse_budget(value)
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _model_can_be_found(cls, value: str) -> str:
+        if value in ("auto", "mlp", "cnn") or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
+            return value
+        raise InputError(f"the model `{value}` is unknown: write `auto`, `mlp`, `cnn` or `package.module:make_net`")
+
+    @field_validator("ranges")
+    @classmethod
+    def _ranges_make_sense(cls, value: dict[str, Interval]) -> dict[str, Interval]:
+        for name, (low, high) in value.items():
+            _check_range(name, low, high)
+        return value
+
+    @field_validator("ignore")
+    @classmethod
+    def _ignored_are_codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for code in value:
+            if not re.fullmatch(r"SHL\d{3}", code):
+                raise InputError(f"`{code}` cannot be ignored: a finding's code looks like `SHL101`")
+        return value
+
+
+def parse_range(text: str) -> tuple[str, Interval]:
+    """Read a range of the search as written on the command line.
+
+    Args:
+        text: `NAME=LOW:HIGH`, such as `lr=1e-4:1e-1`.
+
+    Returns:
+        The hyperparameter's name and its walls.
+
+    Raises:
+        InputError: another form, an unknown name, or walls that make no sense.
+
+    >>> parse_range("lr=1e-4:0.1")
+    ('lr', (0.0001, 0.1))
+    """
+    name, equals, walls = text.partition("=")
+    low_text, colon, high_text = walls.partition(":")
+    try:
+        low, high = float(low_text), float(high_text)
+    except ValueError:
+        colon = ""
+    if not (equals and colon):
+        raise InputError(f"the range `{text}` cannot be read: write NAME=LOW:HIGH, such as `lr=1e-4:1e-1`")
+    _check_range(name.strip(), low, high)
+    return name.strip(), (low, high)
+
+
+def _check_range(name: str, low: float, high: float) -> None:
+    """Refuse a range that cannot be searched."""
+    if name not in SEARCHED:
+        raise InputError(f"there is no hyperparameter `{name}` to give a range for{did_you_mean(name, SEARCHED)}")
+    least, most, least_allowed = SEARCHED[name]
+    above = least <= low if least_allowed else least < low
+    if not (above and high <= most and low < high and math.isfinite(high)):
+        wall = f"from {least:g}" if least_allowed else f"above {least:g}"
+        upto = f" to {most:g}" if math.isfinite(most) else ""
+        raise InputError(
+            f"the range {low:g} to {high:g} of `{name}` cannot be searched: "
+            f"the lower wall must be below the upper one, and both {wall}{upto}"
+        )
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong, in one sentence."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    option, given = str(first["loc"][0]) if first["loc"] else "", first.get("input")
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return str(cause)
+    if first["type"] == "extra_forbidden":
+        return f"there is no option `{option}`{did_you_mean(option, FitSettings.model_fields)}"
+    if first["type"] == "missing":
+        return f"the option `{option}` is missing"
+    wanted = first["msg"].removeprefix("Input ").replace("'", "`")
+    return f"the option `{where}` cannot be {given!r}: it {wanted}"
