@@ -35,7 +35,7 @@ def test_another_budget_is_refused_and_the_allowed_ones_are_named(text: str) -> 
         ({"epochs": 0}, "`epochs`"),
         ({"ignore": "101"}, "SHL101"),
         ({"targt": "y"}, "did you mean `target`"),
-        ({"ranges": {"lrate": (1e-4, 1e-1)}}, "did you mean `lr`"),
+        ({"ranges": {"drop_out": (0.0, 0.5)}}, "did you mean `dropout`"),
         ({"ranges": {"lr": (1e-1, 1e-4)}}, "lower wall"),
         ({"ranges": {"lr": (0.0, 1e-1)}}, "above 0"),
         ({"ranges": {"dropout": (0.0, 1.5)}}, "from 0 to 1"),

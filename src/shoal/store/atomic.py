@@ -1,0 +1,56 @@
+"""A file is either as it was or complete: write beside it, force it to the disk, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from shoal.core.errors import RunError, ShoalError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a whole file so that a reader, a kill or a full disk never meets half of it.
+
+    Args:
+        path: the file; its folder must exist.
+        content: text is written as UTF-8, line ends as they are.
+
+    Raises:
+        RunError: the disk is full, or the folder cannot be written; the former file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(beside, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_error(path: Path, error: OSError) -> ShoalError:
+    """Return what to tell the user when `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(f"{path} cannot be written: the disk is full; make room and run again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RunError(f"{path} cannot be written: the folder may not be written to; choose another one with --out")
+    return RunError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the rename itself to the disk, where the system can open a folder."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,209 @@
+"""The run as an append-only table of events: SQLite by default, PostgreSQL through the same statements."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from shoal.core.errors import InputError, RunError
+from shoal.core.events import Event, StepProgress, from_json, to_json
+
+BUSY_TIMEOUT_S = 30  # how long a writer waits for another one before it gives up
+
+_METADATA = MetaData()
+_EVENTS = Table(
+    "events",
+    _METADATA,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("run", Text, nullable=False),
+    Column("time_s", Float(53), nullable=False),  # seconds since 1970, UTC
+    Column("kind", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # JSON
+    Index("events_by_run", "run", "seq"),
+    sqlite_autoincrement=True,
+)
+
+
+class EventStore:
+    """The events of one or many runs, in the order in which they were appended.
+
+    An event is committed before `append` returns, so what a consumer has seen survives a killed process. `StepProgress`
+    is shown and not stored. Readers and one writer work side by side (SQLite's write-ahead log).
+
+    >>> with EventStore("sqlite://") as store:
+    ...     store.append("digits", StepProgress(step=1, done=0.5))
+    ...     store.read("digits")
+    []
+    """
+
+    def __init__(self, where: str | Path) -> None:
+        """Open the store, and make its table when it is new.
+
+        Args:
+            where: the path of an SQLite file, or a database URL: `sqlite:///...`, `postgresql://user@host/name`.
+
+        Raises:
+            InputError: the URL cannot be read, its driver is not installed, or the database cannot be opened.
+        """
+        self.url = _url(where)
+        self._engine = _engine(self.url)
+        with self._refusals(InputError, "opened"):
+            _create_table(self._engine)
+
+    def append(self, run: str, what: Event) -> None:
+        """Append one event and commit it.
+
+        Raises:
+            RunError: the database cannot be written, for instance because the disk is full.
+        """
+        if isinstance(what, StepProgress):
+            return
+        row = {"run": run, "time_s": time.time(), "kind": what.kind, "body": to_json(what)}
+        with self._refusals(RunError, "written"), self._engine.begin() as connection:
+            connection.execute(insert(_EVENTS), row)
+
+    def read(self, run: str) -> list[Event]:
+        """Return all events of a run, oldest first; an unknown run has none.
+
+        Raises:
+            InputError: the database cannot be read, or holds an event that this version does not know.
+        """
+        query = (
+            select(_EVENTS.c.seq, _EVENTS.c.kind, _EVENTS.c.body).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq)
+        )
+        with self._refusals(InputError, "read"), self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(_EVENTS.c.seq)).all()
+        events = []
+        for seq, kind, body in rows:
+            try:
+                events.append(from_json(body))
+            except ValidationError as error:
+                raise InputError(
+                    f"{self.name} holds an event that cannot be read (number {seq}, `{kind}`): "
+                    "it is damaged, or was written by another version of Shoal"
+                ) from error
+        return events
+
+    def runs(self) -> list[str]:
+        """Return the names of the runs that have events, in alphabetical order."""
+        with self._refusals(InputError, "read"), self._engine.connect() as connection:
+            return list(connection.execute(select(_EVENTS.c.run).distinct().order_by(_EVENTS.c.run)).scalars())
+
+    @property
+    def name(self) -> str:
+        """What to call the store in a sentence; a password is not shown."""
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            return self.url.database
+        return self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Give the connections back; in SQLite this also folds the write-ahead log into the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        """Use the store in a `with` statement."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+    @contextmanager
+    def _refusals(self, error_type: type[InputError] | type[RunError], done: str) -> Iterator[None]:
+        """Turn a database's error into one sentence of ours."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            reason = " ".join(str(cause).split())
+            raise error_type(f"the store {self.name} cannot be {done}: {reason}") from error
+
+
+def without_password(where: str) -> str:
+    """Return a store's URL as it may be written down; the driver then takes the password from PGPASSWORD or `.pgpass`.
+
+    >>> without_password("postgresql://ann:secret@db/team")
+    'postgresql+psycopg://ann@db/team'
+    """
+    return _url(where)._replace(password=None).render_as_string() if "://" in where else where
+
+
+def _url(where: str | Path) -> URL:
+    """A path or a URL as SQLAlchemy's URL; `postgresql://` means the driver that the extra installs."""
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except (ArgumentError, ValueError) as error:
+        raise InputError("the store's URL cannot be read: write `postgresql://USER@HOST/DATABASE` or a path") from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    """An engine with SQLite set up for one writer and many readers."""
+    backend = url.drivername.partition("+")[0]
+    try:
+        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S} if backend == "sqlite" else {})
+    except NoSuchModuleError as error:
+        raise InputError(f"the store cannot be a `{backend}` database: use SQLite or PostgreSQL") from error
+    except ModuleNotFoundError as error:
+        raise InputError(f"a `{backend}` store needs a driver: pip install 'shoal[postgres]'") from error
+    if backend == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _create_table(engine: Engine) -> None:
+    """Make the table where it is missing; another process may do the same at this moment."""
+    for last in (False, True):
+        try:
+            with engine.begin() as connection:
+                connection.execute(CreateTable(_EVENTS, if_not_exists=True))
+                for each in _EVENTS.indexes:
+                    connection.execute(CreateIndex(each, if_not_exists=True))
+            return
+        except (IntegrityError, ProgrammingError):  # PostgreSQL's IF NOT EXISTS can lose the race all the same
+            if last:
+                raise
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    """With a write-ahead log, NORMAL keeps every commit through a killed process, at one write and no fsync each."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()

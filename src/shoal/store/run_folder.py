@@ -1,0 +1,211 @@
+"""The folder of one run: what lies where, and how a new one gets its name."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from shoal.core.errors import InputError
+from shoal.core.events import Event
+from shoal.core.names import closest
+from shoal.core.settings import FitSettings
+from shoal.store.atomic import write_atomically, write_error
+from shoal.store.events_store import EventStore, without_password
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of a run. The folder holds a run when `run.toml` or `store.db` is there."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name: that of its folder."""
+        return self.path.resolve().name
+
+    @property
+    def run_toml(self) -> Path:
+        """Resolved settings, versions, hash of the data."""
+        return self.path / "run.toml"
+
+    @property
+    def store_db(self) -> Path:
+        """The events."""
+        return self.path / "store.db"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the saved model."""
+        return self.path / "model"
+
+    @property
+    def report_html(self) -> Path:
+        """The report, one file."""
+        return self.path / "report.html"
+
+    @property
+    def summary_json(self) -> Path:
+        """What `--json` prints."""
+        return self.path / "summary.json"
+
+    @classmethod
+    def create(cls, out: str | Path | None, name: str) -> RunFolder:
+        """Make the folder of a new run and claim it.
+
+        Two processes that ask at once get two folders: whoever creates `run.toml` owns the folder.
+
+        Args:
+            out: the folder that the user asked for; `None` for the first free one of `runs/NAME`, `runs/NAME-2`, ...
+            name: what the run is about, such as `adult`; see `name_of`.
+
+        Returns:
+            The folder, which holds an empty `run.toml`.
+
+        Raises:
+            InputError: `out` holds a run already or is a file.
+            RunError: the folder cannot be written.
+        """
+        if out is not None:
+            chosen = cls(Path(out))
+            if chosen.path.exists() and not chosen.path.is_dir():
+                raise InputError(f"{chosen.path} is a file: choose a new folder with --out")
+            if _holds_a_run(chosen.path) or not chosen._claim():
+                raise InputError(f"{chosen.path} already holds a run: choose another folder with --out, or remove it")
+            return chosen
+        count = 1
+        while True:
+            candidate = cls(RUNS / (name if count == 1 else f"{name}-{count}"))
+            if not candidate.path.exists() and candidate._claim():
+                return candidate
+            count += 1
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Return the folder of an existing run.
+
+        Raises:
+            InputError: there is no run; the sentence names the closest ones.
+        """
+        folder = cls(Path(path))
+        if _holds_a_run(folder.path):
+            return folder
+        state = "holds no run" if folder.path.exists() else "does not exist"
+        near = _runs_nearby(folder.path)
+        hint = f"did you mean {' or '.join(near)}?" if near else "a run folder is what `shoal fit` wrote, as runs/NAME"
+        raise InputError(f"{folder.path} {state}: {hint}")
+
+    def write_settings(self, settings: FitSettings, record: Mapping[str, Any]) -> str:
+        """Write `run.toml`, which `--config` accepts for a rerun.
+
+        Args:
+            settings: the resolved ones. Unset ones, `out` (it is where the file lies) and a password are left out.
+            record: what else identifies the run, such as versions and the hash of the data.
+
+        Returns:
+            The key of the run's events in its store: the run's name, and in a store for a team something unique.
+        """
+        values = settings.model_dump(mode="json", exclude={"out"}, exclude_none=True)
+        key = self.name
+        if settings.store is not None:
+            values["store"] = without_password(settings.store)
+            key = f"{self.name}@{socket.gethostname()}-{secrets.token_hex(4)}"
+        document = tomlkit.document()
+        document.add(tomlkit.comment("The settings of this run: shoal fit --config run.toml repeats it."))
+        for name in sorted(values, key=lambda each: isinstance(values[each], dict)):  # tables come last in TOML
+            if values[name] != {}:
+                document[name] = values[name]
+        document["run"] = {"key": key, **record}
+        write_atomically(self.run_toml, tomlkit.dumps(document))
+        return key
+
+    def open_store(self, settings: FitSettings) -> EventStore:
+        """Return the store that the settings ask for: `store.db` here, or a database for a team."""
+        return EventStore(self.store_db if settings.store is None else settings.store)
+
+    def read_settings(self) -> FitSettings:
+        """Return what `write_settings` wrote.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        values = self._toml()
+        values.pop("run", None)
+        if "data" not in values:
+            raise InputError(f"{self.run_toml} holds no settings: the run ended before it wrote them")
+        return FitSettings(**values)
+
+    def read_events(self) -> list[Event]:
+        """Return the run's events, from wherever its store is; also of a run that was moved or killed.
+
+        Raises:
+            InputError: there are none, or the store cannot be read.
+        """
+        values = self._toml()
+        where = values.get("store", self.store_db)
+        if where == self.store_db and not self.store_db.exists():
+            raise InputError(f"{self.store_db} is missing: the run ended before its first event, or it was removed")
+        with EventStore(where) as store:
+            key = values.get("run", {}).get("key")
+            if key is None:  # killed before the settings were written
+                key = next(iter(store.runs()), self.name)
+            events = store.read(key)
+        if not events:
+            raise InputError(f"the store of {self.path} holds no event of the run: it ended before its first one")
+        return events
+
+    def _toml(self) -> dict[str, Any]:
+        try:
+            return tomllib.loads(self.run_toml.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.run_toml} cannot be read: it is damaged; restore it from a copy") from error
+
+    def _claim(self) -> bool:
+        """Create the folder and `run.toml`; false when another process was quicker."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.run_toml.touch(exist_ok=False)
+        except FileExistsError:
+            if self.path.is_dir():
+                return False
+            raise InputError(f"{self.path} is a file: choose a new folder with --out") from None
+        except NotADirectoryError as error:
+            raise InputError(f"{self.path} cannot be a folder: a part of the path is a file") from error
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        return True
+
+
+def name_of(source: str) -> str:
+    """Return what to call a run on a source: the file's or folder's name without endings and odd characters.
+
+    >>> name_of("../data/adult.csv.gz"), name_of("digits"), name_of("my photos/")
+    ('adult', 'digits', 'my-photos')
+    """
+    stem = re.sub(r"(\.(csv|tsv|txt|parquet|npz|gz|tar|zip))+$", "", Path(source).name, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "run"
+
+
+def _holds_a_run(path: Path) -> bool:
+    return (path / "run.toml").exists() or (path / "store.db").exists()
+
+
+def _runs_nearby(path: Path) -> list[str]:
+    """Run folders beside `path` or below `runs/` whose name is like it."""
+    folders = {}
+    for parent in (path.parent, RUNS):
+        if parent.is_dir():
+            folders.update({each.name: each for each in sorted(parent.iterdir()) if _holds_a_run(each)})
+    return [str(folders[name]) for name in closest(path.name, folders)]

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from shoal.core.errors import InputError, RunError
+from shoal.core.events import (
+    Decision,
+    DecisionMade,
+    Event,
+    Finding,
+    FindingRaised,
+    LearningRateSweep,
+    RunFinished,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
+from shoal.store.events_store import EventStore, without_password
+
+EVENTS: list[Event] = [
+    StepStarted(step=3, why="80 short trainings"),
+    LearningRateSweep(
+        steps=50,
+        optimizer=["adam", "adam"],
+        lr=[1e-3, 10.0],
+        seed=[0, 1],
+        start=[2.3, 2.3],
+        end=[0.4, math.nan],
+        best=1e-3,
+        chosen=(1e-4, 1e-2),
+        chosen_optimizer="adam",
+    ),
+    DecisionMade(
+        decision=Decision(step=3, code="SHL301", verdict="found", evidence={"lr": 1e-3, "ü": None}, action="a")
+    ),
+    FindingRaised(finding=Finding(code="SHL010", sentence="Two columns are equal.", evidence={"columns": ["a", "b"]})),
+    StepFinished(step=3, level="fine", verdict="it goes down", number="0.001", seconds=1.25),
+    RunFinished(summary={"test": 0.98, "path": 'quote " and \\ and line\nend'}),
+]
+
+
+def same(one: list[Event], other: list[Event]) -> bool:
+    return [each.model_dump_json() for each in one] == [each.model_dump_json() for each in other]
+
+
+def test_events_come_back_as_they_were_in_their_order(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        for each in EVENTS:
+            store.append("digits", each)
+    with EventStore(tmp_path / "store.db") as store:
+        back = store.read("digits")
+    assert same(back, EVENTS)
+    assert isinstance(back[1], LearningRateSweep) and math.isnan(back[1].end[1])
+
+
+def test_progress_is_not_stored(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        store.append("digits", EVENTS[0])
+        store.append("digits", StepProgress(step=3, done=0.5))
+        assert same(store.read("digits"), EVENTS[:1])
+
+
+def test_runs_in_one_store_do_not_mix(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        for each in EVENTS:
+            store.append("a", each)
+            store.append("b", each)
+        store.append("b", EVENTS[0])
+        assert same(store.read("a"), EVENTS)
+        assert same(store.read("b"), [*EVENTS, EVENTS[0]])
+        assert store.read("c") == []
+        assert store.runs() == ["a", "b"]
+
+
+def test_what_was_appended_is_there_for_another_reader_at_once(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as writer, EventStore(tmp_path / "store.db") as reader:
+        for count, each in enumerate(EVENTS, start=1):
+            writer.append("digits", each)
+            assert len(reader.read("digits")) == count
+
+
+def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from shoal.core.events import StepStarted
+from shoal.store.events_store import EventStore
+store = EventStore(sys.argv[1])
+for round_ in range(1, 21):
+    store.append("digits", StepStarted(step=5, round=round_))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "store.db")], timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    with EventStore(tmp_path / "store.db") as store:
+        rounds = [each.round for each in store.read("digits") if isinstance(each, StepStarted)]
+    assert rounds == list(range(1, 21))
+
+
+def test_writers_wait_for_one_another(tmp_path: Path) -> None:
+    errors: list[BaseException] = []
+
+    def write(run: str) -> None:
+        try:
+            with EventStore(tmp_path / "store.db") as store:
+                for _ in range(40):
+                    store.append(run, EVENTS[0])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(f"run{k}",)) for k in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert errors == []
+    with EventStore(tmp_path / "store.db") as store:
+        assert [len(store.read(f"run{k}")) for k in range(4)] == [40, 40, 40, 40]
+
+
+def test_the_table_is_plain_sql_in_wal_mode(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        store.append("digits", EVENTS[0])
+    connection = sqlite3.connect(tmp_path / "store.db")
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(events)")]
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    kind, body = connection.execute("SELECT kind, body FROM events").fetchone()
+    connection.close()
+    assert columns == ["seq", "run", "time_s", "kind", "body"]
+    assert mode == "wal"
+    assert kind == "step_started" and '"80 short trainings"' in body
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_bytes(b"not a database at all, but long enough to be one" * 40)
+    with pytest.raises(InputError, match=r"store\.db.*not a database"):
+        EventStore(tmp_path / "store.db")
+
+
+@pytest.mark.parametrize("body", ["{", '{"kind": "from_the_future"}', '{"kind": "step_started"}'])
+def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, body: str) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        store.append("digits", EVENTS[0])
+        store.append("digits", EVENTS[0])
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("UPDATE events SET body = ? WHERE seq = 2", (body,))
+    connection.commit()
+    connection.close()
+    with EventStore(tmp_path / "store.db") as store, pytest.raises(InputError, match="number 2"):
+        store.read("digits")
+
+
+def test_a_database_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be opened"):
+        EventStore(tmp_path / "missing" / "store.db")
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        store.append("digits", EVENTS[0])
+        with store._engine.connect() as connection:  # SQLite's own limit gives the error of a full disk
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        with pytest.raises(RunError, match=r"store\.db.*full"):
+            store.append("digits", RunFinished(summary={"text": "x" * 100_000}))
+        assert same(store.read("digits"), EVENTS[:1])
+
+
+@pytest.mark.parametrize("url", ["nonsense://host/db", "postgresql://[", "://"])
+def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
+    with pytest.raises(InputError):
+        EventStore(url)
+
+
+def test_a_password_is_neither_shown_nor_written_down() -> None:
+    assert "secret" not in without_password("postgresql://ann:secret@db.example/team")
+    assert without_password("runs/all.db") == "runs/all.db"
