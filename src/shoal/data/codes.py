@@ -1,0 +1,64 @@
+"""Codes of the findings about data. A code never changes its meaning; `--ignore CODE` silences one.
+
+| code | meaning | done about it |
+| --- | --- | --- |
+| SHL201 | identifier: (almost) every row has its own value | set aside |
+| SHL202 | free text | set aside |
+| SHL203 | constant column | set aside |
+| SHL204 | empty column | set aside |
+| SHL205 | duplicate of another column | set aside |
+| SHL206 | column is the target under another name or coding | set aside |
+| SHL207 | column determines the target exactly, without being a copy of it | kept, named |
+| SHL208 | mostly missing | kept: its presence is information |
+| SHL209 | number column with a few cells that are no numbers | those cells count as missing |
+| SHL210 | digits with leading zeros | kept as categories, zeros and all |
+| SHL211 | date whose day and month cannot be told apart | month first with slashes, day first otherwise |
+| SHL212 | text that is not UTF-8 | read in the encoding that is named |
+| SHL213 | decimal commas | read as decimal points |
+| SHL214 | rows that occur more than once | kept, counted |
+| SHL215 | unequal classes | kept, named |
+| SHL216 | header that looks like data, or a column without a name | read as a header; the column is named by its position |
+| SHL217 | column of numbers mixed with words | read as categories |
+| SHL221 | images of several sizes | resized to one |
+| SHL222 | images of several modes, or with transparency | converted to one mode, transparency laid over white |
+| SHL223 | files that are no images | ignored |
+| SHL224 | a class that a part of the split does not hold | kept, named |
+| SHL225 | images larger than the working size | reduced |
+| SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
+| SHL232 | arrays of the file that were not used | ignored |
+| SHL241 | new rows: columns that the model does not know | ignored |
+| SHL242 | new rows: categories that training did not hold | counted as "other" |
+| SHL243 | new rows: missing cells where training had none | filled with the training median |
+| SHL244 | new rows: true answers that cannot be scored | not scored |
+| SHL245 | new rows: the part of the file that was taken | named |
+"""
+
+IDENTIFIER = "SHL201"
+FREE_TEXT = "SHL202"
+CONSTANT = "SHL203"
+EMPTY = "SHL204"
+DUPLICATE_COLUMN = "SHL205"
+TARGET_COPY = "SHL206"
+DETERMINES_TARGET = "SHL207"
+MOSTLY_MISSING = "SHL208"
+ODD_CELLS = "SHL209"
+LEADING_ZEROS = "SHL210"
+AMBIGUOUS_DATE = "SHL211"
+ENCODING = "SHL212"
+DECIMAL_COMMA = "SHL213"
+REPEATED_ROWS = "SHL214"
+UNEQUAL_CLASSES = "SHL215"
+HEADER = "SHL216"
+MIXED = "SHL217"
+IMAGE_SIZES = "SHL221"
+IMAGE_MODES = "SHL222"
+OTHER_FILES = "SHL223"
+CLASS_NOT_IN_PART = "SHL224"
+IMAGE_REDUCED = "SHL225"
+LAYOUT = "SHL231"
+UNUSED_ARRAYS = "SHL232"
+EXTRA_COLUMNS = "SHL241"
+UNSEEN_CATEGORIES = "SHL242"
+NEW_MISSING = "SHL243"
+TRUTH_UNUSABLE = "SHL244"
+PART_TAKEN = "SHL245"

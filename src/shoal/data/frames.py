@@ -1,0 +1,131 @@
+"""Tables as they come: columns of text from files, typed columns from Parquet and from frames of other libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shoal.core.errors import InputError
+from shoal.core.events import Finding
+from shoal.data.limits import check_bytes
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table before anything is known of its columns; `lines` says where each row stands in a text file."""
+
+    frame: pl.DataFrame
+    source: str
+    lines: NDArray[np.int64] | None = None  # [N] 1-based
+    findings: tuple[Finding, ...] = ()
+    decimal_comma: bool = False  # the delimiter leaves the comma free for decimals
+
+    def place(self, row: int) -> str:
+        """Where a row stands, for messages: a line of the file, or a row counted from 0."""
+        return f"line {int(self.lines[row])}" if self.lines is not None else f"row {row}"
+
+    def places(self, rows: NDArray[np.int64], most: int = 5) -> str:
+        """Where the first of several rows stand."""
+        shown = [str(int(self.lines[row])) if self.lines is not None else str(int(row)) for row in rows[:most]]
+        word = "line" if self.lines is not None else "row"
+        more = ", ..." if len(rows) > most else ""
+        return f"{word}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
+
+
+def read_parquet(path: Path) -> RawTable:
+    """A Parquet file.
+
+    Raises:
+        InputError: it is damaged, too large, empty, or holds nested columns.
+    """
+    try:
+        rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        width = len(pl.scan_parquet(path).collect_schema())
+        check_bytes(rows * width * 8, str(path), f"{rows} rows of {width} columns")
+        frame = pl.read_parquet(path)
+    except InputError:
+        raise
+    except (pl.exceptions.PolarsError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read as Parquet ({reason}); write it again.") from error
+    return _checked(frame, str(path))
+
+
+def is_frame(source: object) -> bool:
+    """Whether narwhals knows it as a frame held in memory (pandas, polars, Arrow, ...)."""
+    import narwhals as nw
+
+    return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)  # type: ignore[call-overload]
+
+
+def from_frame(source: Any, name: str = "frame") -> RawTable:
+    """A frame of another library; pandas needs no Arrow for this.
+
+    Raises:
+        InputError: duplicate column names, or columns that hold lists or structures.
+    """
+    import narwhals as nw
+
+    native_names = [str(column) for column in getattr(source, "columns", [])]
+    _refuse_duplicates(native_names, name)
+    if isinstance(source, pl.LazyFrame):
+        source = source.collect()
+    if isinstance(source, pl.DataFrame):
+        return _checked(source, name)
+    try:
+        frame = nw.from_native(source)
+        if isinstance(frame, nw.LazyFrame):
+            frame = frame.collect()
+    except Exception as error:  # the other library's own errors are not known here
+        raise InputError(f"{name}: this frame cannot be read ({error}).") from error
+    columns = [_series(str(column), frame.get_column(column)) for column in frame.columns]
+    return _checked(pl.DataFrame(columns), name)
+
+
+def _series(name: str, column: Any) -> pl.Series:
+    """One column of a narwhals frame as a polars series of numbers, booleans, dates or text."""
+    dtype = column.dtype
+    if dtype.is_numeric() and not dtype.is_decimal():
+        values = [None if value is None or value != value else value for value in column.to_list()]
+        return pl.Series(name, values, dtype=pl.Float64 if dtype.is_float() else pl.Int64, strict=False)
+    cells = column.to_list()
+    if dtype.is_temporal():
+        kept = [None if cell is None or cell != cell else cell for cell in cells]  # NaT differs from itself
+        return pl.Series(name, kept, strict=False)
+    return _from_objects(name, cells)
+
+
+def _from_objects(name: str, cells: list[Any]) -> pl.Series:
+    """Cells of unknown types as text, missing ones as null."""
+    for row, cell in enumerate(cells):
+        if isinstance(cell, list | tuple | dict | set | np.ndarray | complex):
+            raise InputError(
+                f"column {name!r}, row {row}: a cell of type {type(cell).__name__}; only plain values are read."
+            )
+    texts = [None if cell is None or cell != cell else str(cell) for cell in cells]
+    return pl.Series(name, texts, dtype=pl.String)
+
+
+def _checked(frame: pl.DataFrame, source: str) -> RawTable:
+    _refuse_duplicates(frame.columns, source)
+    if frame.width == 0 or frame.height == 0:
+        raise InputError(
+            f"{source} holds {frame.height} rows of {frame.width} columns: there is nothing to learn from."
+        )
+    for name, dtype in frame.schema.items():
+        if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
+            raise InputError(f"{source}, column {name!r}: cells of type {dtype}; only plain values are read, drop it.")
+    return RawTable(frame, source)
+
+
+def _refuse_duplicates(names: list[str], source: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{source}: two columns are named {name!r}; rename one of them.")
+        seen.add(name)

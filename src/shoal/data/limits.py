@@ -1,0 +1,36 @@
+"""How much memory a reader may take: a bound is checked on what a file declares, before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+
+from shoal.core.errors import InputError
+
+IMAGE_PIXELS = 64_000_000  # of one image: a header can declare any size
+LARGEST_SIDE = 224  # pixels: the side to which larger images are reduced
+FALLBACK_BYTES = 8 << 30
+
+
+def memory_bytes() -> int:
+    """The bound for one source: half of the machine's memory.
+
+    Prepared values are float32, so a source of small integers grows fourfold later; whoever needs more reads a part.
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (ValueError, OSError, AttributeError):
+        return FALLBACK_BYTES
+
+
+def check_bytes(needed: int, source: str, what: str) -> None:
+    """Refuse what would take more than the bound.
+
+    Raises:
+        InputError: names the source, what it declares and the bound.
+    """
+    bound = memory_bytes()
+    if needed > bound:
+        raise InputError(
+            f"{source}: {what} would take {needed / 1e9:.1f} GB and at most {bound / 1e9:.1f} GB are read on this machine; "
+            "give a part of it."
+        )

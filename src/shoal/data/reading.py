@@ -1,0 +1,183 @@
+"""One door for every source: a path, a frame, arrays, or a name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.core.errors import InputError
+from shoal.core.events import Kind, Task
+from shoal.data import archives, arrays, builtin, frames, images
+from shoal.data.dataset import Dataset
+from shoal.data.delimited import read_delimited
+from shoal.data.frames import RawTable
+from shoal.data.tables import table_dataset
+from shoal.data.wording import closest, listing
+
+TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+PARQUET_ENDINGS = (".parquet", ".pq")
+KINDS = ("table", "image", "signal", "volume")
+
+
+def read(
+    source: Any,
+    *,
+    target: str | None = None,
+    time: str | None = None,
+    group: str | None = None,
+    drop: Iterable[str] = (),
+    kind: Kind | None = None,
+    task: Task | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """Rows with a target, from whatever holds them.
+
+    Args:
+        source: a path to CSV, TSV (also .gz), Parquet, `.npz` or a folder of class folders; a pandas, polars or Arrow
+            frame; a pair (X, y) of arrays, tensors or frames; one of `digits wine breast_cancer iris diabetes`.
+        target: the column to predict; needed for tables.
+        time: the column (or array) that orders the rows.
+        group: the column (or array) whose equal values stay on one side of every split.
+        drop: columns to leave out.
+        kind: overrides what the rank of an array says; `signal` reads the rows of a numeric table as signals.
+        task: overrides what the target says.
+        name: what to call the data; by default the file's name.
+
+    Returns:
+        The data set. What was found and set aside is in `findings` and `schema.columns`.
+
+    Raises:
+        InputError: one sentence that names the file, line, column or value, and what to do.
+
+    A source takes at most half of the machine's memory while it is read.
+    """
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"kind {kind!r} is not known; {closest(kind, KINDS)}")
+    drop = (drop,) if isinstance(drop, str) else tuple(drop)
+    columns: dict[str, Any] = {"target": target, "time": time, "group": group, "drop": drop}
+    if isinstance(source, str) and source in builtin.NAMES and not Path(source).exists():
+        _only_for_tables(columns, source)
+        return builtin.builtin_dataset(source, kind=kind, task=task)
+    if isinstance(source, str | os.PathLike):
+        return _read_path(existing(source), columns, kind, task, name)
+    if isinstance(source, tuple | list) and len(source) == 2:
+        return _read_pair(source[0], source[1], columns, kind, task, name or "arrays")
+    if frames.is_frame(source):
+        return _table(frames.from_frame(source, name or "frame"), columns, kind, task, name or "frame")
+    if isinstance(source, np.ndarray) or hasattr(source, "detach"):
+        raise InputError("an array alone has no answers; give a pair (X, y).")
+    raise InputError(
+        f"data of type {type(source).__name__} cannot be read; give a path, a frame, a pair (X, y) or a name."
+    )
+
+
+def existing(source: str | os.PathLike[str]) -> Path:
+    """The path, if there is something.
+
+    Raises:
+        InputError: nothing there; names the closest names in that folder.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"{path} does not exist: there is no folder {folder}.")
+    names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    plain = len(path.parts) == 1 and not path.suffix
+    hint = closest(path.name, [*names, *builtin.NAMES] if plain else names)
+    raise InputError(f"{path} does not exist; {hint}")
+
+
+def open_table(path: Path) -> RawTable | None:
+    """The table in a file, or None where its name is not that of a table."""
+    lower = path.name.lower()
+    if lower.endswith(TEXT_ENDINGS):
+        return read_delimited(path)
+    return frames.read_parquet(path) if lower.endswith(PARQUET_ENDINGS) else None
+
+
+def unknown_format(path: Path) -> InputError:
+    """The error for a file that no reader claims."""
+    return InputError(
+        f"{path}: files of this kind are not read; give CSV, TSV (also .gz), Parquet, .npz, or a folder of class folders."
+    )
+
+
+def _read_path(path: Path, columns: dict[str, Any], kind: Kind | None, task: Task | None, name: str | None) -> Dataset:
+    called = name or path.name.split(".")[0] or path.name
+    if path.is_dir():
+        if kind not in (None, "image"):
+            raise InputError(f"{path} is a folder, which is read as images; {kind} data come in a file.")
+        if not any(path.iterdir()):
+            raise InputError(
+                f"{path} is an empty folder; give a file, or a folder with a folder of images for each class."
+            )
+        _only_for_tables(columns, str(path))
+        return images.folder_dataset(path, name=called, task=task)
+    if not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder.")
+    try:
+        table = open_table(path)
+        if table is not None:
+            return _table(table, columns, kind, task, called)
+        if not path.name.lower().endswith(".npz"):
+            raise unknown_format(path)
+        return _read_archive(path, columns, kind, task, called)
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read: permission denied.") from error
+
+
+def _read_archive(path: Path, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
+    held = archives.read_npz(path)
+    for key in columns["drop"]:
+        if key not in held:
+            raise InputError(f"{path}: no array {key!r} (--drop); {closest(key, list(held))}")
+        del held[key]
+    wanted = tuple(each for each in (columns["group"], columns["time"]) if each is not None)
+    found = arrays.pick(held, str(path), wanted, columns["target"])
+    return arrays.array_dataset(
+        found, name=called, source=str(path), kind=kind, task=task, group=columns["group"], time=columns["time"],
+        target_name=columns["target"] or "target",
+    )  # fmt: skip
+
+
+def _read_pair(x: Any, y: Any, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
+    answers = arrays.to_numpy(y, f"{called}, y")
+    if frames.is_frame(x):
+        raw = frames.from_frame(x, called)
+        if raw.frame.height != len(answers):
+            raise InputError(
+                f"{called}: {raw.frame.height} rows of inputs and {len(answers)} answers; they must be as many."
+            )
+        given = arrays.array_target(answers, called, task, table=True, names=None)
+        return _as_kind(table_dataset(raw, name=called, **{**columns, "target": None}, task=task, given=given), kind)
+    _only_for_tables(columns, called)
+    found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, ())
+    return arrays.array_dataset(found, name=called, source=called, kind=kind, task=task)
+
+
+def _table(raw: RawTable, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
+    return _as_kind(table_dataset(raw, name=called, **columns, task=task), kind)
+
+
+def _as_kind(dataset: Dataset, kind: Kind | None) -> Dataset:
+    if kind not in (None, "table"):
+        raise InputError(f"{dataset.source} is a table and cannot be read as {kind} data; give arrays for that.")
+    return dataset
+
+
+def _only_for_tables(columns: dict[str, Any], source: str) -> None:
+    asked = [f"--{option}" for option, value in columns.items() if value]
+    if asked:
+        raise InputError(f"{source} has no named columns: {listing(asked)} cannot be used with it.")
+
+
+def sides(x: NDArray[np.generic]) -> str:
+    """The shape of one row, for messages."""
+    return "x".join(str(side) for side in x.shape[1:])

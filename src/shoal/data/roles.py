@@ -1,0 +1,214 @@
+"""What a column holds, inferred from its cells: the rules, in the order in which they are tried.
+
+1. No cell filled: `empty`. One value and no missing cell: `constant`.
+2. Numbers in at least 95 % of the filled cells, or in 80 % with a single word otherwise (a marker such as `unknown`):
+   `number`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no numbers.
+   Whole numbers that differ in every row and run without gaps, or whose name says so (`id`, `PassengerId`), are an `identifier`.
+3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date`.
+4. Words: `category`, unless most rows have their own value: then `text` when values have several words, else `identifier`.
+   A column that is mostly missing stays a `category`: that it is filled at all is information.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from shoal.core.errors import InputError
+from shoal.data import cells
+from shoal.data.frames import RawTable
+from shoal.data.schema import Column, Role
+from shoal.data.wording import count, listing, percent
+
+NUMBER_SHARE = 0.95
+ONE_MARKER_SHARE = 0.80
+OWN_VALUE_SHARE = 0.5  # above it most rows have their own value
+FEWEST_FOR_IDENTIFIER = 20  # rows: below, distinct values prove nothing
+MOSTLY_MISSING = 0.5
+NAMED_IDENTIFIER = re.compile(r"(?i:(^|[_\s.-])(id|uuid|guid|index|rowid|row)$|^unnamed: \d+$)|[a-z](Id|ID)$")
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A column, its parsed cells (null series for what is set aside), and what was odd about it."""
+
+    column: Column
+    values: pl.Series | None
+    odd: int = 0
+    odd_example: str = ""
+    tags: frozenset[str] = field(default_factory=frozenset)  # zeros, comma, mixed, ambiguous, mostly_missing
+
+
+def infer(raw: RawTable, name: str) -> Inferred:
+    """The role of one column and its cells read by it.
+
+    Raises:
+        InputError: an infinity in a number column, with its place.
+    """
+    series = raw.frame.get_column(name)
+    is_text = series.dtype in (pl.String, pl.Categorical, pl.Enum)
+    filled = cells.text(series) if is_text or series.dtype == pl.Boolean else _without_nan(series)
+    present = filled.drop_nulls()
+    missing, unique = filled.null_count(), present.n_unique()
+    facts = Facts(name, series.len(), missing, unique)
+    if present.len() == 0:
+        return Inferred(facts.aside("empty", "no cell is filled"), None)
+    if unique == 1 and missing == 0:
+        return Inferred(facts.aside("constant", f"always {present[0]}"), None)
+    if series.dtype.is_numeric() or series.dtype in (pl.Duration, pl.Time):
+        return _number(raw, facts, series, ".", frozenset())
+    if series.dtype == pl.Boolean or present.str.to_lowercase().is_in(cells.TRUE[:4] + cells.FALSE[:4]).all():
+        return _typed(facts, series, "boolean")
+    if not is_text:
+        return _typed(facts, series, "date")
+    return _words(raw, facts, filled, present)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is counted of a column before its role is known."""
+
+    name: str
+    rows: int
+    missing: int
+    unique: int
+
+    @property
+    def own_value(self) -> bool:
+        """Whether most filled cells hold a value of their own."""
+        present = self.rows - self.missing
+        return present >= FEWEST_FOR_IDENTIFIER and self.unique > OWN_VALUE_SHARE * present
+
+    @property
+    def named_identifier(self) -> bool:
+        """Whether the name says that it identifies rows."""
+        return NAMED_IDENTIFIER.search(self.name) is not None
+
+    def aside(self, role: Role, note: str) -> Column:
+        """A column that is no feature."""
+        return Column(name=self.name, role=role, missing=self.missing, unique=self.unique, note=note)
+
+
+def _without_nan(series: pl.Series) -> pl.Series:
+    return series.fill_nan(None) if series.dtype.is_float() else series
+
+
+def _note(facts: Facts, note: str = "") -> str:
+    share = f"{percent(facts.missing / facts.rows)} missing" if facts.missing else ""
+    return "; ".join(part for part in (note, share) if part)
+
+
+def _tags(facts: Facts, tags: frozenset[str]) -> frozenset[str]:
+    return tags | {"mostly_missing"} if facts.missing > MOSTLY_MISSING * facts.rows else tags
+
+
+def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | None) -> Inferred:
+    column = Column.model_validate(
+        {
+            "name": facts.name, "role": role, "cells": role, "feature": True, "missing": facts.missing,
+            "unique": facts.unique, "note": _note(facts), **rule,
+        }
+    )  # fmt: skip
+    read = cells.parse(series, column)
+    return Inferred(column, read.values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, frozenset()))
+
+
+def _example(series: pl.Series, odd: pl.Series) -> str:
+    if not odd.any():
+        return ""
+    return str(series.filter(odd)[0])
+
+
+def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: frozenset[str]) -> Inferred:
+    read = cells.numbers(series, decimal)
+    infinite = np.flatnonzero(read.values.is_infinite().fill_null(False).to_numpy())
+    if len(infinite):
+        raise InputError(
+            f"{raw.source}, column {facts.name!r}: infinity in {raw.places(infinite)}; "
+            "replace it by a number or leave the cell empty."
+        )
+    values = read.values
+    distinct = values.drop_nulls().n_unique()
+    if distinct == 0:
+        return Inferred(facts.aside("empty", "no cell holds a number"), None)
+    if distinct == 1 and values.null_count() == 0:
+        return Inferred(facts.aside("constant", f"always {values[0]:g}"), None)
+    if _identifies(facts, values, distinct):
+        return Inferred(facts.aside("identifier", "whole numbers, each row its own"), None)
+    role: Role = "boolean" if set(values.drop_nulls().unique().to_list()) <= {0.0, 1.0} else "number"
+    column = Column.model_validate(
+        {
+            "name": facts.name, "role": role, "cells": "number", "feature": True, "missing": values.null_count(),
+            "unique": distinct, "note": _note(facts), "decimal": decimal,
+        }
+    )  # fmt: skip
+    return Inferred(column, values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, tags))
+
+
+def _identifies(facts: Facts, values: pl.Series, distinct: int) -> bool:
+    """Whole numbers, all different, without gaps in their range or under a name that says so."""
+    if values.null_count() or distinct < FEWEST_FOR_IDENTIFIER or not (values == values.round()).all():
+        return False
+    if facts.named_identifier:
+        return distinct > OWN_VALUE_SHARE * facts.rows
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    return distinct == facts.rows and high - low == distinct - 1
+
+
+def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series) -> Inferred:
+    tags: frozenset[str] = frozenset()
+    zeros = present.str.contains(r"^0\d+$")
+    if not zeros.any():
+        decimal = "."
+        if (
+            raw.decimal_comma
+            and (present.str.contains(r"^[+-]?\d*,\d+$").any())
+            and not present.str.contains(r"\d\.\d").any()
+        ):
+            decimal = ","
+        share = 1 - int(cells.numbers(filled, decimal).odd.sum()) / present.len()
+        odd_words = filled.filter(cells.numbers(filled, decimal).odd).n_unique() if share < 1 else 0
+        if share >= NUMBER_SHARE or (share >= ONE_MARKER_SHARE and odd_words == 1):
+            return _number(raw, facts, filled, decimal, frozenset({"comma"}) if decimal == "," else tags)
+        if share >= 0.5:
+            tags = frozenset({"mixed"})
+    elif (present.str.contains(r"^\d+$")).all():
+        tags = frozenset({"zeros"})
+    chosen, ambiguous = cells.date_format(present)
+    if chosen:
+        found = _typed(facts, filled, "date", date_format=chosen)
+        return Inferred(
+            found.column,
+            found.values,
+            found.odd,
+            found.odd_example,
+            found.tags | ({"ambiguous"} if ambiguous else set()),
+        )
+    return _category(facts, filled, present, tags)
+
+
+def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
+    if facts.own_value and facts.missing <= MOSTLY_MISSING * facts.rows:
+        example = f"{count(facts.unique, 'value')} in {count(present.len(), 'row')}, such as {_short(present[0])}"
+        words = float(present.str.count_matches(r"\s+").mean() or 0) + 1  # type: ignore[arg-type]
+        return Inferred(facts.aside("text" if words >= 2 else "identifier", example), None)
+    shown = present.value_counts(sort=True).get_column(present.name).head(3).to_list()
+    note = _note(facts, f"{count(facts.unique, 'value')}: {listing((_short(v) for v in shown), 3)}")
+    column = Column(
+        name=facts.name,
+        role="category",
+        cells="category",
+        feature=True,
+        missing=facts.missing,
+        unique=facts.unique,
+        note=note,
+    )
+    return Inferred(column, filled, tags=_tags(facts, tags))
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:23] + "…"

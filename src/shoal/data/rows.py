@@ -1,0 +1,197 @@
+"""New rows for a trained model: read by the schema that it was trained with, checked against it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shoal.core.errors import InputError
+from shoal.core.events import Finding
+from shoal.data import archives, arrays, builtin, cells, codes, frames, images
+from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
+from shoal.data.frames import RawTable
+from shoal.data.reading import existing, open_table, unknown_format
+from shoal.data.schema import Schema
+from shoal.data.targets import known_target
+from shoal.data.wording import closest, count, listing
+
+
+def read_rows(source: Any, schema: Schema) -> Rows:
+    """Rows to predict or to score.
+
+    Args:
+        source: what `read` accepts, with or without the target; also a single image, a folder of loose images, an array
+            alone, `.npy`.
+        schema: of the data that the model was trained on.
+
+    Returns:
+        Features in the model's order, counted warnings, and the true answers if all of them came along.
+
+    Raises:
+        InputError: a feature that is missing, a shape that does not fit, infinities, and whatever `read` refuses.
+    """
+    if isinstance(source, str) and source in builtin.NAMES and not Path(source).exists():
+        return _from_dataset(builtin.builtin_dataset(source, kind=schema.kind, task=schema.task), schema)
+    if isinstance(source, str | os.PathLike):
+        return _from_path(existing(source), schema)
+    if isinstance(source, tuple | list) and len(source) == 2:
+        features, answers = source
+        rows = read_rows(features, schema)
+        return _with_truth(rows, arrays.to_numpy(answers, "y"), schema)
+    if frames.is_frame(source):
+        return _from_table(frames.from_frame(source), schema)
+    return _from_array(arrays.to_numpy(source, "rows"), "rows", schema, ())
+
+
+def _from_dataset(dataset: Any, schema: Schema) -> Rows:
+    if isinstance(dataset.features, ArrayFeatures):
+        rows = _from_array(dataset.features.array, dataset.source, schema, ())
+    else:
+        rows = _from_table(RawTable(dataset.features.frame, dataset.source), schema)
+    names = dataset.classes
+    answers = np.asarray([names[code] for code in dataset.target]) if names else dataset.target
+    return _with_truth(rows, answers, schema)
+
+
+def _from_path(path: Path, schema: Schema) -> Rows:
+    if path.is_dir() or path.name.lower().endswith(images.ENDINGS):
+        return _from_images(path, schema)
+    table = open_table(path)
+    if table is not None:
+        return _from_table(table, schema)
+    if path.name.lower().endswith(".npy"):
+        return _from_array(archives.read_npy(path), str(path), schema, ())
+    if path.name.lower().endswith(".npz"):
+        return _from_archive(path, schema)
+    raise unknown_format(path)
+
+
+def _from_images(path: Path, schema: Schema) -> Rows:
+    if schema.kind != "image":
+        raise InputError(f"{path}: the model was trained on {schema.kind} data, not on images.")
+    if path.is_dir():
+        found = images.find_images(path)
+    else:
+        found = images.Found([path], None, None, 0)
+    mode, size = schema.image_mode, schema.image_size
+    if mode is None or size is None:  # trained on an array of images: its shape says both
+        shape = schema.shape or (1, 1)
+        mode, size = ("L" if len(shape) == 2 or shape[2] == 1 else "RGB"), (shape[1], shape[0])
+    array = images.decode(found.paths, mode, size)
+    rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), (), None)
+    return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
+
+
+def _from_archive(path: Path, schema: Schema) -> Rows:
+    picked = arrays.pick(archives.read_npz(path), str(path), (), schema.target)
+    said: tuple[Finding, ...] = ()
+    x, y = picked.x, picked.y
+    if picked.split is not None and (picked.split == 2).any() and (picked.split != 2).any():
+        chosen = np.flatnonzero(picked.split == 2)
+        sentence = f"The file has parts: its test part was taken ({count(len(chosen), 'row')} of {len(x)})."
+        said = (Finding(code=codes.PART_TAKEN, sentence=sentence, evidence={"rows": len(chosen)}),)
+        x, y = x[chosen], None if y is None else y[chosen]
+    rows = _from_array(x, str(path), schema, said)
+    if y is None:
+        return rows
+    if y.dtype.kind in "iu" and picked.names is not None and schema.classes is not None:
+        y = np.asarray([picked.names[code] if 0 <= code < len(picked.names) else str(code) for code in y.reshape(-1)])
+    return _with_truth(rows, y, schema)
+
+
+def _from_array(x: NDArray[np.generic], source: str, schema: Schema, said: tuple[Finding, ...]) -> Rows:
+    if schema.kind == "table":
+        if x.ndim != 2:
+            raise InputError(f"{source}: rows of shape {list(x.shape[1:])}; the model was trained on a table, [N, D].")
+        arrays.check_features(x, source, table=True)
+        names = tuple(
+            column.name for column in schema.columns if column.role not in ("target", "time", "group", "dropped")
+        )
+        if x.shape[1] != len(names):
+            raise InputError(
+                f"{source}: {x.shape[1]} columns; the model was trained on {len(names)}: {listing(names)}."
+            )
+        rows = _from_table(arrays.as_table(x, source, names), schema)
+        return Rows(rows.features, (*said, *rows.warnings), rows.truth)
+    if x.shape == schema.shape:  # one row alone
+        x = x[None]
+    if x.ndim < 2:
+        raise InputError(f"{source}: shape {list(x.shape)}; rows of shape {list(schema.shape or ())} are expected.")
+    arrays.check_features(x, source)
+    if x.shape[1:] != schema.shape:
+        x, _, _ = arrays.layout(x, schema.kind, source)
+    if x.shape[1:] != schema.shape:
+        raise InputError(
+            f"{source}: rows of shape {list(x.shape[1:])}; the model was trained on {list(schema.shape or ())}."
+        )
+    return Rows(ArrayFeatures(x), said, None)
+
+
+def _from_table(raw: RawTable, schema: Schema) -> Rows:
+    """Feature columns by name, in the model's order and by the model's rules."""
+    if schema.kind != "table":
+        raise InputError(
+            f"{raw.source} is a table; the model was trained on {schema.kind} data of shape {list(schema.shape or ())}."
+        )
+    columns: list[pl.Series] = []
+    said: list[Finding] = []
+    absent = [column.name for column in schema.features() if column.name not in raw.frame.columns]
+    if absent:
+        hint = closest(absent[0], [name for name in raw.frame.columns if name != schema.target])
+        more = f" (and {count(len(absent) - 1, 'more column')}: {listing(absent[1:], 5)})" if len(absent) > 1 else ""
+        raise InputError(f"{raw.source}: the column {absent[0]!r}, which the model needs, is missing{more}; {hint}")
+    for column in schema.features():
+        series = raw.frame.get_column(column.name)
+        read = cells.parse(series, column)
+        if read.values.dtype == pl.Float64:
+            infinite = np.flatnonzero(read.values.is_infinite().fill_null(False).to_numpy())
+            if len(infinite):
+                raise InputError(
+                    f"{raw.source}, column {column.name!r}: infinity in {raw.places(infinite)}; "
+                    "replace it by a number or leave the cell empty."
+                )
+        odd = np.flatnonzero(read.odd.to_numpy())
+        if len(odd):
+            example = series[int(odd[0])]
+            sentence = f"{column.name}: {count(len(odd), 'cell')} such as {example!r} could not be read as {column.cells} and count as missing."
+            said.append(
+                Finding(
+                    code=codes.ODD_CELLS,
+                    level="warning",
+                    sentence=sentence,
+                    evidence={"column": column.name, "cells": len(odd)},
+                )
+            )
+        columns.append(read.values.rename(column.name))
+    known = {column.name for column in schema.columns}
+    extra = [name for name in raw.frame.columns if name not in known]
+    if extra:
+        sentence = f"Ignored: {listing(extra)}, which the model was not trained on."
+        said.append(Finding(code=codes.EXTRA_COLUMNS, sentence=sentence, evidence={"columns": list(extra)}))
+    rows = Rows(TableFeatures(pl.DataFrame(columns)), tuple(said), None)
+    if schema.target is None or schema.target not in raw.frame.columns:
+        return rows
+    return _scored(rows, raw.frame.get_column(schema.target), schema)
+
+
+def _with_truth(rows: Rows, answers: NDArray[np.generic], schema: Schema) -> Rows:
+    flat = answers.reshape(-1)
+    if len(flat) != len(rows):
+        raise InputError(f"{len(rows)} rows and {len(flat)} answers; they must be as many.")
+    numeric = flat.dtype.kind in "iuf"
+    return _scored(rows, pl.Series("y", flat if numeric else [str(value) for value in flat.tolist()]), schema)
+
+
+def _scored(rows: Rows, answers: pl.Series, schema: Schema) -> Rows:
+    truth, reason = known_target(answers, schema.task, schema.classes)
+    if truth is None:
+        finding = Finding(
+            code=codes.TRUTH_UNUSABLE, level="warning", sentence=f"The answers were not scored ({reason})."
+        )
+        return Rows(rows.features, (*rows.warnings, finding), None)
+    return Rows(rows.features, rows.warnings, truth)  # type: ignore[arg-type]

@@ -1,0 +1,68 @@
+"""What must be remembered of the data a model was trained on, so that new rows can be read and checked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from shoal.core.events import Kind, Record, Task
+
+Role = Literal[
+    "number",
+    "boolean",
+    "category",
+    "date",
+    "identifier",
+    "text",
+    "constant",
+    "empty",
+    "duplicate",
+    "leak",
+    "target",
+    "time",
+    "group",
+    "dropped",
+]
+CellType = Literal["number", "boolean", "category", "date"]
+
+
+class Column(Record):
+    """One column as it was found: its role, how its cells are read, and whether it is a feature."""
+
+    name: str
+    role: Role
+    cells: CellType | None = None  # how a cell is read; None for what is set aside
+    feature: bool = False
+    missing: int = 0
+    unique: int = 0  # distinct values, missing cells not counted
+    note: str = ""
+    decimal: Literal[".", ","] = "."
+    date_format: str | None = None  # strptime's; None for a column that came as dates
+    date_parts: Literal["all", "cycles"] = "all"  # cycles: nothing that keeps growing, for the column that orders rows
+
+
+class Schema(Record):
+    """Everything that is needed to read and check new rows. Statistics are not here: `prepare` fits those."""
+
+    kind: Kind
+    task: Task
+    target: str | None = None
+    classes: tuple[str, ...] | None = None
+    columns: tuple[Column, ...] = ()  # of tables
+    shape: tuple[int, ...] | None = None  # of one row of an array, as stored
+    image_mode: Literal["L", "RGB"] | None = None  # of image folders
+    image_size: tuple[int, int] | None = None  # width, height
+    time: str | None = None
+    group: str | None = None
+
+    def features(self) -> tuple[Column, ...]:
+        """The columns that a model sees, in order."""
+        return tuple(column for column in self.columns if column.feature)
+
+    def column_notes(self) -> list[dict[str, JsonValue]]:
+        """Name, role, missing, unique and note of each column, for a run's record."""
+        return [
+            {"name": c.name, "role": c.role, "missing": c.missing, "unique": c.unique, "note": c.note}
+            for c in self.columns
+        ]

@@ -1,0 +1,217 @@
+"""Targets: which task they set, and how they become class codes or values.
+
+Classification: text, truth values, two distinct numbers, or whole numbers with at most 20 distinct values that each occur
+three times on average (an array of whole numbers 0, 1, ... C-1 may have up to 1000 classes, five rows each on average,
+unless it belongs to a table). Everything else is regression. `task=` overrides the rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shoal.core.errors import InputError
+from shoal.core.events import Finding, Task
+from shoal.data import cells, codes
+from shoal.data.frames import RawTable
+from shoal.data.wording import count, listing, percent
+
+MOST_WHOLE_CLASSES = 20
+MOST_CODED_CLASSES = 1000
+RARE_SHARE = 0.1  # of an even share of the rows, below which a class is named
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be predicted: class codes [N] with their names, or values [N]."""
+
+    values: NDArray[np.int64] | NDArray[np.float64]
+    task: Task
+    classes: tuple[str, ...] | None
+    findings: tuple[Finding, ...] = ()
+
+
+def table_target(raw: RawTable, name: str, task: Task | None) -> Target:
+    """The target of a table.
+
+    Raises:
+        InputError: missing cells, infinities, words among numbers, one class only, a class with a single row.
+    """
+    series = raw.frame.get_column(name)
+    where = f"{raw.source}, target {name!r}"
+    filled = cells.text(series)
+    missing = np.flatnonzero(filled.is_null().to_numpy())
+    if len(missing):
+        raise InputError(
+            f"{where}: {count(len(missing), 'cell')} of {series.len()} missing ({raw.places(missing)}); "
+            "delete these rows or fill the cells."
+        )
+    values = _as_numbers(raw, filled if series.dtype == pl.String else series, where, task)
+    if values is None:
+        return _labels(filled.to_numpy(), raw, where)
+    return _by_rule(values, task, raw, where, coded=False)
+
+
+def array_target(
+    y: NDArray[np.generic], source: str, task: Task | None, *, table: bool, names: tuple[str, ...] | None
+) -> Target:
+    """The target that came as an array: whole numbers, truth values, text or floats, [N] or [N, 1].
+
+    Raises:
+        InputError: several columns, complex or object values, NaN or infinity, one class only, a class with a single row.
+    """
+    where = f"{source}, target"
+    raw = RawTable(pl.DataFrame(), source)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise InputError(f"{where}: shape {list(y.shape)}; one answer a row is expected, [N] or [N, 1].")
+    if y.dtype.kind in "US":
+        if y.dtype.kind == "S":
+            y = np.char.decode(y, "utf-8", "replace")
+        return _labels(np.char.strip(y).astype(object), raw, where)
+    if y.dtype.kind == "O" and all(isinstance(value, str | bool | np.bool_) for value in y.tolist()):
+        return _labels(np.array([str(value).strip() for value in y.tolist()], dtype=object), raw, where)
+    if y.dtype.kind not in "biuf":
+        raise InputError(f"{where}: values of type {y.dtype}; numbers or text are expected.")
+    if y.dtype.kind == "b":
+        return _labels(np.where(y, "True", "False").astype(object), raw, where)
+    values = y.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        kind = "infinity" if np.isinf(values[bad[0]]) else "NaN"
+        raise InputError(f"{where}: {kind} in {raw.places(bad)}; delete these rows or fill the answers.")
+    target = _by_rule(values, task, raw, where, coded=y.dtype.kind in "iu" and not table)
+    if names is None or target.classes is None:
+        return target
+    return Target(target.values, target.task, _named(target.classes, names, where), target.findings)
+
+
+def known_target(
+    series: pl.Series, task: Task, classes: tuple[str, ...] | None
+) -> tuple[NDArray[np.generic] | None, str]:
+    """True answers of new rows in the terms of a trained model, or None with the reason."""
+    filled = cells.text(series)
+    missing = filled.null_count()
+    if missing:
+        return None, f"{count(missing, 'true answer')} of {series.len()} missing"
+    if task == "regression":
+        read = cells.numbers(series if series.dtype.is_numeric() else filled)
+        if read.values.null_count():
+            return None, f"{listing(filled.filter(read.values.is_null()).unique(maintain_order=True), 3)}: no number"
+        return read.values.to_numpy(), ""
+    lookup = {name: code for code, name in enumerate(classes or ())}
+    names = [lookup.get(value, lookup.get(label_text(value), -1)) for value in filled.to_list()]
+    found = np.asarray(names, dtype=np.int64)
+    unknown = filled.filter(pl.Series(found < 0)).unique(maintain_order=True)
+    if unknown.len():
+        return None, f"{listing(unknown, 3)}: no class of the model"
+    return found, ""
+
+
+def label_text(value: object) -> str:
+    """A class name: whole numbers without a decimal point.
+
+    >>> label_text("3.0"), label_text("a")
+    ('3', 'a')
+    """
+    try:
+        number = float(str(value))
+    except ValueError:
+        return str(value)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else str(value)
+
+
+def _as_numbers(raw: RawTable, series: pl.Series, where: str, task: Task | None) -> NDArray[np.float64] | None:
+    """The target as numbers, or None where it is made of words."""
+    if series.dtype == pl.Boolean:
+        return None
+    decimal = "."
+    if raw.decimal_comma and series.dtype == pl.String and series.str.contains(r"^[+-]?\d*,\d+$").any():
+        decimal = ","
+    read = cells.numbers(series, decimal)
+    zeros = series.dtype == pl.String and series.str.contains(r"^0\d+$").any()
+    odd = np.flatnonzero(read.odd.to_numpy())
+    if task != "regression" and (zeros or len(odd) > 0.05 * series.len()):
+        return None
+    if len(odd):
+        distinct = read.values.drop_nulls().n_unique()
+        if task == "classification" or (task is None and distinct <= MOST_WHOLE_CLASSES):
+            return None
+        raise InputError(
+            f"{where}: {series[int(odd[0])]!r} in {raw.places(odd)} is no number, while the other answers are; mend or delete it."
+        )
+    values = read.values.to_numpy()
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise InputError(f"{where}: infinity in {raw.places(infinite)}; delete these rows or give a number.")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _by_rule(values: NDArray[np.float64], task: Task | None, raw: RawTable, where: str, *, coded: bool) -> Target:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    if len(distinct) < 2:
+        raise InputError(
+            f"{where}: all {count(len(values), 'row')} have the answer {distinct[0]:g}; there is nothing to learn."
+        )
+    if task is None:
+        whole = bool((distinct == np.round(distinct)).all())
+        few = len(distinct) <= MOST_WHOLE_CLASSES and len(values) >= 3 * len(distinct)
+        contiguous = distinct[0] == 0 and distinct[-1] == len(distinct) - 1
+        many = coded and contiguous and len(distinct) <= MOST_CODED_CLASSES and len(values) >= 5 * len(distinct)
+        task = "classification" if len(distinct) == 2 or (whole and (few or many)) else "regression"
+    if task == "regression":
+        return Target(values, task, None)
+    return _classes(inverse.astype(np.int64), tuple(label_text(f"{value:.17g}") for value in distinct), raw, where)
+
+
+def _labels(values: NDArray[np.object_], raw: RawTable, where: str) -> Target:
+    names, inverse = np.unique(values.astype(str), return_inverse=True)
+    if len(names) < 2:
+        only = names[0] if len(names) else ""
+        raise InputError(f"{where}: one class only, {str(only)!r}; there is nothing to tell apart.")
+    return _classes(inverse.astype(np.int64), tuple(str(name) for name in names), raw, where)
+
+
+def _classes(inverse: NDArray[np.int64], names: tuple[str, ...], raw: RawTable, where: str) -> Target:
+    counts = np.bincount(inverse, minlength=len(names))
+    single = np.flatnonzero(counts == 1)
+    if len(single) > 1:
+        raise InputError(
+            f"{where}: {len(single)} of {len(names)} classes have a single row ({listing((names[i] for i in single), 4)}); "
+            "every class needs rows to learn from and to test on; name another target, or merge or drop these."
+        )
+    if len(single):
+        rows = np.flatnonzero(inverse == single[0])
+        raise InputError(
+            f"{where}: the class {names[single[0]]!r} has a single row ({raw.places(rows)}); "
+            "give more rows of it, or delete it."
+        )
+    share = counts / counts.sum()
+    findings: tuple[Finding, ...] = ()
+    rarest, commonest = int(counts.argmin()), int(counts.argmax())
+    if share[rarest] < RARE_SHARE / len(names) or share[commonest] > 0.9:
+        findings = (
+            Finding(
+                code=codes.UNEQUAL_CLASSES,
+                level="warning",
+                sentence=f"The classes are unequal: {names[commonest]!r} has {percent(share[commonest])} of the rows, "
+                f"{names[rarest]!r} {percent(share[rarest])} ({count(int(counts[rarest]), 'row')}).",
+                evidence={"rows": {name: int(n) for name, n in zip(names[:50], counts[:50], strict=True)}},
+                fix="judge by balanced accuracy",
+            ),
+        )
+    return Target(inverse, "classification", names, findings)
+
+
+def _named(labels: tuple[str, ...], names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Class codes replaced by the names that came with them."""
+    positions = [int(label) if label.isdigit() else -1 for label in labels]
+    if min(positions) < 0 or max(positions) >= len(names):
+        raise InputError(
+            f"{where}: codes {listing(labels)} do not fit the {count(len(names), 'class name')} that came with it."
+        )
+    return tuple(names[position] for position in positions)

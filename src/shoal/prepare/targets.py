@@ -1,0 +1,67 @@
+"""Targets as a loss wants them, and a network's answers back in the user's terms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.core.errors import InputError
+from shoal.core.events import Record
+from shoal.data import Dataset
+
+
+class TargetScaling(Record):
+    """Class codes and their names, or (y - mean) / std with the statistics of the training rows."""
+
+    classes: tuple[str, ...] | None = None
+    mean: float = 0.0
+    std: float = 1.0
+
+    @classmethod
+    def fit(cls, dataset: Dataset, rows: NDArray[np.int64]) -> TargetScaling:
+        """From the given rows alone.
+
+        Raises:
+            InputError: all of them have the same value: there is no spread to scale by.
+        """
+        if dataset.classes is not None:
+            return cls(classes=dataset.classes)
+        values = np.asarray(dataset.target[rows], dtype=np.float64)
+        spread = float(values.std()) if len(values) else 0.0
+        if not spread > 0:
+            raise InputError(
+                f"{dataset.source}: the {len(values)} training rows all have one target value; there is nothing to learn."
+            )
+        return cls(mean=float(values.mean()), std=spread)
+
+    def encode(self, target: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.float32]:
+        """Codes int64 [N], or standardised values float32 [N, 1]."""
+        if self.classes is not None:
+            return np.asarray(target, dtype=np.int64)
+        return ((np.asarray(target, dtype=np.float64) - self.mean) / self.std).astype(np.float32)[:, None]
+
+    def decode(self, outputs: NDArray[np.floating] | NDArray[np.integer]) -> NDArray[np.str_] | NDArray[np.float64]:
+        """A network's outputs in the user's terms.
+
+        Args:
+            outputs: classification: scores [..., N, C], or codes [N] of integers; regression: [..., N, 1], or [N].
+
+        Returns:
+            Labels as text [..., N], or values float64 [..., N].
+        """
+        if self.classes is not None:
+            codes = outputs if outputs.dtype.kind in "iu" else outputs.argmax(axis=-1)
+            return np.asarray(self.classes)[codes]
+        values = np.asarray(outputs, dtype=np.float64)
+        if values.ndim > 1 and values.shape[-1] == 1:
+            values = values[..., 0]
+        return np.asarray(values * self.std + self.mean, dtype=np.float64)
+
+    def to_json(self) -> str:
+        """As text; numbers come back bit for bit."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> TargetScaling:
+        """What `to_json` wrote."""
+        return cls.model_validate_json(text)
