@@ -1,0 +1,80 @@
+"""The command line: one file for each verb. Parsing loads neither torch nor scikit-learn; a verb loads what it uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+VERBS = ("fit", "predict", "evaluate", "report")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code.
+
+    0 done; 1 failed while running; 2 bad usage or bad input, with one sentence on standard error; 130 interrupted. With
+    `--debug` the traceback comes before the sentence.
+
+    Args:
+        arguments: what follows `shoal`; those of the process when `None`.
+    """
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code."""
+    from shoal.cli.app import application
+    from shoal.cli.output import BrokenOutput
+
+    try:
+        code = application()(args=arguments or ["--help"], prog_name="shoal", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except KeyboardInterrupt:
+        return _failed(arguments, 130, "interrupted before anything was trained")
+    except BrokenOutput:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: be quiet at exit too
+        return 1
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _failed(arguments, *_code_and_sentence(error, arguments))
+
+
+def _code_and_sentence(error: Exception, arguments: list[str]) -> tuple[int, str]:
+    """How the process ends on an error, and what is said about it."""
+    from typer import TyperException
+
+    from shoal.core.errors import ShoalError
+
+    if isinstance(error, ShoalError):
+        return error.exit_code, str(error)
+    if isinstance(error, TyperException):
+        return 2, _usage_sentence(error, arguments)
+    hint = "" if "--debug" in arguments else "; --debug shows where"
+    return 1, f"Shoal failed on something that it did not expect: {type(error).__name__}: {error}{hint}"
+
+
+def _usage_sentence(error: Exception, arguments: list[str]) -> str:
+    """What the parser did not understand, and where to look."""
+    from typer import TyperException
+
+    from shoal.core.names import did_you_mean
+
+    message = error.format_message() if isinstance(error, TyperException) else str(error)
+    message = " ".join(message.split()).rstrip(".").replace("'", "`")
+    message = message[:1].lower() + message[1:]
+    verb = arguments[0] if arguments and arguments[0] in VERBS else ""
+    if message.startswith("no such command"):
+        return f"there is no verb `{arguments[0]}`{did_you_mean(arguments[0], VERBS)}"
+    return f"{message}; `shoal {verb} --help` shows what there is".replace("  ", " ")
+
+
+def _failed(arguments: list[str], code: int, sentence: str) -> int:
+    """Say why; with `--json` standard output still gets its one document."""
+    from shoal.cli.output import one_line, write_json
+
+    print(f"shoal: {one_line(sentence)}", file=sys.stderr)
+    if "--json" in arguments:
+        write_json({"error": sentence, "exit_code": code})
+    return code

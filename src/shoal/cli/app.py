@@ -1,0 +1,39 @@
+"""The verbs put together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+import shoal
+from shoal.cli import evaluate, fit, predict, report
+
+
+def application() -> Any:
+    """Return the command that parses and runs a line."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,  # plain help: nothing is loaded for colours
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(_about)
+    for verb in (fit.fit, predict.predict, evaluate.evaluate, report.report):
+        app.command()(verb)
+    return typer.main.get_command(app)
+
+
+def _say_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        print(f"shoal {shoal.__version__}")
+        raise typer.Exit
+
+
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train many neural networks as one, and choose with evidence how a network should be trained."""

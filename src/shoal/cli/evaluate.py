@@ -1,0 +1,41 @@
+"""`shoal evaluate RUN DATA`: how good the saved model is on rows whose target is known."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from shoal.cli.options import DEBUG, JSON, Argument, takes
+from shoal.cli.output import one_line, reserved_stdout, write_json
+
+
+@takes(
+    Argument("run", "The folder of a run, such as runs/digits."),
+    Argument("data", "Rows with their target, in any form that `shoal fit` reads."),
+    JSON,
+    DEBUG,
+)
+def evaluate(run: str, data: str, **also: Any) -> int:
+    """Score the saved model on labelled rows, with an interval."""
+    with reserved_stdout() as answer:
+        from shoal import api
+
+        found = dict(api.evaluate(run, data))
+        for finding in found.get("findings", []):
+            print(f"{finding['level']} {finding['code']}: {one_line(str(finding['sentence']))}", file=sys.stderr)
+        if also["json"]:
+            write_json(found, answer)
+        else:
+            print(_sentence(found), file=answer)
+    return 0
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    """The score as a person reads it."""
+    from shoal.report import formats
+
+    metric, interval = str(found["metric"]), found.get("interval")
+    span = f" ({formats.bounds(metric, tuple(interval))})" if interval else ""
+    score = formats.score(metric, float(found["score"]), tuple(interval) if interval else None)
+    return f"{formats.metric_word(metric)} {score}{span} on {formats.count(int(found['rows']), 'row')}"

@@ -1,0 +1,156 @@
+"""`shoal fit DATA`: from raw data to a tuned, explained model."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shoal.cli.options import CONFIG, DEBUG, JSON, Argument, Option, given_only, read_config, takes
+from shoal.cli.output import reserved_stdout, write_json
+
+if TYPE_CHECKING:
+    from shoal.cli.terminal import TerminalView
+    from shoal.core.events import Event
+    from shoal.core.settings import FitSettings
+
+OPTIONS = (
+    Option("target", "The column to predict; else the last one, or what its name says.", "COLUMN"),
+    Option("time", "The column that orders the rows: what comes later is predicted from what came before.", "COLUMN"),
+    Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
+    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
+    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+    Option("budget", "How long to search: a time, or a number of trainings. Default: 60s.", "60s|10m|1h|trials=200"),
+    Option("seed", "Where all randomness starts. Default: 0.", "NUMBER", "number"),
+    Option("out", "The folder of the run; must not hold a run yet. Default: runs/NAME.", "FOLDER"),
+    Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|pkg.mod:make_net"),
+    Option("device", "Where to train. Default: auto.", "auto|cpu|cuda"),
+    Option("ranges", "Where to search one hyperparameter; may be repeated.", "lr=1e-4:1e-1", "many", "range"),
+    Option("epochs", "The most epochs of one network in the refined search.", "NUMBER", "number"),
+    Option("batch_size", "Rows of one mini-batch.", "NUMBER", "number"),
+    Option("ignore", "The code of a finding that is not to be raised; may be repeated.", "CODE", "many"),
+    Option("store", "A database for the events. Default: SQLite in the run's folder.", "URL"),
+)
+
+
+@takes(
+    Argument("data", "A CSV, TSV, Parquet or .npz file, a folder of images, or built-in data such as digits.", False),
+    *OPTIONS,
+    CONFIG,
+    JSON,
+    DEBUG,
+)
+def fit(**given: Any) -> int:
+    """From raw data to a tuned, explained model, in seven steps."""
+    from shoal.cli.terminal import terminal_view
+
+    settings = resolve(given)
+    stop = threading.Event()
+    view = terminal_view(sys.stderr)
+    with reserved_stdout() as answer:
+        with view, _interrupts(stop, view):
+            events = _watch(settings, stop, view)
+        document, code = outcome(events)
+        said = sys.stderr if given["json"] else answer
+        print(closing(events, document), file=said, flush=True)
+        if given["json"]:
+            write_json(document, answer)
+    return code
+
+
+def resolve(given: Mapping[str, Any]) -> FitSettings:
+    """Put the configuration file and the command line together.
+
+    Args:
+        given: what the parser found; `None` and empty lists are options that the line does not hold.
+
+    Raises:
+        InputError: an option is unknown or its value cannot work.
+    """
+    from shoal.core.errors import InputError
+    from shoal.core.settings import FitSettings, parse_range
+
+    values = read_config(given["config"]) if given.get("config") else {}
+    line = given_only({name: value for name, value in given.items() if name not in ("config", "json", "debug")})
+    written = values.pop("range", [])
+    ranges = dict(parse_range(each) for each in ([written] if isinstance(written, str) else written))
+    ranges |= values.pop("ranges", {})
+    ranges |= dict(parse_range(each) for each in line.pop("ranges", []))
+    values |= line
+    if not values.get("data"):
+        raise InputError("say what to fit: a file, a folder, or built-in data, as in `shoal fit digits`")
+    return FitSettings(**values, ranges=ranges)
+
+
+def outcome(events: list[Event]) -> tuple[dict[str, Any], int]:
+    """Return the document that `--json` prints and the exit code, by how the run ended."""
+    from shoal.core.errors import RunError
+    from shoal.core.events import RunFinished, RunInterrupted, RunStarted
+
+    for event in reversed(events):
+        if isinstance(event, RunFinished):
+            return dict(event.summary), 0
+        if isinstance(event, RunInterrupted):
+            run = next((each.run for each in events if isinstance(each, RunStarted)), None)
+            return {"run": run, "interrupted": event.sentence, "step": event.step, "exit_code": 130}, 130
+    raise RunError("the run ended without a result; its folder keeps what was done")
+
+
+def closing(events: list[Event], document: Mapping[str, Any]) -> str:
+    """The last lines: the answer, and the two commands that one would type next."""
+    from shoal.cli.output import one_line
+    from shoal.report import answer, story
+
+    lines = ["", one_line(answer.sentence(story.read(events)))]
+    if "interrupted" in document:
+        return "\n".join([*lines, one_line(str(document["interrupted"]))])
+    report = document.get("report")
+    if isinstance(report, str):
+        run = shlex.quote(str(Path(report).parent))
+        lines += ["", f"  shoal predict {run} new.csv", f"  {_opener()} {shlex.quote(report)}"]
+    return "\n".join(lines)
+
+
+def _watch(settings: FitSettings, stop: threading.Event, view: TerminalView) -> list[Event]:
+    """Show the run's events as they come, and keep them."""
+    from shoal import api
+    from shoal.core.events import EpochFinished, StepProgress
+
+    kept = []
+    for event in api.stream(settings, stop=stop):
+        view.show(event)
+        if not isinstance(event, StepProgress | EpochFinished):  # the closing words need neither
+            kept.append(event)
+    return kept
+
+
+@contextmanager
+def _interrupts(stop: threading.Event, view: TerminalView) -> Iterator[None]:
+    """The first Ctrl-C asks the run to end after the current epoch, the second ends the process at once."""
+
+    def interrupted(_number: int, _frame: object) -> None:
+        if not view.started:  # nothing is trained yet, so nothing can be kept
+            raise KeyboardInterrupt
+        if stop.is_set():
+            view.let_go()
+            os._exit(130)
+        stop.set()
+        view.stopping()
+
+    former = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _opener() -> str:
+    """The command that opens a file in its program."""
+    return {"Darwin": "open", "Windows": "start"}.get(platform.system(), "xdg-open")

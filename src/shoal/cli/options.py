@@ -1,0 +1,90 @@
+"""Options as a table: each verb lists its rows, and the parser's signature is made from them."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from shoal.core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row: `name` as in Python; on the command line `_` becomes `-`."""
+
+    name: str
+    help: str
+    shown: str = "TEXT"  # what stands for the value in the help
+    kind: Literal["text", "number", "many", "flag"] = "text"
+    as_written: str = ""  # when the command line says it otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What stands in the line without a name."""
+
+    name: str
+    help: str
+    required: bool = True
+
+
+JSON = Option("json", "Print one JSON document on standard output, and nothing else there.", kind="flag")
+DEBUG = Option("debug", "Show the traceback when something fails.", kind="flag")
+CONFIG = Option("config", "Take options from a TOML file; what stands on the command line wins.", "FILE.toml")
+
+_TYPES: Mapping[str, Any] = {"text": str | None, "number": int | None, "many": list[str] | None, "flag": bool}
+
+
+def takes(*rows: Argument | Option) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a verb that takes `**given` the signature that the parser reads."""
+
+    def decorate(verb: Callable[..., int]) -> Callable[..., int]:
+        verb.__signature__ = inspect.Signature([_parameter(row) for row in rows])  # type: ignore[attr-defined]
+        verb.__annotations__ = {}
+        return verb
+
+    return decorate
+
+
+def given_only(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the line really holds."""
+    return {name: value for name, value in values.items() if value not in (None, [], ())}
+
+
+def read_config(path: str) -> dict[str, Any]:
+    """Read options from a TOML file; a run's own `run.toml` will do.
+
+    Raises:
+        InputError: the file is missing or no TOML.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"the configuration {path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the configuration {path} cannot be read: it is no text file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the configuration {path} is no TOML: {error}") from error
+    values.pop("run", None)  # what a run.toml says about the run itself
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def _parameter(row: Argument | Option) -> inspect.Parameter:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    if isinstance(row, Argument):
+        marker = typer.Argument(help=row.help, metavar=row.name.upper(), show_default=False)
+        hint = Annotated[str, marker] if row.required else Annotated[str | None, marker]
+        default = inspect.Parameter.empty if row.required else None
+        return inspect.Parameter(row.name, keyword, default=default, annotation=hint)
+    written = f"--{row.as_written or row.name.replace('_', '-')}"
+    if row.kind == "flag":
+        flag = Annotated[bool, typer.Option(written, help=row.help)]
+        return inspect.Parameter(row.name, keyword, default=False, annotation=flag)
+    valued = typer.Option(written, help=row.help, metavar=row.shown, show_default=False)
+    return inspect.Parameter(row.name, keyword, default=None, annotation=Annotated[_TYPES[row.kind], valued])

@@ -1,0 +1,48 @@
+"""`shoal predict RUN DATA`: one prediction for each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from shoal.cli.options import DEBUG, JSON, Argument, Option, takes
+from shoal.cli.output import one_line, reserved_stdout, write_json
+
+
+@takes(
+    Argument("run", "The folder of a run, such as runs/digits."),
+    Argument("data", "New rows, in any form that `shoal fit` reads; the target may be missing."),
+    Option("out", "Write the CSV there and not to standard output.", "FILE.csv"),
+    JSON,
+    DEBUG,
+)
+def predict(run: str, data: str, out: str | None, **also: Any) -> int:
+    """Predict new rows: CSV with the answer and, for classes, their probabilities."""
+    with reserved_stdout() as answer:
+        from shoal import api
+        from shoal.store.atomic import write_atomically
+
+        found = api.predict(run, data)
+        for finding in found.findings:
+            print(f"{finding.level} {finding.code}: {one_line(finding.sentence)}", file=sys.stderr)
+        if out is not None:
+            write_atomically(Path(out), _as_csv(found.columns, found.rows))
+            print(f"{len(found.rows):,} predictions are in {out}", file=sys.stderr)
+        if also["json"]:
+            document: dict[str, Any] = {"run": run, "data": data, "columns": found.columns}
+            document |= {"rows": found.rows} if out is None else {"out": out, "count": len(found.rows)}
+            write_json(document | {"findings": [each.model_dump(mode="json") for each in found.findings]}, answer)
+        elif out is None:
+            answer.write(_as_csv(found.columns, found.rows))
+    return 0
+
+
+def _as_csv(columns: list[str], rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()
