@@ -17,7 +17,7 @@ from shoal.cli.output import one_line, reserved_stdout, write_json
     DEBUG,
 )
 def evaluate(run: str, data: str, **also: Any) -> int:
-    """Score the saved model on labelled rows, with an interval."""
+    """Score the saved model on labelled rows."""
     with reserved_stdout() as answer:
         from shoal import api
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,7 +61,8 @@ def fit(**given: Any) -> int:
             events = _watch(settings, stop, view)
         document, code = outcome(events)
         said = sys.stderr if given["json"] else answer
-        print(closing(events, document), file=said, flush=True)
+        width = shutil.get_terminal_size().columns if said.isatty() else None
+        print(closing(events, document, width), file=said, flush=True)
         if given["json"]:
             write_json(document, answer)
     return code
@@ -103,14 +106,15 @@ def outcome(events: list[Event]) -> tuple[dict[str, Any], int]:
     raise RunError("the run ended without a result; its folder keeps what was done")
 
 
-def closing(events: list[Event], document: Mapping[str, Any]) -> str:
-    """The last lines: the answer, and the two commands that one would type next."""
+def closing(events: list[Event], document: Mapping[str, Any], width: int | None = None) -> str:
+    """The last lines: the answer, and the two commands that one would type next; broken between words at `width`."""
     from shoal.cli.output import one_line
     from shoal.report import answer, story
 
-    lines = ["", one_line(answer.sentence(story.read(events)))]
+    said = [answer.sentence(story.read(events))]
     if "interrupted" in document:
-        return "\n".join([*lines, one_line(str(document["interrupted"]))])
+        said.append(str(document["interrupted"]))
+    lines = ["", *(textwrap.fill(one_line(each), width or 10_000) for each in said)]
     report = document.get("report")
     if isinstance(report, str):
         run = shlex.quote(str(Path(report).parent))

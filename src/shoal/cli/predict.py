@@ -20,7 +20,7 @@ from shoal.cli.output import one_line, reserved_stdout, write_json
     DEBUG,
 )
 def predict(run: str, data: str, out: str | None, **also: Any) -> int:
-    """Predict new rows: CSV with the answer and, for classes, their probabilities."""
+    """Predict new rows: CSV, one line for each."""
     with reserved_stdout() as answer:
         from shoal import api
         from shoal.store.atomic import write_atomically

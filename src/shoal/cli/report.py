@@ -10,7 +10,7 @@ from shoal.cli.output import reserved_stdout, write_json
 
 @takes(Argument("run", "The folder of a run, such as runs/digits."), JSON, DEBUG)
 def report(run: str, **also: Any) -> int:
-    """Draw report.html again from the run's stored events, and say where it is."""
+    """Draw report.html again from the stored events."""
     with reserved_stdout() as answer:
         from shoal.report import render
         from shoal.store.atomic import write_atomically

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PLAIN_PROGRESS_S = 30.0  # how often a plain log says how far it is
+WIDE = 76  # columns from which on the key number has room
 _COLOURS = {"fine": "green", "note": "default", "warning": "yellow", "problem": "red"}
 _STOPPING = "Stopping after the current epoch. Ctrl-C again ends at once."
 
@@ -168,6 +169,7 @@ class _State:
 
     lines: dict[int, _Line] = field(default_factory=lambda: {step: _Line(step) for step in STEP_NAMES})
     running: int | None = None
+    cut: int | None = None  # the step in which the run was interrupted
     progress: StepProgress | None = None
     progress_at_s: float = 0.0
     metric: str = "accuracy"
@@ -206,14 +208,19 @@ class LiveView:
                 state.lines[event.step] = _Line(event.step, event.round, ended=event)
                 if state.running == event.step:
                     state.running, state.progress = None, None
-            case RunFinished() | RunInterrupted():
+            case RunInterrupted():
+                state.cut, state.running, state.progress, state.stopping = state.running, None, None, False
+            case RunFinished():
                 state.running, state.progress, state.stopping = None, None, False
 
     def picture(self) -> RenderableType:
         """What the terminal shows now: the lines, and the bar of the running one."""
         from rich.console import Group
+        from rich.text import Text
 
-        return Group(self._table(), *self._bar())
+        if not self.started:
+            return Text("Reading the data.", style="dim")
+        return Group(Text(), self._table(), *self._bar())
 
     def stopping(self) -> None:
         """Say that the run will end soon; safe in a signal handler, since only a flag changes."""
@@ -227,21 +234,36 @@ class LiveView:
         from rich.text import Text
 
         self._console.print(Text(line, style=colour))
-        if colour == "default":
-            self._console.print()
 
     def _table(self) -> Table:
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, min_width=26)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
-        table.add_column(no_wrap=True, overflow="ellipsis", ratio=2)
-        table.add_column(justify="right", no_wrap=True)
+        widths = self._widths()
+        for place, width in enumerate(widths):
+            last_or_first = place in (0, len(widths) - 1)
+            table.add_column(
+                justify="right" if last_or_first else "left", no_wrap=True, overflow="ellipsis", width=width
+            )
         for line in self._state.lines.values():
-            table.add_row(*self._cells(line))
+            cells = self._cells(line)
+            table.add_row(*(cells if len(widths) == 5 else (*cells[:3], cells[4])))
         return table
+
+    def _widths(self) -> list[int]:
+        """Columns for step, name, verdict, number and seconds; the number only where there is room.
+
+        The name gets the width that it will need later, so that nothing jumps; the verdict gets what is left.
+        """
+        wide = self._console.width >= WIDE
+        ended = [line.ended for line in self._state.lines.values() if line.ended is not None]
+        number = min(24, max([len(each.number) for each in ended], default=0))
+        seconds = max([6, *(len(formats.duration(each.seconds)) for each in ended)])
+        name = len(step_name(5, 2)) if wide else len(step_name(5, 1))
+        taken = [1, name, number, seconds] if wide else [1, name, seconds]
+        left = self._console.width - sum(taken) - 2 * (len(taken) + 1)
+        longest = max([24, *(len(each.verdict) for each in ended)])
+        return [*taken[:2], max(4, min(left, longest)), *taken[2:]]
 
     def _cells(self, line: _Line) -> tuple[Text, ...]:
         from rich.text import Text
@@ -253,6 +275,8 @@ class LiveView:
         if line.step == self._state.running:
             name = Text(line.name, style="bold")
             return Text(str(line.step), style="bold"), name, Text(one_line(line.why), style="dim"), Text(), Text()
+        if line.step == self._state.cut:
+            return Text(str(line.step)), Text(line.name), Text("interrupted", style="yellow"), Text(), Text()
         return Text(str(line.step), style="dim"), Text(line.name, style="dim"), Text(), Text(), Text()
 
     def _bar(self) -> Iterator[RenderableType]:
@@ -282,5 +306,6 @@ class LiveView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Leave the last picture and the cursor in order."""
+        """Leave the last picture and the cursor in order; nothing is left where nothing began."""
+        self._live.transient = not self.started
         self._live.stop()
