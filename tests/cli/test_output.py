@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from shoal.cli.output import one_line
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+
+def test_standard_output_holds_the_answer_alone_whoever_prints() -> None:
+    ended = run(
+        """
+import os, subprocess, sys
+from shoal.cli.output import reserved_stdout, write_json
+print("before")
+with reserved_stdout() as answer:
+    print("a library")
+    os.write(1, b"a library in C\\n")
+    subprocess.run(["echo", "a child"])
+    write_json({"a": [1.0, float("nan"), float("-inf")], "b": "\\u00fc"}, answer)
+print("after")
+"""
+    )
+    before, *document, after = ended.stdout.splitlines()
+    assert (before, after) == ("before", "after")
+    assert json.loads("\n".join(document)) == {"a": [1.0, None, None], "b": "ü"}
+    assert sorted(ended.stderr.splitlines()) == ["a child", "a library", "a library in C"]
+
+
+def test_a_reader_that_leaves_early_is_no_failure_to_speak_of() -> None:
+    writes = """
+import sys, shoal.cli.app
+def application():
+    def command(**_):
+        from shoal.cli.output import reserved_stdout
+        with reserved_stdout() as answer:
+            for _ in range(100_000):
+                answer.write("a line of the answer\\n")
+    return command
+shoal.cli.app.application = application
+from shoal.cli import main
+main(["predict"])
+"""
+    ended = subprocess.run(
+        f"{sys.executable} -c '{writes}' | head -n 1", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout == "a line of the answer\n"
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("evil", ["a\nb", "a\x1b[31mb", "a\rb", "a\u2028b", "a\x00b", "a\ud800b"])
+def test_text_becomes_one_printable_line(evil: str) -> None:
+    assert one_line(evil).isprintable()
+    assert one_line(evil)[0] == "a" and one_line(evil)[-1] == "b"
