@@ -15,3 +15,9 @@ class InputError(ShoalError, ValueError):
 
 class RunError(ShoalError, RuntimeError):
     """The run itself could not go on; the command line exits with 1."""
+
+
+class Interrupted(ShoalError):
+    """The user asked the run to stop; what was trained so far is kept. The command line exits with 130."""
+
+    exit_code = 130

@@ -81,7 +81,7 @@ class RunStarted(Record):
     columns: int  # features as the reader counts them; channels for images
     shape: list[int]  # one prepared row, as the network sees it
     split: dict[str, int]  # train, validation, test: rows
-    baseline: float  # the metric on the test rows of always answering the training mode or mean
+    baseline: float  # the metric on validation rows of always answering the training mode or mean
     baseline_answer: str
     budget: str
     seed: int
@@ -245,7 +245,7 @@ class CurveVerdict(Record):
     verdict: Literal["good", "more_training", "overfitting", "underfitting", "diverged"]
     sentence: str
     epochs_read: tuple[int, int]  # first and last epoch of the slope
-    slope: float  # change of the validation loss per epoch, as a share of its level
+    slope: float  # change of the validation loss per epoch, as a share of the loss of chance
     gap: float  # train score - validation score at the best epoch
     gap_threshold: float
     slope_threshold: float

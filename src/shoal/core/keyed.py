@@ -4,9 +4,9 @@ No generator holds a state, so a draw does not depend on who else draws, in whic
 Two members with one seed share every draw; that is what pairs them in a comparison.
 
 A *key* is two 32-bit words per seed, made by `key` with the SplitMix64 finalizer (Steele, Lea & Flood 2014, "Fast
-splittable pseudorandom number generators"). `bits` hashes the element's number with the key's words injected at two
-places of a 32-bit multiply-xorshift mixer with full avalanche (the constants are those of C. Wellons' hash prospector,
-2018). Integer arithmetic only, so the bits are the same everywhere and `vmap` and `compile` go through.
+splittable pseudorandom number generators"). `bits` hashes the element's number by a 32-bit multiply-xorshift mixer with
+full avalanche (the constants are those of C. Wellons' hash prospector, 2018), then combines it with the key's words and
+mixes again. Integer arithmetic only, so the bits are the same everywhere and `vmap` and `compile` go through.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from torch import Tensor
 
 _GOLDEN_64 = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed integer
 _MIX_A, _MIX_B = -4658895280553007687, -7723592293110705685  # SplitMix64's multipliers
-_GOLDEN_32 = -1640531527  # 0x9E3779B9
 _MUL_A, _MUL_B = 0x7FEB352D, 0x846CA68B - (1 << 32)
 
 
@@ -42,15 +41,16 @@ def _finalize(z: Tensor) -> Tensor:
     return z ^ ((z >> 31) & 0x1FFFFFFFF)
 
 
-def key(seed: int | Sequence[int] | Tensor, *parts: int) -> Tensor:
+def key(seed: int | Sequence[int] | Tensor, *parts: int | Tensor) -> Tensor:
     """The key of a draw: the seed, then what the draw is for.
 
     Args:
         seed: one seed, or seeds of shape [K]; any 64-bit integers.
-        parts: what tells this draw from others of the same seed: a `Purpose`, then a step, a layer, ...
+        parts: what tells this draw from others of the same seed: a `Purpose`, then a step, a layer, ...; a number,
+            or an int64 tensor that broadcasts with `seed`.
 
     Returns:
-        int32 [2] for one seed, [K, 2] for K seeds.
+        int32 [2] for one seed, [K, 2] for K seeds, [..., 2] as the arguments broadcast.
 
     >>> key(7, Purpose.ORDER, 3).tolist() == key([1, 7], Purpose.ORDER, 3)[1].tolist()
     True
@@ -58,8 +58,18 @@ def key(seed: int | Sequence[int] | Tensor, *parts: int) -> Tensor:
     z = torch.as_tensor(seed, dtype=torch.int64)
     z = _finalize(z + _GOLDEN_64)
     for part in parts:
-        z = _finalize((z ^ int(part)) + _GOLDEN_64)
+        z = _finalize((z ^ (part if isinstance(part, Tensor) else int(part))) + _GOLDEN_64)
     return torch.stack([(z << 32) >> 32, z >> 32], dim=-1).to(torch.int32)
+
+
+def _words(key: Tensor, n: int) -> Tensor:
+    """The hash before its last shift: the high bits are fully mixed, the low ones are not yet."""
+    x = torch.arange(n, dtype=torch.int32, device=key.device)
+    x = (x ^ ((x >> 16) & 0xFFFF)) * _MUL_A
+    x = (x ^ ((x >> 15) & 0x1FFFF)) * _MUL_B
+    x = x ^ ((x >> 16) & 0xFFFF)  # so far once for all keys; from here on for each
+    x = (x ^ key[..., :1]) * (key[..., 1:] | 1)
+    return (x ^ ((x >> 15) & 0x1FFFF)) * _MUL_A
 
 
 def bits(key: Tensor, n: int) -> Tensor:
@@ -72,10 +82,23 @@ def bits(key: Tensor, n: int) -> Tensor:
     Returns:
         int32 [..., n], uniform over all 32-bit words.
     """
-    x = torch.arange(n, dtype=torch.int32, device=key.device) * _GOLDEN_32 + key[..., :1]
-    x = (x ^ ((x >> 16) & 0xFFFF)) * _MUL_A + key[..., 1:]
-    x = (x ^ ((x >> 15) & 0x1FFFF)) * _MUL_B
+    x = _words(key, n)
     return x ^ ((x >> 16) & 0xFFFF)
+
+
+def bernoulli(key: Tensor, p: Tensor, shape: Sequence[int]) -> Tensor:
+    """True with probability p, to 2**-32.
+
+    Args:
+        key: int32 [..., 2].
+        p: probability of each key, [...], in [0, 1).
+        shape: shape of each key's draws.
+
+    Returns:
+        bool [..., *shape].
+    """
+    wall = (p.double() * 2.0**32 - 2.0**31).to(torch.int32)  # p of all signed words lie below
+    return (_words(key, prod(shape)) < wall.unsqueeze(-1)).reshape(*key.shape[:-1], *shape)
 
 
 def uniform(key: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:

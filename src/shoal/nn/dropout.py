@@ -36,8 +36,8 @@ class Dropout(nn.Module):
         if not (self.training and self.active):
             return x
         shape = (*x.shape[:2], *(1,) * (x.dim() - 2)) if self.channels else x.shape
-        keep = keyed.uniform(self.key, shape, x.dtype) >= self.p
-        return x * (keep.to(x.dtype) / (1.0 - self.p))
+        drop = keyed.bernoulli(self.key, self.p, shape)
+        return (x / (1.0 - self.p)).masked_fill(drop, 0.0)
 
     def extra_repr(self) -> str:
         """What `repr` shows."""

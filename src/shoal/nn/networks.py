@@ -31,9 +31,10 @@ class Mlp(Record):
 
 
 class Cnn(Record):
-    """A small convolutional network: blocks of 3-wide convolution, batch normalization, max pooling, ReLU; then linear.
+    """A small convolutional network: blocks of 3-wide convolution, max pooling, batch normalization, ReLU; then linear.
 
-    The maximum of a ReLU is the ReLU of the maximum, so pooling first is the same function at a fraction of the work.
+    Pooling comes first: what follows then works on a quarter of the numbers, and the maximum of a ReLU is the ReLU of
+    the maximum anyway.
     Channels double from block to block; every axis is halved until it is 4 or shorter.
     """
 
@@ -52,12 +53,12 @@ class Cnn(Record):
         layers: list[nn.Module] = []
         channels, width, size = self.channels, self.width, self.size
         for _ in range(self.blocks):
-            layers += [conv(channels, width, 3, padding=1, bias=False), norm(width)]
+            layers.append(conv(channels, width, 3, padding=1, bias=False))
             window = tuple(2 if axis > 4 else 1 for axis in size)
             if max(window) > 1:
                 layers.append(pool(window))
                 size = tuple(axis // w for axis, w in zip(size, window, strict=True))
-            layers.append(nn.ReLU())
+            layers += [norm(width), nn.ReLU()]
             channels, width = width, 2 * width
         features = channels
         for axis in size:

@@ -27,7 +27,7 @@ class Template:
 
     skeleton: nn.Module
     layout: Layout
-    buffers: dict[str, Tensor]  # one network's, at the start
+    buffers: dict[str, Tensor]  # one network's, at the start; frozen parameters count as buffers
     dropouts: dict[str, float]  # layer name: the network's own rate
     decayed: Tensor  # [P]: 1 where weight decay applies, 0 for biases and normalization
     convolutional: bool
@@ -64,13 +64,18 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
     decayed = torch.cat(
         [torch.full((p.numel(),), float(p.dim() >= 2 and id(p) not in exempt), dtype=dtype) for _, p in named]
     )
-    buffers = {name: _typed(buffer, dtype).clone() for name, buffer in skeleton.named_buffers()}
+    buffers = {name: _typed(value, dtype).clone() for name, value in _constants(skeleton).items()}
     layout = Layout.of((name, tuple(parameter.shape)) for name, parameter in named)
     adopt_dropouts(skeleton)
     dropouts = {name: float(layer.p) for name, layer in skeleton.named_modules() if isinstance(layer, Dropout)}
     convolutional = any(isinstance(module, nn.modules.conv._ConvNd) for module in skeleton.modules())
     skeleton = skeleton.to(device=device, dtype=dtype)
     return Template(skeleton, layout, buffers, dropouts, decayed.to(device), convolutional)
+
+
+def _constants(network: nn.Module) -> dict[str, Tensor]:
+    frozen = {name: p.detach() for name, p in network.named_parameters() if not p.requires_grad}
+    return {**dict(network.named_buffers()), **frozen}
 
 
 def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -120,4 +125,4 @@ def _draw(make_net: MakeNet, template: Template, member: Member) -> tuple[Tensor
     if shapes != tuple(zip(template.layout.names, template.layout.shapes, strict=True)):
         raise InputError("make_net returned networks of different structure: all members share one architecture.")
     row = torch.cat([p.reshape(-1).to(torch.float64) for p in parameters.values()])
-    return row, dict(network.named_buffers())
+    return row, _constants(network)

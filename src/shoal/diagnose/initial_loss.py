@@ -1,0 +1,84 @@
+"""Step 1: does an untrained network lose what chance loses?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite, log
+from statistics import fmean
+
+from shoal.diagnose.verdict import Verdict
+
+TOLERANCE = 0.25  # share of the expected loss by which the mean over seeds may differ
+
+
+def expected(classes: int | None) -> float:
+    """The loss that chance gives: log C for C classes; 1, the variance, for a standardised numeric target.
+
+    >>> round(expected(10), 4)
+    2.3026
+    """
+    return log(classes) if classes is not None else 1.0
+
+
+def choose(losses: Mapping[str, Sequence[float]], chance: float) -> str:
+    """The initializer to go on with: the first one (the network's own) if it is healthy, else the nearest to chance."""
+    first = next(iter(losses))
+    if abs(fmean(losses[first]) / chance - 1.0) <= TOLERANCE:
+        return first
+    return min(losses, key=lambda init: _distance(losses[init], chance))
+
+
+def _distance(losses: Sequence[float], chance: float) -> float:
+    off = abs(fmean(losses) / chance - 1.0)
+    return off if isfinite(off) else float("inf")
+
+
+def judge(losses: Mapping[str, Sequence[float]], chance: float) -> Verdict:
+    """Compare the initial losses with chance.
+
+    Args:
+        losses: by initializer, over seeds, without any regularization; the network's own initializer first.
+        chance: of `expected`.
+    """
+    own, chosen = next(iter(losses)), choose(losses, chance)
+    mean = fmean(losses[own])
+    evidence = {
+        "expected": chance,
+        "tolerance": TOLERANCE,
+        "mean_by_init": {init: fmean(values) for init, values in losses.items()},
+        "seeds": len(losses[own]),
+        "chosen": chosen,
+    }
+    if not isfinite(mean):
+        return Verdict(
+            code="SHL101",
+            level="problem",
+            phrase="not a number",
+            sentence="The untrained network's loss is not a finite number: its outputs overflow.",
+            evidence=evidence,
+            fix="Check the scale of the inputs and of the initial weights.",
+        )
+    if abs(mean / chance - 1.0) <= TOLERANCE:
+        return Verdict(
+            code="SHL100",
+            level="fine",
+            phrase="as chance",
+            sentence=f"Untrained networks lose {mean:.3g}, as chance does ({chance:.3g}).",
+            evidence=evidence,
+        )
+    rescued = chosen != own and _distance(losses[chosen], chance) <= TOLERANCE
+    direction = "above" if mean > chance else "below"
+    cause = (
+        "it starts out sure of wrong answers, so the first steps only undo that"
+        if mean > chance
+        else "it answers better than chance before any training, which a fresh network cannot"
+    )
+    remedy = f"`{chosen}` initialization brings it to {fmean(losses[chosen]):.3g} and is used instead." if rescued else ""
+    return Verdict(
+        code="SHL101",
+        level="warning" if rescued else "problem",
+        phrase=f"{direction} chance" + (f", mended by {chosen}" if rescued else ""),
+        sentence=f"The untrained network loses {mean:.3g}, {direction} the {chance:.3g} of chance: {cause}. {remedy}".strip(),
+        evidence=evidence,
+        fix="Scale down the weights of the last layer." if mean > chance else "Check what the network was given.",
+    )

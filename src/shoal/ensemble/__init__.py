@@ -1,0 +1,1 @@
+"""Ways to combine members into one predictor."""

@@ -1,0 +1,205 @@
+"""After the steps: the ensemble, the one look at the test rows, and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+from scipy.stats import norm
+
+from shoal.core.events import EnsembleChosen, Event, Interval, TestRead
+from shoal.diagnose.verdict import Verdict
+from shoal.ensemble.greedy import Selection, paired_gain, select
+from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
+from shoal.recipe.problem import Problem
+from shoal.recipe.search_steps import baseline
+
+Floats = NDArray[np.float64]
+MOST_CANDIDATES = 30
+SHOWN = 1000  # rows of the residual picture
+WORST = 12
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The ensemble: members with their counts, and its answers on the validation rows."""
+
+    members: tuple[Candidate, ...]
+    counts: tuple[int, ...]
+    gain: float
+    gain_interval: Interval
+    validation: float
+
+
+def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
+    """Greedy selection among the best candidates of all rounds, by validation rows."""
+    problem, y = course.problem, course.problem.validation.y
+    pool = sorted(course.candidates, key=lambda candidate: (-candidate.score, candidate.id))[:MOST_CANDIDATES]
+    predictions = np.stack([candidate.outputs for candidate in pool])
+    scores = row_scores(problem, y)
+    selection = select(predictions, scores)
+    variance = 1.0 if problem.classes is not None else float(y.var(correction=0))
+
+    def metric(mean: Floats) -> Floats:
+        return np.asarray(problem.loss.metric(mean, variance))
+
+    single, together = scores(predictions[0])[0], scores(selection.combine(predictions))[0]
+    gain, interval = paired_gain(single, together, metric, course.options.seed)
+    if gain <= 0:
+        selection = Selection(members=(0,), counts=(1,), path=selection.path[:1])
+        together, gain, interval = single, 0.0, (0.0, 0.0)
+    members = tuple(pool[i] for i in selection.members)
+    score = float(metric(np.array([together.mean()]))[0])
+    yield EnsembleChosen(
+        members=[member.id for member in members],
+        counts=list(selection.counts),
+        single=float(metric(np.array([single.mean()]))[0]),
+        score=score,
+        gain=gain,
+        gain_interval=interval,
+        path=[float(metric(np.array([value]))[0]) for value in selection.path],
+        candidates=len(pool),
+    )
+    sure = interval[0] > 0
+    verdict = Verdict(
+        code="SHL180",
+        level="fine",
+        phrase=f"{len(members)} networks",
+        sentence=(
+            f"{len(members)} of {len(pool)} candidates together score {gain:+.4f} against the best one "
+            f"({interval[0]:+.4f} to {interval[1]:+.4f}{'' if sure else ', which could be chance'}) on validation rows; "
+            "they were chosen on these rows, so this is optimistic."
+        ),
+        evidence={
+            "members": [member.id for member in members],
+            "counts": list(selection.counts),
+            "gain": gain,
+            "gain_interval": list(interval),
+        },
+    )
+    action = f"Answer with the mean of {len(members)} networks." if len(members) > 1 else "Answer with one network."
+    yield from decided(8, verdict, action)
+    return Chosen(members, selection.counts, gain, interval, score)
+
+
+def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead]:
+    """Score the ensemble on the test rows: the one time that they are read."""
+    problem = course.problem
+    part = problem.test.open()
+    mean = ensemble_answers(chosen, part.x, problem)
+    truth = part.y.cpu().numpy()
+    if problem.classes is not None:
+        read = _classes(problem, mean, truth, course)
+    else:
+        read = _numbers(problem, mean, truth, course)
+    yield read
+    beats = read.interval[0] > read.baseline
+    verdict = Verdict(
+        code="SHL190" if beats else "SHL301",
+        level="fine" if beats else "problem",
+        phrase=f"{problem.metric} {read.score:.3f}",
+        sentence=(
+            f"On {read.rows} test rows, read once, {problem.metric} is {read.score:.4f} "
+            f"({read.interval[0]:.4f} to {read.interval[1]:.4f}); without a network it is {read.baseline:.4f}."
+            + ("" if beats else " That is no evidence that the inputs say anything about the target.")
+        ),
+        evidence={"score": read.score, "interval": list(read.interval), "baseline": read.baseline, "rows": read.rows},
+        fix="" if beats else "Check that targets belong to their rows; collect other columns or more rows.",
+    )
+    yield from decided(9, verdict, "Report this score." if beats else "Do not use this model.")
+    return read
+
+
+def ensemble_answers(chosen: Chosen, x, problem: Problem) -> Floats:  # type: ignore[no-untyped-def]
+    """The ensemble's mean answers [N, C]."""
+    import torch
+
+    total: Floats | None = None
+    with torch.no_grad():
+        for member, count in zip(chosen.members, chosen.counts, strict=True):
+            outputs = torch.cat([member.network(part) for part in x.split(1024)])
+            weighted = count * answers(outputs, problem)
+            total = weighted if total is None else total + weighted
+    return total / sum(chosen.counts)  # type: ignore[operator]
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Wilson's score interval for a share (1927), 95 %.
+
+    >>> tuple(round(end, 3) for end in wilson(8, 10))
+    (0.49, 0.943)
+    """
+    z = float(norm.ppf(0.5 + CONFIDENCE / 2))
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64], course: Course) -> TestRead:
+    answer = mean.argmax(axis=1)
+    labels = problem.classes or ()
+    confusion = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(confusion, (truth, answer), 1)
+    present = confusion.sum(axis=1) > 0
+    recall = np.diag(confusion)[present] / confusion.sum(axis=1)[present]
+    given = np.clip(mean[np.arange(len(truth)), truth], 1e-12, None)
+    wrong = np.flatnonzero(answer != truth)
+    worst = wrong[np.argsort(given[wrong], kind="stable")][:WORST]
+    return TestRead(
+        metric=problem.metric,
+        score=float((answer == truth).mean()),
+        interval=wilson(int((answer == truth).sum()), len(truth)),
+        baseline=baseline(problem.train.y.cpu().numpy(), truth, True),
+        rows=len(truth),
+        scores={"balanced_accuracy": float(recall.mean()), "log_loss": float(-np.log(given).mean())},
+        labels=list(labels),
+        confusion=confusion.tolist(),
+        worst=[
+            {
+                "row": int(row),
+                "truth": labels[truth[row]],
+                "answer": labels[answer[row]],
+                "probability": float(mean[row, answer[row]]),
+                **problem.describe_row(int(row)),
+            }
+            for row in worst
+        ],
+    )
+
+
+def _numbers(problem: Problem, mean: Floats, truth: Floats, course: Course) -> TestRead:
+    errors = ((mean - truth) ** 2).mean(axis=1)
+    rng = np.random.default_rng(course.options.seed)
+    n = len(truth)
+    replicas = []
+    for _ in range(1000):
+        rows = rng.integers(0, n, n)
+        variance = truth[rows].var()
+        replicas.append(1 - errors[rows].mean() / variance if variance > 0 else np.nan)
+    low, high = np.nanquantile(replicas, [0.025, 0.975])
+    predicted, true = mean[:, 0] * problem.scale + problem.shift, truth[:, 0] * problem.scale + problem.shift
+    shown = np.sort(rng.permutation(n)[:SHOWN])
+    worst = np.argsort(-np.abs(predicted - true), kind="stable")[:WORST]
+    return TestRead(
+        metric=problem.metric,
+        score=float(1 - errors.mean() / truth.var()),
+        interval=(float(low), float(high)),
+        baseline=baseline(problem.train.y.cpu().numpy(), truth, False),
+        rows=n,
+        scores={
+            "rmse": float(np.sqrt(((predicted - true) ** 2).mean())),
+            "mae": float(np.abs(predicted - true).mean()),
+        },
+        truth=true[shown].tolist(),
+        predicted=predicted[shown].tolist(),
+        worst=[
+            {"row": int(row), "truth": float(true[row]), "answer": float(predicted[row]), **problem.describe_row(int(row))}
+            for row in worst
+        ],
+    )

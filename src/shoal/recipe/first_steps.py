@@ -1,0 +1,307 @@
+"""Steps 1 to 3: before any search, is the network sound, can it learn at all, and at which learning rates?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from math import ceil, exp, isfinite, log
+
+import numpy as np
+import torch
+
+from shoal.core import keyed
+from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepFinished, StepStarted
+from shoal.diagnose import initial_loss, learning_rate, small_sample
+from shoal.diagnose.learning_rate import Sweep
+from shoal.diagnose.verdict import Verdict
+from shoal.population import Member, Population
+from shoal.recipe.course import Course, decided
+from shoal.recipe.problem import Part
+
+INITS = ("torch", "kaiming", "xavier", "orthogonal")
+INIT_SEEDS = 8
+INIT_ROWS = 512
+
+SMALL_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
+SMALL_SEEDS = 2
+SMALL_STEPS = 300
+
+SWEEP_RANGE = (1e-5, 1.0)
+SWEEP_POINTS = 13
+SWEEP_SEEDS = 2
+SWEEP_STEPS = 48
+SWEEP_PARTS = 4  # the short training is fed in parts, so that progress can be told
+PROBE_ROWS = 512
+OPTIMIZERS = ("adamw", "nesterov")
+CLEARLY = 0.9  # the other optimizer is taken when its loss after the short training is below this share
+SHIFT = 1e4  # how far the sweep moves up when even its highest rate moves nothing
+MOST_SHIFTS = 3
+HIGHEST_LR = 10.0
+FALLBACK = (1e-4, 1e-2)
+BELOW = 3.0  # longer trainings like lower rates than short ones show
+
+
+def check_initial_loss(course: Course) -> Generator[Event, None, None]:
+    """Step 1: the loss of untrained networks, over seeds and initializers, against that of chance."""
+    started = time.perf_counter()
+    yield StepStarted(step=1, why="untrained networks should lose what chance loses")
+    part = _first(course.problem.train, INIT_ROWS)
+    seeds = list(range(INIT_SEEDS))
+    members = [Member(seed=course.options.seed + seed, init=init) for init in INITS for seed in seeds]
+    values, _ = course.population(members).evaluate(part.x, part.y)
+    losses = {init: values[i * INIT_SEEDS : (i + 1) * INIT_SEEDS].tolist() for i, init in enumerate(INITS)}
+    classes = course.problem.classes
+    chance = initial_loss.expected(None if classes is None else len(classes))
+    verdict = initial_loss.judge(losses, chance)
+    course.init = initial_loss.choose(losses, chance)
+    yield InitialLosses(
+        expected=chance,
+        init=[init for init in INITS for _ in seeds],
+        seed=[course.options.seed + seed for _ in INITS for seed in seeds],
+        loss=values.tolist(),
+        chosen=course.init,
+    )
+    yield from decided(1, verdict, f"Initialize with `{course.init}`.")
+    number = f"loss {np.mean(losses[course.init]):.3g}, chance {chance:.3g}"
+    yield _finished(1, verdict, number, started)
+
+
+def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
+    """Step 2: learn a few rows by heart, regularization off."""
+    started = time.perf_counter()
+    yield StepStarted(step=2, why="a network that cannot learn a few rows by heart cannot learn many")
+    problem = course.problem
+    order = keyed.permutation(keyed.key(course.options.seed, keyed.Purpose.SAMPLE, 2), len(problem.train))
+    part = problem.train.take(small_sample.choose_rows(problem.train.y, order))
+    target = 1.0 if problem.classes is not None else small_sample.R2_TARGET
+    members = [
+        Member(seed=course.options.seed + seed, optimizer="adam", lr=lr, init=course.init, dropout=0.0)
+        for lr in SMALL_LRS
+        for seed in range(SMALL_SEEDS)
+    ]
+    population = course.population(members)
+    steps, loss, score = [], [], []
+    reached = None
+    for record in population.train(part.x, part.y, epochs=SMALL_STEPS, batch_size=len(part)):
+        steps.append(record.epoch)
+        loss.append(record.loss)
+        score.append(record.score)
+        if np.nanmax(record.score, initial=-np.inf) >= target:
+            reached = record.epoch
+            break
+        if record.epoch % 10 == 0:
+            yield course.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
+            course.check_interrupt(2)
+    seconds = time.perf_counter() - started
+    course.members_trained += len(members)
+    course.pace.learned(seconds * course.batch_size / len(part), len(steps) * len(members))
+    every = max(1, len(steps) // 60)
+    kept = sorted({*range(0, len(steps), every), len(steps) - 1})
+    yield SmallSample(
+        rows=len(part),
+        steps=[steps[t] for t in kept],
+        lr=[member.lr or 0.0 for member in members],
+        loss=[[float(loss[t][k]) for t in kept] for k in range(len(members))],
+        score=[[float(score[t][k]) for t in kept] for k in range(len(members))],
+        target=target,
+        reached_step=reached,
+    )
+    verdict = small_sample.judge(
+        best=float(np.nanmax(score)) if np.isfinite(score).any() else float("nan"),
+        reached_step=reached,
+        steps=SMALL_STEPS,
+        rows=len(part),
+        conflicting=small_sample.conflicts(part.x, part.y),
+        target=target,
+        diverged=population.status.count("diverged"),
+        members=len(members),
+    )
+    yield from decided(2, verdict, "Go on." if reached else "Go on, but read the results with this in mind.")
+    number = f"after {reached} steps" if reached else f"best score {float(np.nanmax(score)):.3g}"
+    yield _finished(2, verdict, number, started)
+
+
+def find_learning_rate(course: Course) -> Generator[Event, None, None]:
+    """Step 3: many real short trainings on the same batches, by learning rate, seed and optimizer."""
+    started = time.perf_counter()
+    yield StepStarted(step=3, why="short trainings show at which learning rates the loss goes down")
+    given = course.options.ranges.get("lr")
+    low, high = given or SWEEP_RANGE
+    moves: list[tuple[float, float]] = []
+    while True:
+        exhibit, sweeps = yield from _sweep(course, low, high)
+        chosen = _better_optimizer(exhibit, sweeps)
+        sweep = sweeps[chosen]
+        stuck = sweep.outcome == "too_low" or (sweep.outcome == "found" and sweep.at_top and given is None)
+        if not stuck or len(moves) == MOST_SHIFTS or high >= HIGHEST_LR:
+            break
+        moves.append((low, high))
+        low, high = high, min(high * SHIFT, HIGHEST_LR)
+    found = sweep.outcome == "found"
+    course.optimizer = chosen if found else OPTIMIZERS[0]
+    if not found:
+        walls = FALLBACK
+    elif given is not None and not moves:
+        walls = given
+    else:
+        walls = (sweep.low / BELOW, sweep.high)
+    course.ranges["lr"] = Range(
+        low=walls[0], high=walls[1], was=moves[0] if moves else None, moved_in_round=0 if moves else None
+    )
+    yield exhibit.model_copy(update={"chosen": walls, "chosen_optimizer": course.optimizer, "best": sweep.best})
+    verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls)
+    yield from decided(3, verdict, f"Search lr from {walls[0]:.2g} to {walls[1]:.2g} with `{course.optimizer}`.")
+    yield _finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
+
+
+def _sweep(
+    course: Course, low: float, high: float
+) -> Generator[Event, None, tuple[LearningRateSweep, dict[str, Sweep]]]:
+    """Train at a grid of learning rates; the exhibit, and by optimizer what it says."""
+    left = course.pace.sweep_members(SWEEP_POINTS * SWEEP_SEEDS * len(OPTIMIZERS), 8, SWEEP_STEPS)
+    optimizers = OPTIMIZERS if left >= 2 * SWEEP_POINTS else OPTIMIZERS[:1]
+    seeds = SWEEP_SEEDS if left >= SWEEP_POINTS * SWEEP_SEEDS * len(optimizers) else 1
+    points = max(5, min(SWEEP_POINTS, left // (seeds * len(optimizers))))
+    rates = [exp(log(low) + i / (points - 1) * (log(high) - log(low))) for i in range(points)]
+    members = [
+        Member(
+            seed=course.options.seed + seed,
+            optimizer=optimizer,
+            lr=lr,
+            init=course.init,
+            momentum=0.9 if optimizer == "nesterov" else None,
+            weight_decay=0.0,
+        )
+        for optimizer in optimizers
+        for lr in rates
+        for seed in range(seeds)
+    ]
+    population = course.population(members)
+    fed, probe = _sweep_rows(course)
+    before, _ = population.evaluate(probe.x, probe.y)
+    started = time.perf_counter()
+    steps = yield from _feed(course, population, fed)
+    course.pace.learned(time.perf_counter() - started, steps * len(members))
+    after, _ = population.evaluate(probe.x, probe.y)
+    after = np.where([status == "diverged" for status in population.status], np.nan, after)
+    course.members_trained += len(members)
+    course.epochs_trained += len(members) * steps / course.steps_per_epoch()
+    exhibit = LearningRateSweep(
+        steps=steps,
+        optimizer=[member.optimizer for member in members],
+        lr=[member.lr or 0.0 for member in members],
+        seed=[member.seed for member in members],
+        start=before.tolist(),
+        end=after.tolist(),
+        best=rates[0],
+        chosen=(low, high),
+        chosen_optimizer=optimizers[0],
+    )
+    return exhibit, {name: _judge_one(exhibit, name) for name in optimizers}
+
+
+def _judge_one(exhibit: LearningRateSweep, optimizer: str) -> Sweep:
+    rows = [i for i, name in enumerate(exhibit.optimizer) if name == optimizer]
+
+    def of(values: Sequence[float]) -> list[float]:
+        return [values[i] for i in rows]
+
+    return learning_rate.judge(of(exhibit.lr), of(exhibit.start), of(exhibit.end))
+
+
+def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
+    """The rows that the short trainings are fed, in parts, and others that their loss is read from."""
+    train, size = course.problem.train, course.batch_size
+    order = keyed.permutation(keyed.key(course.options.seed, keyed.Purpose.SAMPLE, 3), len(train))
+    held = min(PROBE_ROWS, len(train) // 3)
+    fed, probe = (order[held:], order[:held]) if held else (order, order)
+    per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
+    position = torch.arange(per_part * SWEEP_PARTS) % len(fed)
+    return [train.take(fed[rows]) for rows in position.split(per_part)], train.take(probe)
+
+
+def _feed(course: Course, population: Population, parts: Sequence[Part]) -> Generator[Event, None, int]:
+    """Train on each part once; the number of gradient steps."""
+    for number, part in enumerate(parts):
+        yield course.progress(3, number / len(parts), f"{len(population)} short trainings")
+        course.check_interrupt(3)
+        for _ in population.train(part.x, part.y, epochs=1, batch_size=course.batch_size):
+            pass
+    return int(population.steps.max())
+
+
+def _better_optimizer(exhibit: LearningRateSweep, sweeps: dict[str, Sweep]) -> str:
+    """The first optimizer, unless another one's best loss is clearly lower."""
+    best = {}
+    for name, sweep in sweeps.items():
+        ends = [
+            exhibit.end[i]
+            for i in range(len(exhibit.lr))
+            if exhibit.optimizer[i] == name and exhibit.lr[i] == sweep.best
+        ]
+        best[name] = float(np.median(np.nan_to_num(ends, nan=np.inf)))
+    first = next(iter(sweeps))
+    other = min(best, key=lambda name: best[name])
+    return other if best[other] < CLEARLY * best[first] else first
+
+
+def _sweep_verdict(
+    exhibit: LearningRateSweep,
+    sweeps: dict[str, Sweep],
+    chosen: str,
+    moves: list[tuple[float, float]],
+    walls: tuple[float, float],
+) -> Verdict:
+    sweep = sweeps[chosen]
+    evidence = {
+        "steps": exhibit.steps,
+        "trainings": len(exhibit.lr),
+        "improvement": sweep.improvement,
+        "least_improvement": learning_rate.LEAST_IMPROVEMENT,
+        "best_lr": sweep.best,
+        "range": list(walls),
+        "moved_from": [list(move) for move in moves],
+        "by_optimizer": {name: each.improvement for name, each in sweeps.items()},
+    }
+    diverged = sum(not isfinite(value) for value in exhibit.end)
+    if sweep.outcome != "found":
+        return Verdict(
+            code="SHL122",
+            level="problem",
+            phrase="no learning rate helps",
+            sentence=(
+                f"At no learning rate did {exhibit.steps} steps lower the loss of rows held out from them "
+                f"(best change {sweep.improvement:+.1%}): the inputs may say nothing about the target."
+            ),
+            evidence=evidence,
+            fix="Check that targets belong to their rows, and that a useful column was not set aside.",
+        )
+    went = f"{exhibit.steps} steps at lr {sweep.best:.2g} lower the loss by {sweep.improvement:.0%}"
+    if moves and moves[0] != SWEEP_RANGE:
+        return Verdict(
+            code="SHL121",
+            level="warning",
+            phrase="range was too low, moved up",
+            sentence=(
+                f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss hardly moved, so the range was moved up: "
+                f"{went}."
+            ),
+            evidence=evidence,
+            fix=f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}.",
+        )
+    return Verdict(
+        code="SHL120",
+        level="fine",
+        phrase=f"best near {sweep.best:.2g}",
+        sentence=f"{went}; {diverged} of {len(exhibit.lr)} short trainings diverged.",
+        evidence=evidence,
+    )
+
+
+def _first(part: Part, rows: int) -> Part:
+    return Part(part.x[:rows], part.y[:rows])
+
+
+def _finished(step: int, verdict: Verdict, number: str, started: float) -> StepFinished:
+    seconds = time.perf_counter() - started
+    return StepFinished(step=step, level=verdict.level, verdict=verdict.phrase, number=number, seconds=seconds)

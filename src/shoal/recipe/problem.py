@@ -1,0 +1,140 @@
+"""What the recipe is given: tensors, a network to start from, and a test set under seal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from shoal import losses
+from shoal.core.errors import RunError
+from shoal.core.events import Interval
+from shoal.nn.networks import Cnn, Mlp
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of the data: inputs [N, ...] and targets, int64 [N] classes or standardised numbers [N, 1]."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: Tensor) -> Part:
+        """Some of the rows."""
+        return Part(self.x[rows], self.y[rows])
+
+
+class Sealed:
+    """The test rows, which can be read once (law 5)."""
+
+    def __init__(self, part: Part) -> None:
+        self._part: Part | None = part
+        self.rows = len(part)
+
+    def open(self) -> Part:
+        """The rows.
+
+        Raises:
+            RunError: they have been read before.
+        """
+        if self._part is None:
+            raise RunError("The test rows have been read already: a second look would make their score worthless.")
+        part, self._part = self._part, None
+        return part
+
+
+class Architecture(Protocol):
+    """A network that can be built, described and, perhaps, enlarged."""
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+
+    def document(self) -> dict[str, JsonValue]:
+        """What a saved model keeps in order to build it again."""
+
+    def wider(self) -> Architecture | None:
+        """The same with twice the width, or None where that cannot be had."""
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """One of Shoal's own networks."""
+
+    spec: Mlp | Cnn
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+        return self.spec.build()
+
+    def document(self) -> dict[str, JsonValue]:
+        """The spec, as JSON."""
+        return self.spec.model_dump(mode="json")
+
+    def wider(self) -> Architecture | None:
+        """Twice the width."""
+        return BuiltIn(self.spec.model_copy(update={"width": 2 * self.spec.width}))
+
+
+@dataclass(frozen=True)
+class Given:
+    """The user's own network: one size, as it is."""
+
+    make_net: Callable[[], nn.Module]
+    name: str  # package.module:function, or "" where it cannot be imported again
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+        return self.make_net()
+
+    def document(self) -> dict[str, JsonValue]:
+        """Where to find the function again."""
+        return {"network": "given", "factory": self.name}
+
+    def wider(self) -> Architecture | None:
+        """None: only its author can enlarge it."""
+        return None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A prepared task."""
+
+    train: Part
+    validation: Part
+    test: Sealed
+    classes: tuple[str, ...] | None
+    network: Architecture
+    scale: float = 1.0  # of the targets: their standard deviation in the user's unit, 1 for classes
+    shift: float = 0.0
+    device: str = "cpu"
+    describe_row: Callable[[int], Mapping[str, JsonValue]] = field(default=lambda row: {})  # a test row, for the report
+
+    @property
+    def loss(self) -> losses.Loss:
+        """Cross-entropy for classes, squared error for numbers."""
+        return losses.find("cross_entropy" if self.classes is not None else "squared_error")
+
+    @property
+    def metric(self) -> str:
+        """Name of the score: it goes up."""
+        return self.loss.metric_name
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user fixed."""
+
+    seed: int = 0
+    ranges: Mapping[str, Interval] = field(default_factory=dict)
+    epochs: int | None = None
+    batch_size: int | None = None

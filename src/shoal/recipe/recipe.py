@@ -1,0 +1,100 @@
+"""The seven steps, in order, as one generator of events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from math import ceil, log2
+
+from shoal.core.budget import Budget
+from shoal.core.errors import RunError
+from shoal.core.events import Decision, DecisionMade, Event, TestRead
+from shoal.recipe import finish, first_steps, search_steps
+from shoal.recipe.course import Course
+from shoal.recipe.finish import Chosen
+from shoal.recipe.pace import Pace
+from shoal.recipe.problem import Options, Problem
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run leaves: the ensemble, the test score, the decisions, and how much was trained."""
+
+    chosen: Chosen
+    test: TestRead
+    decisions: tuple[Decision, ...]
+    members_trained: int
+    epochs_trained: float
+
+
+def run(
+    problem: Problem,
+    budget: Budget,
+    options: Options,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+    now: Callable[[], float] = time.monotonic,
+) -> Generator[Event, None, Outcome]:
+    """Carry out the recipe.
+
+    Args:
+        problem: data, task and network.
+        budget: a time or a number of trials; with trials the same options give the same numbers.
+        options: what the user fixed.
+        stopped: asked between epochs; True ends the run.
+        now: a clock in seconds, for a budget in time.
+
+    Yields:
+        Events as they happen.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        Interrupted: `stopped` said so.
+        RunError: not one training gave a usable network.
+    """
+    batch_size = options.batch_size or default_batch_size(len(problem.train))
+    pace = Pace(budget, now, ceil(len(problem.train) / batch_size))
+    course = Course(problem, options, pace, stopped, problem.network, batch_size)
+    decisions: list[Decision] = []
+    steps = _steps(course)
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            chosen, test = end.value
+            return Outcome(chosen, test, tuple(decisions), course.members_trained, course.epochs_trained)
+        if isinstance(event, DecisionMade):
+            decisions.append(event.decision)
+        yield event
+
+
+def _steps(course: Course) -> Generator[Event, None, tuple[Chosen, TestRead]]:
+    yield from first_steps.check_initial_loss(course)
+    yield from first_steps.overfit_small_sample(course)
+    yield from first_steps.find_learning_rate(course)
+    loop = yield from search_steps.coarse_search(course)
+    for round_ in range(1, search_steps.MOST_ROUNDS + 1):
+        trained = yield from search_steps.refine(course, loop, round_)
+        if trained is None:
+            break
+        reading = yield from search_steps.read_curves(course, loop, trained, round_)
+        again = yield from search_steps.go_again(course, loop, trained, reading, round_)
+        if not again:
+            break
+    if not course.candidates:
+        raise RunError("Every training diverged: no network can be kept; check the scale of inputs and targets.")
+    chosen = yield from finish.choose_ensemble(course)
+    test = yield from finish.read_test(course, chosen)
+    return chosen, test
+
+
+def default_batch_size(rows: int) -> int:
+    """A power of two near a hundredth of the rows, from 16 to 256.
+
+    >>> default_batch_size(1257), default_batch_size(34_000)
+    (16, 256)
+    """
+    return int(2 ** min(8, max(4, ceil(log2(max(rows, 1) / 100)))))

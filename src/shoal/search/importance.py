@@ -1,0 +1,40 @@
+"""Which hyperparameter mattered: how much of the score's spread a curve in that one alone explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+
+from shoal.search.space import Ranges, Values, position
+
+LEAST_TRIALS = 8
+
+
+def importance(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) -> dict[str, float]:
+    """Adjusted R^2 of a parabola in each hyperparameter, fitted to the ranks of the scores; 0 where it explains nothing.
+
+    Ranks, so that one diverged trial does not decide; diverged trials rank last.
+
+    Args:
+        ranges: that were searched.
+        trials: values of each trial.
+        scores: higher is better; NaN for a trial that diverged.
+
+    Returns:
+        A number from 0 to 1 by name; empty with fewer than 8 trials.
+    """
+    n = len(trials)
+    if n < LEAST_TRIALS:
+        return {}
+    ranks = rankdata(np.nan_to_num(np.asarray(scores, dtype=float), nan=-np.inf))
+    total = float(((ranks - ranks.mean()) ** 2).sum())
+    shares = {}
+    for name, range_ in ranges.items():
+        places = np.array([position(range_, trial[name]) for trial in trials])
+        fitted = np.polyval(np.polyfit(places, ranks, 2), places)
+        left = float(((ranks - fitted) ** 2).sum())
+        adjusted = 1.0 - (left / (n - 3)) / (total / (n - 1)) if total > 0 else 0.0
+        shares[name] = max(0.0, adjusted)
+    return shares

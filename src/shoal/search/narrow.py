@@ -1,0 +1,39 @@
+"""From a coarse round to the ranges of a finer one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from shoal.core.events import Range
+from shoal.search.space import Ranges, Values, position, value_at
+
+KEPT = 0.25  # share of the trials, from the best, whose values span the finer range
+LEAST_WIDTH = 0.25  # of the range searched: a handful of trials does not justify less
+PADDING = 0.05
+
+
+def narrow(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) -> dict[str, Range]:
+    """The span of the best quarter of the trials, a little padded, inside the walls that were searched.
+
+    Args:
+        ranges: that were searched.
+        trials: values of each trial.
+        scores: higher is better; NaN for a trial that diverged.
+
+    Returns:
+        Ranges within the given ones.
+    """
+    order = np.argsort(-np.nan_to_num(np.asarray(scores), nan=-np.inf), kind="stable")
+    best = order[: max(3, round(KEPT * len(trials)))]
+    finer = {}
+    for name, range_ in ranges.items():
+        places = [position(range_, trials[i][name]) for i in best]
+        low, high = min(places) - PADDING, max(places) + PADDING
+        if (missing := LEAST_WIDTH - (high - low)) > 0:
+            low, high = low - missing / 2, high + missing / 2
+        finer[name] = Range(
+            low=value_at(range_, max(0.0, low)), high=value_at(range_, min(1.0, high)), log=range_.log
+        )
+    return finer
