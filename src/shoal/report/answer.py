@@ -1,0 +1,226 @@
+"""The report's first screen: the answer in one sentence, what is wrong, and four numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from shoal.core import events as ev
+from shoal.report import formats
+from shoal.report.story import Story
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One of the four numbers beside the answer."""
+
+    label: str
+    value: str
+    note: str = ""
+    explained: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score that answers the run's question, and on which rows it was read."""
+
+    value: float
+    interval: tuple[float, float] | None
+    baseline: float | None
+    on_test: bool
+
+
+def sentence(story: Story) -> str:
+    """The answer in one sentence; names stand in backticks.
+
+    "An ensemble of 8 networks predicts `income` with 86.9 % accuracy (86.3-87.5), 10.8 points above always answering
+    `<=50K`." A run that has not read its test rows says what it has, on which rows, and that this flatters.
+
+    Args:
+        story: the run, finished or not.
+
+    Returns:
+        One or two sentences; never empty.
+    """
+    start, found = story.start, score(story)
+    if start is None:
+        return "Nothing has been read yet."
+    target = f"`{formats.shorten(start.target)}`"
+    if found is None:
+        rows = formats.count(start.rows, "row")
+        return f"Shoal has read {rows} of `{formats.shorten(start.source)}` to predict {target}; no score is known yet."
+    who = _who(story)
+    if found.on_test:
+        return f"{who} predicts {target} with {_score_phrase(story, found)}{_against(start, found)}."
+    value = formats.score(start.metric, found.value, rows=story.validation_rows)
+    named = f"{value} {formats.metric_word(start.metric)}" if start.metric in formats.SHARES else f"an R2 of {value}"
+    if start.metric not in formats.SHARES and start.metric != "r2":
+        named = f"a {formats.metric_word(start.metric)} of {value}"
+    return (
+        f"So far {who[0].lower()}{who[1:]} predicts {target} with {named} on the validation rows. "
+        "It was chosen on those rows, so they flatter it; the test rows have not been read."
+    )
+
+
+def score(story: Story) -> Score | None:
+    """The score to answer with: on test rows where they were read, else the best on validation rows, else None."""
+    baseline = story.start.baseline if story.start else None
+    if story.test is not None:
+        return Score(story.test.score, story.test.interval, story.test.baseline, True)
+    stated = story.summary.get("test")
+    if isinstance(stated, int | float):
+        return Score(float(stated), _pair(story.summary.get("test_interval")), baseline, True)
+    if story.ensemble is not None and math.isfinite(story.ensemble.score):
+        return Score(story.ensemble.score, None, baseline, False)
+    finite = [s for search in story.searches for s in search.score if math.isfinite(s)]
+    return Score(max(finite), None, baseline, False) if finite else None
+
+
+def _pair(value: object) -> tuple[float, float] | None:
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, int | float) for v in value):
+        return float(value[0]), float(value[1])
+    return None
+
+
+def ensemble_size(story: Story) -> int:
+    """How many different networks answer together; 1 where one network answers, or nothing was chosen yet."""
+    if story.ensemble is not None:
+        return max(1, len(story.ensemble.members))
+    stated = story.summary.get("ensemble")
+    members = stated.get("members") if isinstance(stated, dict) else None
+    if isinstance(members, list):
+        return max(1, len(members))
+    return members if isinstance(members, int) and members > 0 else 1
+
+
+def _who(story: Story) -> str:
+    size = ensemble_size(story)
+    if size > 1:
+        return f"An ensemble of {size} networks"
+    trained = story.members_trained
+    return f"The best of {formats.count(trained, 'network')}" if trained > 1 else "One network"
+
+
+def _score_phrase(story: Story, found: Score) -> str:
+    metric = story.metric
+    value = formats.score(metric, found.value, found.interval)
+    band = f" ({formats.bounds(metric, found.interval)})" if found.interval else ""
+    if metric in formats.SHARES:
+        return f"{value} {formats.metric_word(metric)}{band}"
+    error = story.test.scores.get("mae") if story.test else None
+    off = f", off by {formats.number(error)} on average" if error is not None and math.isfinite(error) else ""
+    word = formats.metric_word(metric)
+    return f"{'an' if word[0] in 'RMF' else 'a'} {word} of {value}{band}{off}"
+
+
+def _against(start: ev.RunStarted, found: Score) -> str:
+    """The comparison with always giving one answer, and whether it could be chance."""
+    if found.baseline is None or not math.isfinite(found.baseline) or not math.isfinite(found.value):
+        return ""
+    gain = found.value - found.baseline
+    half = (found.interval[1] - found.interval[0]) / 2 if found.interval else 0.0
+    answer = f"always answering `{formats.shorten(start.baseline_answer)}`"
+    chance = " (which could be chance)" if found.interval and found.interval[0] <= found.baseline <= found.value else ""
+    if start.metric in formats.SHARES:
+        size = formats.difference(start.metric, gain, half)
+        if not any(c in "123456789" for c in size):
+            return f", no better than {answer}"
+        return f", {size} {'above' if gain > 0 else 'below'} {answer}{chance}"
+    verb = "gets" if gain > 0 else "would get"
+    return f"; {answer} {verb} {formats.score(start.metric, found.baseline, found.interval)}{chance}"
+
+
+def figures(story: Story) -> list[Figure]:
+    """At most four numbers: score, baseline, networks trained, time."""
+    start, found = story.start, score(story)
+    if start is None:
+        return []
+    shown = []
+    word = formats.metric_word(start.metric)
+    explained = formats.EXPLAINED.get(word, "")
+    if found is not None:
+        value = formats.score(start.metric, found.value, found.interval, story.validation_rows)
+        if found.on_test and found.interval:
+            note = f"{formats.bounds(start.metric, found.interval)} with 95 % confidence, on {_test_rows(story)}"
+        else:
+            note = "on validation rows, which flatter"
+        shown.append(Figure(word, value, note, explained))
+    shown.append(
+        Figure(
+            "baseline",
+            formats.score(start.metric, start.baseline, found.interval if found else None, start.split.get("test")),
+            f"{word} of always answering `{formats.shorten(start.baseline_answer, 24)}`",
+            "what the simplest possible answer scores: the commonest class, or the mean",
+        )
+    )
+    if story.members_trained:
+        shown.append(Figure("networks trained", f"{story.members_trained:,}", _epochs(story)))
+    if story.seconds > 0:
+        shown.append(Figure("time", formats.duration(story.seconds), f"on {start.device}, budget {start.budget}"))
+    return shown[:4]
+
+
+def _test_rows(story: Story) -> str:
+    rows = story.test.rows if story.test else (story.start.split.get("test", 0) if story.start else 0)
+    return formats.count(rows, "test row")
+
+
+def _epochs(story: Story) -> str:
+    stated = story.summary.get("epochs_trained")
+    total = stated if isinstance(stated, int) else sum(len(e.members) for c in story.crowds.values() for e in c.epochs)
+    return f"{total:,} epochs in all" if total else ""
+
+
+def standing(story: Story) -> str:
+    """What to say of a run that did not reach its end; empty for one that did.
+
+    Args:
+        story: the run.
+
+    Returns:
+        One or two sentences, or the empty string.
+    """
+    if story.interrupted is not None:
+        own = story.interrupted.sentence.strip()
+        said = f" {own}" if own and not own.lower().startswith("stopped by the user") else ""
+        where = _where(story.interrupted.step)
+        return f"Stopped by the user at {where}; what stands here is what was done until then.{said}"
+    if story.finished is not None:
+        return ""
+    if story.start is None:
+        return "This run has no events yet."
+    if not story.last_step:
+        return "This run has not begun its first step, or was cut off before it."
+    return (
+        f"This run has not ended, or was cut off: it was last seen at {_where(story.last_step)}. "
+        "What stands here is what was done until then."
+    )
+
+
+def _where(step: int) -> str:
+    if step in ev.STEP_NAMES:
+        return f"step {step} ({ev.STEP_NAMES[step].lower()})"
+    return {8: "the ensemble", 9: "the test"}.get(step, f"step {step}")
+
+
+def problems(story: Story) -> list[ev.Finding]:
+    """What is wrong or would serve the reader better, the worst first: it stands directly under the answer.
+
+    Args:
+        story: the run.
+
+    Returns:
+        The findings of level "problem" and "warning", and those that follow from the answer itself: a score that
+        is not distinguishable from the baseline, networks that diverged in great numbers.
+    """
+    shown = [f for f in story.findings if f.level in ("problem", "warning")]
+    found = score(story)
+    if found and found.on_test and found.interval and found.baseline is not None and story.start:
+        low, high = found.interval
+        if high < found.baseline:
+            worse = "The answer is worse than always giving the same answer; the network should not be used as it is."
+            shown.append(ev.Finding(code="below baseline", sentence=worse, level="problem"))
+        elif low <= found.baseline:
+            same = "The score cannot be told from always giving the same answer: the difference could be chance."
+            shown.append(ev.Finding(code="at baseline", sentence=same, level="problem"))
+    return sorted(shown, key=lambda f: f.level != "problem")

@@ -1,0 +1,146 @@
+"""The pictures of the chapters: did it learn, what mattered, is it overfitting, the ensemble."""
+
+from __future__ import annotations
+
+import math
+
+from shoal.core import events as ev
+from shoal.report import exhibits, formats
+from shoal.report.pictures import Picture, Trained, band, finite, trained
+from shoal.report.story import Story
+
+
+def learned(story: Story) -> list[Picture]:
+    """The shoal: every network's score and loss by epoch, the chosen ones strong, verdicts where they were read."""
+    crowds = [name for name, crowd in story.crowds.items() if crowd.epochs]
+    if not crowds:
+        return []
+    networks = trained(story)
+    verdicts = [exhibits.verdict_data(v) for v in story.verdicts[-1:]]
+    shared = {"crowds": crowds, "band": crowds[-1], "verdicts": verdicts}
+    word = formats.metric_word(story.metric)
+    score, loss = {**shared, "what": "validation_score"}, {**shared, "what": "validation_loss"}
+    title = f"{word[0].upper()}{word[1:]} by epoch, every network"
+    return [
+        Picture("shoal-score", "curves", title, _score_caption(story, networks), score),
+        Picture("shoal-loss", "curves", "Loss by epoch, every network", _loss_caption(story), loss),
+    ]
+
+
+def _score_caption(story: Story, networks: dict[int, Trained]) -> str:
+    metric, rows = story.metric, story.validation_rows
+    good = finite([n.best for n in networks.values()])
+    if not good:
+        return f"None of {formats.count(len(networks), 'network')} reached a finite score."
+    low, high = band(good)
+    top, all_of = formats.score(metric, max(good), rows=rows), formats.count(len(networks), "network")
+    caption = f"Of {all_of} the middle 80 % reach {_between(metric, low, high, rows)} at their best epoch; "
+    caption += f"the best reaches {top}."
+    if len(good) < 3:
+        caption = f"The best of {all_of} reaches {top} on validation rows."
+    chosen = [networks[k] for k in story.chosen if k in networks]
+    if chosen and story.ensemble:
+        caption += f" Strong lines: the {formats.count(len(chosen), 'network')} that the ensemble uses."
+    wild = sum(n.status == "diverged" for n in networks.values())
+    if wild:
+        caption += f" {formats.count(wild, 'network')} diverged, and their lines end there."
+    return caption
+
+
+def _between(metric: str, low: float, high: float, rows: int) -> str:
+    a, b = formats.score(metric, low, rows=rows), formats.score(metric, high, rows=rows)
+    return a if a == b else f"{a.removesuffix(' %')} to {b}"
+
+
+def _loss_caption(story: Story) -> str:
+    if not story.verdicts:
+        return "The curves have not been judged yet."
+    last = story.verdicts[-1]
+    return f"{last.sentence} Read on network {last.member}, {exhibits.verdict_numbers(story, last)}."
+
+
+def mattered(story: Story) -> list[Picture]:
+    """The whole search by hyperparameter, and how much of the score each one explains."""
+    drawn = []
+    weighed = [s for s in story.searches if s.importance]
+    if weighed:
+        widest = max(weighed, key=lambda s: len(s.members))
+        ranked = sorted(widest.importance.items(), key=lambda item: -item[1] if math.isfinite(item[1]) else 1.0)
+        first, share = ranked[0]
+        name, of = exhibits.spoken(first), formats.count(len(widest.members), "network")
+        caption = (
+            f"{name[:1].upper()}{name[1:]} explains {formats.number(share * 100, 2)} % of how the scores of {of} differ"
+        )
+        caption += f" ({exhibits.spoken(widest.population)})"
+        if len(ranked) > 1:
+            second, other = ranked[1]
+            caption += f", then {exhibits.spoken(second)} with {formats.number(other * 100, 2)} %"
+        caption += ". No interval was recorded, so small differences between bars could be chance."
+        rows = [{"name": exhibits.spoken(n), "value": v} for n, v in ranked]
+        drawn.append(Picture("importance", "bars", "Share of the score's variance", caption, {"rows": rows}))
+    if story.searches:
+        title = "Every network by its hyperparameters" if len(story.searches) > 1 else ""
+        drawn.append(exhibits.search(story, "search-all", story.searches, title))
+    return drawn
+
+
+def overfitting(story: Story) -> list[Picture]:
+    """Training against validation score, one dot a network."""
+    networks = [n for n in trained(story).values() if math.isfinite(n.best) and math.isfinite(n.train)]
+    if not networks:
+        return []
+    metric = story.metric
+    gaps = sorted(n.train - n.best for n in networks)
+    middle = gaps[len(gaps) // 2]
+    threshold = story.verdicts[-1].gap_threshold if story.verdicts else None
+    caption = f"At its best epoch the {'only' if len(networks) == 1 else 'middle'} network scores "
+    side = "higher" if middle >= 0 else "lower"
+    caption += f"{formats.difference(metric, middle)} {side} on the rows it was trained on than on validation rows."
+    if threshold is not None and math.isfinite(threshold):
+        over = sum(g > threshold for g in gaps)
+        caption += f" {over} of {formats.count(len(gaps), 'network')} lie beyond the gap of "
+        caption += f"{formats.difference(metric, threshold)} that is called overfitting (dashed)."
+    data = {
+        "points": [{"id": n.id, "x": n.train, "y": n.best} for n in networks],
+        "threshold": threshold,
+        "judged": [v.member for v in story.verdicts],
+    }
+    return [Picture("agreement", "agreement", "Score on training and on validation rows", caption, data)]
+
+
+def together(story: Story) -> list[Picture]:
+    """What the ensemble gains over its best network, and how the greedy selection got there."""
+    chosen = story.ensemble
+    if chosen is None:
+        return []
+    low, high = chosen.gain_interval
+    row = {"name": "ensemble", "value": chosen.gain, "low": low, "high": high}
+    title = "Gain of the ensemble over the best single network"
+    gain = Picture("gain", "dots", title, gain_sentence(story.metric, chosen), {"rows": [row]})
+    if len(chosen.path) < 2:
+        return [gain]
+    metric, rows = story.metric, story.validation_rows
+    first, last = (formats.score(metric, chosen.path[k], rows=rows) for k in (0, -1))
+    pool, added = formats.count(chosen.candidates, "candidate"), formats.count(len(chosen.path), "addition")
+    caption = (
+        f"Networks were added one at a time from {pool}, each time the one that helped most: from {first} to {last} "
+    )
+    caption += f"after {added}. One network may be added several times."
+    path = Picture("path", "path", "The greedy path", caption, {"values": chosen.path, "single": chosen.single})
+    return [gain, path]
+
+
+def gain_sentence(metric: str, chosen: ev.EnsembleChosen) -> str:
+    """The ensemble's gain with its interval, and whether it is evidence."""
+    low, high = chosen.gain_interval
+    half = (high - low) / 2
+    said = formats.signed(metric, chosen.gain, half)
+    wide = f"{formats.signed(metric, low, half)} to {formats.signed(metric, high, half)}"
+    if low > 0:
+        return f"The ensemble scores {said} against its best network on validation rows ({wide}): it helps."
+    if high < 0:
+        return f"The ensemble scores {said} against its best network on validation rows ({wide}): it harms."
+    return (
+        f"The ensemble scores {said} against its best network on validation rows ({wide}): "
+        "no evidence of a difference, it could be chance."
+    )

@@ -1,0 +1,244 @@
+"""The picture of each of the seven steps, with the caption that states its finding."""
+
+from __future__ import annotations
+
+import math
+from statistics import mean, median
+from typing import Any
+
+from shoal.core import events as ev
+from shoal.report import formats
+from shoal.report.pictures import Picture, finite
+from shoal.report.story import Exhibit, StepRound, Story
+
+SAID = {"lr": "learning rate", "init": "initializer", "l1": "L1", "n": "number"}
+EDGE = 0.1  # a best value in the outer tenth of its range is said to lie near the wall
+
+
+def spoken(name: str) -> str:
+    """A hyperparameter's name as a reader says it: `weight_decay` is "weight decay"."""
+    return SAID.get(name, name.replace("_", " "))
+
+
+def of_round(story: Story, passage: StepRound) -> list[Picture]:
+    """The pictures of one passage through a step, in the order in which they came."""
+    drawn = []
+    for k, exhibit in enumerate(passage.exhibits):
+        key = f"step{passage.step}-{passage.round}-{k + 1}"
+        drawn.append(_draw(story, key, exhibit))
+    if passage.step == 7 and story.searches:
+        until = [s for s in story.searches if s.round <= passage.round or s.step == 4]
+        drawn.append(progress(story, f"step7-{passage.round}", until))
+    return drawn
+
+
+def _draw(story: Story, key: str, exhibit: Exhibit) -> Picture:
+    match exhibit:
+        case ev.InitialLosses():
+            return _initial(key, exhibit)
+        case ev.SmallSample():
+            return _sample(story, key, exhibit)
+        case ev.LearningRateSweep():
+            return _sweep(key, exhibit)
+        case ev.SearchRound():
+            return search(story, key, [exhibit])
+        case ev.CurveVerdict():
+            return _verdict(story, key, exhibit)
+
+
+def _initial(key: str, seen: ev.InitialLosses) -> Picture:
+    groups: dict[str, list[tuple[int, float]]] = {}
+    for name, seed, loss in zip(seen.init, seen.seed, seen.loss, strict=False):
+        groups.setdefault(name, []).append((seed, loss))
+    own = finite([loss for _, loss in groups.get(seen.chosen, [])])
+    far = {n: abs(mean(f) - seen.expected) for n, g in groups.items() if (f := finite([v for _, v in g]))}
+    caption = f"Chance gives a loss of {formats.number(seen.expected)}."
+    if own:
+        spread = f" ({formats.number(min(own))} to {formats.number(max(own))} over {formats.count(len(own), 'seed')})"
+        caption += f" The chosen initializer, `{seen.chosen}`, starts at {formats.number(mean(own))}{spread}."
+    worst = max(far, key=lambda n: far[n], default=None)
+    if worst is not None and worst != seen.chosen:
+        value = formats.number(mean(finite([v for _, v in groups[worst]])))
+        caption += f" Farthest from it is `{worst}` at {value}."
+    wild = sum(not math.isfinite(v) for v in seen.loss)
+    if wild:
+        caption += f" {formats.count(wild, 'start')} gave no finite loss."
+    data = {
+        "expected": seen.expected,
+        "chosen": seen.chosen,
+        "groups": [{"name": n, "seeds": [s for s, _ in g], "losses": [v for _, v in g]} for n, g in groups.items()],
+    }
+    return Picture(key, "initial", "Loss of untrained networks, by initializer", caption, data)
+
+
+def _sample(story: Story, key: str, seen: ev.SmallSample) -> Picture:
+    metric = story.metric
+    goal = formats.score(metric, seen.target)
+    tops = [max(finite(row), default=math.nan) for row in seen.score]
+    best = max(finite(tops), default=math.nan)
+    rows, tried = formats.count(seen.rows, "row"), formats.count(len(seen.lr), "network")
+    if seen.reached_step is not None:
+        caption = f"On {rows} the quickest of {tried} reached {goal} {formats.metric_word(metric)} at step "
+        caption += f"{seen.reached_step:,}: the network can learn by heart what it is shown."
+    else:
+        last = seen.steps[-1] if seen.steps else 0
+        got = formats.score(metric, best) if math.isfinite(best) else "no finite score"
+        caption = f"On {rows} none of {tried} reached {goal} within {last:,} steps; the best came to {got}."
+    data = {"steps": seen.steps, "lr": seen.lr, "loss": seen.loss, "score": seen.score, "target": seen.target}
+    return Picture(key, "sample", "Learning a few rows by heart", caption, {**data, "reached": seen.reached_step})
+
+
+def _sweep(key: str, seen: ev.LearningRateSweep) -> Picture:
+    ends = [row for row in zip(seen.end, seen.lr, seen.start, strict=False) if math.isfinite(row[0])]
+    wild = len(seen.end) - len(ends)
+    caption = f"{formats.count(len(seen.end), 'short training')} of {formats.count(seen.steps, 'step')} each. "
+    near = [(e, s) for e, lr, s in ends if math.isclose(lr, seen.best, rel_tol=0.02)]
+    if near:
+        fell = f"from {formats.number(median(s for _, s in near))} to {formats.number(median(e for e, _ in near))}"
+        caption += f"The loss fell most at a learning rate of {formats.number(seen.best)} ({fell}). "
+    else:
+        caption += f"The best learning rate is {formats.number(seen.best)}. "
+    low, high = (formats.number(v) for v in seen.chosen)
+    caption += f"The search will look from {low} to {high} (shaded), with {seen.chosen_optimizer}."
+    if wild:
+        caption += f" {formats.count(wild, 'training')} diverged: marked at the top."
+    fields = ("optimizer", "lr", "seed", "start", "end", "best", "chosen", "chosen_optimizer", "steps")
+    return Picture(key, "sweep", "Loss after a short training, by learning rate", caption, _fields(seen, fields))
+
+
+def _fields(record: ev.Record, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
+def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = "") -> Picture:
+    """The scatter of one or several rounds of the search: a panel for each hyperparameter that was searched.
+
+    Args:
+        story: the run.
+        key: the picture's id.
+        rounds: at least one round; where several name the same hyperparameter, each keeps its own walls.
+        title: the picture's title.
+
+    Returns:
+        The picture; a hyperparameter without a range is drawn by its categories.
+    """
+    last = rounds[-1]
+    names = list(dict.fromkeys(n for r in rounds for n in r.ranges))
+    free = [n for r in rounds for m in r.members for n, v in m.values.items() if isinstance(v, str)]
+    names += [n for n in dict.fromkeys(free) if n not in names and _varies(rounds, n)]
+    panels = []
+    for name in names:
+        walls = [_wall(r, name) for r in rounds if name in r.ranges]
+        panels.append({"name": name, "label": spoken(name), "walls": walls})
+    data = {
+        "panels": panels,
+        "rounds": [
+            {
+                "label": spoken(r.population),
+                "ids": [m.id for m in r.members],
+                "values": {n: [m.values.get(n) for m in r.members] for n in names},
+                "score": r.score,
+                "status": r.status,
+            }
+            for r in rounds
+        ],
+        "best": last.best,
+    }
+    return Picture(key, "search", title or "Score by hyperparameter", _search_caption(story, rounds), data)
+
+
+def _varies(rounds: list[ev.SearchRound], name: str) -> bool:
+    return len({str(m.values.get(name)) for r in rounds for m in r.members}) > 1
+
+
+def _wall(search_round: ev.SearchRound, name: str) -> dict[str, Any]:
+    walls = search_round.ranges[name]
+    return {
+        "low": walls.low,
+        "high": walls.high,
+        "log": walls.log,
+        "was": walls.was,
+        "moved": walls.moved_in_round,
+        "round": search_round.round,
+        "step": search_round.step,
+    }
+
+
+def _search_caption(story: Story, rounds: list[ev.SearchRound]) -> str:
+    last = rounds[-1]
+    scores = [s for r in rounds for s in r.score]
+    good = finite(scores)
+    if not good:
+        return f"None of {formats.count(len(scores), 'network')} reached a finite score."
+    best = next((m for r in reversed(rounds) for m in r.members if m.id == last.best), None)
+    top = formats.score(story.metric, max(good), rows=story.validation_rows)
+    caption = f"The best of {formats.count(len(scores), 'network')} reaches {top} on the validation rows"
+    if best is not None:
+        said = [f"{spoken(n)} {formats.number(best.values[n])}" for n in last.ranges if n in best.values]
+        caption += f" ({', '.join(said)})" if said else ""
+    caption += "."
+    wild = len(scores) - len(good)
+    if wild:
+        caption += f" {formats.count(wild, 'network')} diverged: crosses at the bottom."
+    near = [edge for name in last.ranges if best is not None and (edge := at_edge(last, best, name))]
+    return caption + (f" The best {' and the best '.join(near)}." if near else "")
+
+
+def at_edge(search_round: ev.SearchRound, member: ev.MemberInfo, name: str) -> str:
+    """That a member's value lies in the outer tenth of its range, as "dropout lies near its upper wall"; else ""."""
+    walls, value = search_round.ranges[name], member.values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not walls.high > walls.low:
+        return ""
+    low, high, at = walls.low, walls.high, float(value)
+    if walls.log and min(low, at) > 0:
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    share = (at - low) / (high - low)
+    if share > 1 - EDGE:
+        return f"{spoken(name)} lies near its upper wall"
+    return f"{spoken(name)} lies near its lower wall" if share < EDGE else ""
+
+
+def _verdict(story: Story, key: str, seen: ev.CurveVerdict) -> Picture:
+    caption = f"{seen.sentence} Read on network {seen.member}, {verdict_numbers(story, seen)}."
+    data = {"crowds": [seen.population], "what": "validation_loss", "verdicts": [verdict_data(seen)]}
+    return Picture(key, "curves", f"Loss by epoch, {spoken(seen.population)}", caption, data)
+
+
+def verdict_numbers(story: Story, seen: ev.CurveVerdict) -> str:
+    """The numbers that a verdict stands on, in words, with their thresholds."""
+    first, last = seen.epochs_read
+    way = "fell" if seen.slope < 0 else "rose"
+    slope = f"the validation loss {way} by {formats.number(abs(seen.slope) * 100, 2)} % an epoch"
+    if not math.isfinite(seen.slope):
+        slope = "the slope of the validation loss is not finite"
+    gap = formats.signed(story.metric, seen.gap) if math.isfinite(seen.gap) else "not finite"
+    limit = formats.difference(story.metric, seen.gap_threshold)
+    level = formats.number(seen.slope_threshold * 100, 2)
+    return (
+        f"epochs {first} to {last}: {slope} (called moving above {level} %), "
+        f"and the training score is {gap} from the validation score (called a gap above {limit})"
+    )
+
+
+def verdict_data(seen: ev.CurveVerdict) -> dict[str, Any]:
+    """What the charts need to draw a verdict where it was read."""
+    return _fields(seen, ("round", "population", "member", "verdict", "epochs_read", "slope", "gap", "gap_threshold"))
+
+
+def progress(story: Story, key: str, searches: list[ev.SearchRound]) -> Picture:
+    """The best validation score of each round, with what the validation rows can tell apart."""
+    metric, rows = story.metric, story.validation_rows
+    best = [max(finite(s.score), default=math.nan) for s in searches]
+    known = finite(best)
+    half = formats.half_width(metric, known[-1], rows) if known else 0.0
+    caption = "No round has reached a finite score."
+    if known:
+        caption = f"Best validation score after {formats.count(len(known), 'round')} of search: "
+        caption += f"{formats.score(metric, max(known), rows=rows)}."
+    if len(known) > 1:
+        step = known[-1] - max(known[:-1])
+        said = f"added {formats.difference(metric, step)}" if step > 0 else "added nothing"
+        caption += f" The last one {said}"
+        caption += f"; differences below about {formats.difference(metric, half)} could be chance." if half else "."
+    rounds = [{"label": spoken(s.population), "best": b, "id": s.best} for s, b in zip(searches, best, strict=True)]
+    return Picture(key, "progress", "Best score by round", caption, {"rounds": rounds, "half": half})
