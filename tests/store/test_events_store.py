@@ -173,9 +173,17 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
         assert same(store.read("digits"), EVENTS[:1])
 
 
-@pytest.mark.parametrize("url", ["nonsense://host/db", "postgresql://[", "://"])
-def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("nonsense://host/db", "use SQLite or PostgreSQL"),
+        ("mysql://host/db", "use SQLite or PostgreSQL"),
+        ("postgresql://[", "cannot be read"),
+        ("://", "cannot be read"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused(url: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
         EventStore(url)
 
 

@@ -176,11 +176,11 @@ def _url(where: str | Path) -> URL:
 def _engine(url: URL) -> Engine:
     """An engine with SQLite set up for one writer and many readers."""
     backend = url.drivername.partition("+")[0]
+    if backend not in ("sqlite", "postgresql"):
+        raise InputError(f"the store cannot be a `{backend}` database: use SQLite or PostgreSQL")
     try:
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S} if backend == "sqlite" else {})
-    except NoSuchModuleError as error:
-        raise InputError(f"the store cannot be a `{backend}` database: use SQLite or PostgreSQL") from error
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise InputError(f"a `{backend}` store needs a driver: pip install 'shoal[postgres]'") from error
     if backend == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
