@@ -178,7 +178,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     [
         ("nonsense://host/db", "use SQLite or PostgreSQL"),
         ("mysql://host/db", "use SQLite or PostgreSQL"),
-        ("postgresql://[", "cannot be read"),
+        ("postgresql://host:port/db", "cannot be read"),
         ("://", "cannot be read"),
     ],
 )
