@@ -30,6 +30,11 @@ def test_runs_that_start_at_once_get_folders_of_their_own() -> None:
     assert len(set(made)) == 24
 
 
+def test_a_folder_is_claimed_once() -> None:
+    assert RunFolder(Path("runs/digits"))._claim()
+    assert not RunFolder(Path("runs/digits"))._claim()
+
+
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path: Path) -> None:
     first = RunFolder.create("here", "digits")
     first.summary_json.write_text("{}")
