@@ -41,73 +41,95 @@ class Arrays:
     unused: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Names of one part of a split in an archive; `suffix` is empty where there are no parts."""
+
+    code: int
+    x: str
+    y: str | None
+    suffix: str
+
+
 def pick(arrays: dict[str, NDArray[np.generic]], source: str, wanted: tuple[str, ...], target: str | None) -> Arrays:
     """Inputs, answers, parts and the arrays asked for by name, by the usual names in any case of letters.
 
     Raises:
-        InputError: none of the known names, a part without answers, lengths that differ.
+        InputError: none of the known names, lengths or shapes that differ, no array of a name that was asked for.
     """
     folded = {name.casefold(): name for name in arrays}
-    answers = (target.casefold(), *ANSWERS) if target else ANSWERS
-    parts: list[tuple[int, str, str | None, str]] = []  # part, name of x, name of y, suffix
-    for part, suffixes in PARTS.items():
+    parts = _parts(folded, (target.casefold(), *ANSWERS) if target else ANSWERS, arrays, source)
+    first = arrays[parts[0].x].shape[1:]
+    for part in parts:
+        x, y = arrays[part.x], arrays[part.y] if part.y else None
+        if x.ndim == 0 or (y is not None and y.ndim == 0):
+            raise InputError(f"{source}: {part.x} or {part.y} is a single number; rows are expected.")
+        if y is not None and len(y) != len(x):
+            raise InputError(f"{source}: {part.x} has {len(x)} rows and {part.y} has {len(y)}; they must be as many.")
+        if x.shape[1:] != first:
+            raise InputError(
+                f"{source}: rows of {part.x} have shape {list(x.shape[1:])}, those of {parts[0].x} {list(first)}; "
+                "they must have one shape."
+            )
+    used = {name for part in parts for name in (part.x, part.y) if name}
+    extra: dict[str, NDArray[np.generic]] = {}
+    for name in wanted:
+        extra[name], found = _extra(folded, name, parts, arrays, source)
+        used.update(found)
+    names_key = next((folded[name] for name in NAMES if name in folded), None)
+    sizes = [len(arrays[part.x]) for part in parts]
+    answers = [arrays[part.y] for part in parts if part.y is not None]
+    return Arrays(
+        x=_joined([arrays[part.x] for part in parts]),
+        y=_joined(answers) if len(answers) == len(parts) else None,
+        split=np.repeat(np.asarray([part.code for part in parts], dtype=np.int8), sizes) if parts[0].suffix else None,
+        names=tuple(str(name) for name in arrays[names_key].ravel()) if names_key else None,
+        extra=extra,
+        unused=tuple(name for name in arrays if name not in used and name != names_key),
+    )
+
+
+def _parts(
+    folded: dict[str, str], answers: tuple[str, ...], arrays: dict[str, NDArray[np.generic]], source: str
+) -> list[Part]:
+    parts: list[Part] = []
+    for code, suffixes in PARTS.items():
         for suffix in suffixes:
             x = _first(folded, INPUTS, suffix)
             if x:
-                parts.append((part, x, _first(folded, answers, suffix), suffix))
+                parts.append(Part(code, x, _first(folded, answers, suffix), suffix))
                 break
-    if not parts:
-        plain = next((folded[base] for base in INPUTS if base in folded), None)
-        if plain is None:
-            raise InputError(
-                f"{source} holds {listing(arrays, 12)}; expected are X and y, x_train, y_train, x_test and y_test, "
-                "or train_images, train_labels and so on."
-            )
-        parts = [(0, plain, next((folded[base] for base in answers if base in folded), None), "")]
-    used = {name for _, x, y, _ in parts for name in (x, y) if name}
-    for _, x, y, _ in parts:
-        if y is not None and len(arrays[y]) != len(arrays[x]):
-            raise InputError(
-                f"{source}: {x} has {len(arrays[x])} rows and {y} has {len(arrays[y])}; they must be as many."
-            )
-        if arrays[x].ndim == 0 or arrays[x].shape[1:] != arrays[parts[0][1]].shape[1:]:
-            raise InputError(
-                f"{source}: {x} has rows of shape {list(arrays[x].shape[1:])}, {parts[0][1]} of {list(arrays[parts[0][1]].shape[1:])}."
-            )
-    extra: dict[str, NDArray[np.generic]] = {}
-    for name in wanted:
-        keys = [_first(folded, (name.casefold(),), suffix) or folded.get(name.casefold()) for *_, suffix in parts]
-        if any(key is None for key in keys):
-            raise InputError(
-                f"{source}: no array {name!r} for {listing(x for _, x, _, _ in parts)}; it holds {listing(arrays, 12)}."
-            )
-        found = [key for key in keys if key is not None]
-        joined = np.concatenate([arrays[key] for key in found])
-        if len(joined) != sum(len(arrays[x]) for _, x, _, _ in parts):
-            raise InputError(
-                f"{source}: {listing(found)} must have as many rows as {listing(x for _, x, _, _ in parts)}."
-            )
-        extra[name] = joined
-        used.update(found)
-    names_key = next((folded[name] for name in NAMES if name in folded), None)
-    names = tuple(str(name) for name in arrays[names_key].ravel()) if names_key else None
-    unused = tuple(name for name in arrays if name not in used and name != names_key)
-    complete = all(y is not None for _, _, y, _ in parts)
-    split = (
-        np.concatenate([np.full(len(arrays[x]), part, dtype=np.int8) for part, x, _, _ in parts])
-        if parts[0][3]
-        else None
-    )
-    xs = [arrays[x] for _, x, _, _ in parts]
-    ys = [arrays[y] for _, _, y, _ in parts if y is not None]
-    return Arrays(
-        x=xs[0] if len(xs) == 1 else np.concatenate(xs),
-        y=(ys[0] if len(ys) == 1 else np.concatenate(ys)) if complete else None,
-        split=split,
-        names=names,
-        extra=extra,
-        unused=unused,
-    )
+    if parts:
+        return parts
+    x = _first(folded, INPUTS, "")
+    if x is None:
+        raise InputError(
+            f"{source} holds {listing(arrays, 12)}; expected are X and y, or x_train, y_train, x_test and y_test, "
+            "or train_images, train_labels and so on."
+        )
+    return [Part(0, x, _first(folded, answers, ""), "")]
+
+
+def _extra(
+    folded: dict[str, str], name: str, parts: list[Part], arrays: dict[str, NDArray[np.generic]], source: str
+) -> tuple[NDArray[np.generic], list[str]]:
+    """An array asked for by name, its parts joined, and the names of these."""
+    key = name.casefold()
+    inputs = listing(part.x for part in parts)
+    rows = sum(len(arrays[part.x]) for part in parts)
+    if key in folded:
+        found = [folded[key]]
+    else:
+        found = [each for each in (_first(folded, (key,), part.suffix) for part in parts) if each is not None]
+    if len(found) not in (1, len(parts)) or not found:
+        raise InputError(f"{source}: no array {name!r} for {inputs}; it holds {listing(arrays, 12)}.")
+    if any(arrays[each].ndim == 0 for each in found) or sum(len(arrays[each]) for each in found) != rows:
+        raise InputError(f"{source}: {listing(found)} must have as many rows as {inputs}.")
+    return _joined([arrays[each] for each in found]), found
+
+
+def _joined(blocks: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _first(folded: dict[str, str], bases: tuple[str, ...], suffix: str) -> str | None:
@@ -158,7 +180,8 @@ def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDAr
     """The kind from the rank, and the stored layout of it.
 
     Rank 2 is a table. Rank 3 is images when both sides have 4 or more and neither is above four times the other, else
-    signals. Rank 4 is images when the last axis is 1, 3 or 4, or the first of a row is 1 or 3 (turned around), else volumes.
+    signals. Rank 4 is images when the last axis is 1, 3 or 4, or the first of a row is 1 or 3 (turned around), else
+    volumes.
 
     Raises:
         InputError: a rank that the kind does not allow.
@@ -180,8 +203,10 @@ def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDAr
         if x.ndim == 3:
             low, high = sorted(shape[1:])
             kind = "image" if low >= 4 and high <= 4 * low else "signal"
-            what = "images [N, H, W]" if kind == "image" else "signals [N, C, L]"
-            guessed(what, f"--kind {'signal' if kind == 'image' else 'image'} if that is wrong")
+            if kind == "signal":
+                guessed("signals [N, C, L]", "--kind image if that is wrong")
+            elif low != high:
+                guessed("images [N, H, W]", "--kind signal if that is wrong")
         elif x.ndim == 4:
             kind = "image" if shape[3] in CHANNELS or (shape[1] in (1, 3) and min(shape[2:]) > 4) else "volume"
         elif x.ndim == 5 and (shape[1] == 1 or shape[4] == 1):
@@ -226,6 +251,8 @@ def array_dataset(
     """
     if arrays.y is None:
         raise InputError(f"{source} holds inputs without answers; add y (y_train and so on) to learn from.")
+    if arrays.x.ndim == 0 or arrays.y.ndim == 0:
+        raise InputError(f"{source}: a single number where rows are expected.")
     if len(arrays.x) != len(arrays.y):
         raise InputError(f"{source}: {len(arrays.x)} rows of inputs and {len(arrays.y)} answers; they must be as many.")
     check_features(arrays.x, source, table=True)
@@ -292,8 +319,8 @@ def parts_without_class(answer: Target, split: NDArray[np.int8] | None, source: 
         names = listing(answer.classes[code] for code in absent)
         if part == 0:
             raise InputError(
-                f"{source}: the training part holds no row of {count(len(absent), 'class', 'classes')} that another part holds "
-                f"({names}); a class must be seen to be learned."
+                f"{source}: the training part holds no row of {count(len(absent), 'class', 'classes')} that another "
+                f"part holds ({names}); a class must be seen to be learned."
             )
         sentence = f"The {label} part holds no row of {names}."
         found.append(
@@ -303,7 +330,8 @@ def parts_without_class(answer: Target, split: NDArray[np.int8] | None, source: 
 
 
 def _groups(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    return np.unique(values.reshape(len(values), -1)[:, 0], return_inverse=True)[1].astype(np.int64)
+    codes: NDArray[np.int64] = np.unique(values.reshape(len(values), -1)[:, 0], return_inverse=True)[1].astype(np.int64)
+    return codes
 
 
 def _moments(values: NDArray[np.generic], source: str, name: str) -> NDArray[np.float64]:

@@ -34,7 +34,7 @@ DATE_SHAPE = (
 
 @dataclass(frozen=True)
 class Cells:
-    """A column read by a rule: `values` is null where a cell is missing or odd; `odd` marks cells that broke the rule."""
+    """A column read by a rule: `values` is null where a cell is missing or odd; `odd` marks the cells that broke it."""
 
     values: pl.Series
     odd: pl.Series
@@ -95,7 +95,8 @@ def date_format(series: pl.Series) -> tuple[str | None, bool]:
         None where less than 95 % of the cells read as dates; else strptime's format, and whether the order of day and
         month stays open.
     """
-    if series.len() == 0 or not (series.head(200).str.contains(DATE_SHAPE).mean() or 0) >= 0.95:
+    shaped = series.head(200).str.contains(DATE_SHAPE)
+    if series.len() == 0 or shaped.sum() < 0.95 * shaped.len():
         return None, False
     cells = _clock(series).unique(maintain_order=True)
     best: list[tuple[int, str]] = []

@@ -17,7 +17,7 @@
 | SHL213 | decimal commas | read as decimal points |
 | SHL214 | rows that occur more than once | kept, counted |
 | SHL215 | unequal classes | kept, named |
-| SHL216 | header that looks like data, or a column without a name | read as a header; the column is named by its position |
+| SHL216 | header that looks like data, or a column without a name | read as a header; named by its position |
 | SHL217 | column of numbers mixed with words | read as categories |
 | SHL221 | images of several sizes | resized to one |
 | SHL222 | images of several modes, or with transparency | converted to one mode, transparency laid over white |

@@ -1,9 +1,10 @@
 """Text tables: bytes to columns of text, with the line of each row.
 
-Cells stay text here, so `02139` keeps its zero; `roles` decides later what a column holds. Two ways in, with one meaning
-(a test holds them together): files without quotes go through polars, which is quick, after a count of the delimiters of
-every line, because polars fills short rows silently; files with quotes, blank lines or old line ends go through Python's
-`csv` in strict mode, which knows where a record begins. Takes about four times the size of the file while reading.
+Cells stay text here, so `02139` keeps its zero; `roles` decides later what a column holds. Two ways in, with one
+meaning (a test holds them together): files without quotes go through polars, which is quick, after a count of the
+delimiters of every line, because polars fills short rows silently; files with quotes, blank lines or old line ends go
+through Python's `csv` in strict mode, which knows where a record begins. Takes about four times the size of the file
+while reading.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def is_frame(source: object) -> bool:
     """Whether narwhals knows it as a frame held in memory (pandas, polars, Arrow, ...)."""
     import narwhals as nw
 
-    return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)  # type: ignore[call-overload]
+    return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)
 
 
 def from_frame(source: Any, name: str = "frame") -> RawTable:

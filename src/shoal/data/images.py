@@ -1,16 +1,19 @@
 """Folders of images: found by class, decoded one by one into a single array of bytes.
 
-Only formats that decode without running anything are opened. A header that declares more pixels than `limits` allows is
-refused before it is decoded, JPEGs are decoded at reduced size where that is enough, and the array of all images must fit
-the memory bound.
+Only formats that decode without running anything are opened. A header that declares more pixels than `limits` allows
+is refused before it is decoded, JPEGs are decoded at reduced size where that is enough, and the array of all images
+must fit the memory bound.
 """
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +27,7 @@ from shoal.core.events import Finding, Task
 from shoal.data import codes
 from shoal.data.arrays import PARTS, parts_without_class
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
-from shoal.data.limits import IMAGE_PIXELS, LARGEST_SIDE, check_bytes
+from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
 from shoal.data.targets import Target
 from shoal.data.wording import count, listing
@@ -32,6 +35,7 @@ from shoal.data.wording import count, listing
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 Mode = Literal["L", "RGB"]
+ORIENTATION = 0x0112  # the Exif tag
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 
@@ -43,6 +47,15 @@ class Found:
     labels: list[str] | None
     parts: list[int] | None
     other_files: int
+
+
+@contextmanager
+def _strict_and_quiet() -> Iterator[None]:
+    """Pillow's warning of a bomb as an error, its remarks on odd tags not at all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Dataset:
@@ -71,11 +84,9 @@ def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Data
     target = np.asarray([lookup[label] for label in found.labels], dtype=np.int64)
     split = None if found.parts is None else np.asarray(found.parts, dtype=np.int8)
     uneven = parts_without_class(Target(target, "classification", classes), split, str(folder))
-    facts = [_inspect(path) for path in found.paths]
-    mode, size, findings = _working_form(facts)
-    array = decode(found.paths, mode, size)
+    array, mode, size, findings = _read_all(found.paths)
     if found.other_files:
-        sentence = f"{count(found.other_files, 'file')} that {'is no image was' if found.other_files == 1 else 'are no images were'} ignored."
+        sentence = f"Ignored: {count(found.other_files, 'file')} without the ending of an image."
         findings.append(Finding(code=codes.OTHER_FILES, sentence=sentence, evidence={"files": found.other_files}))
     features = ArrayFeatures(array)
     return Dataset(
@@ -131,18 +142,17 @@ def find_images(folder: Path) -> Found:
     return Found(loose, None, None, others)
 
 
+@_strict_and_quiet()
 def decode(paths: Sequence[Path], mode: Mode, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Images as one array [N, H, W] or [N, H, W, 3] of the given mode and size (width, height).
 
     Raises:
         InputError: the first image that cannot be read, or more bytes than the memory bound.
     """
-    width, height = size
-    shape = (len(paths), height, width) if mode == "L" else (len(paths), height, width, 3)
-    check_bytes(int(np.prod(shape, dtype=np.int64)), f"{len(paths)} images", f"reading them at {width}x{height}")
-    array = np.empty(shape, dtype=np.uint8)
+    array = np.empty(_shape(len(paths), mode, size), dtype=np.uint8)
     for row, path in enumerate(paths):
-        array[row] = _pixels(path, mode, size)
+        with _open(path) as image:
+            array[row] = _pixels(path, image, mode, size)
     return array
 
 
@@ -189,7 +199,7 @@ def _joined(found: Sequence[tuple[int | None, dict[str, tuple[list[Path], int]]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What an image's header says, plus whether it can show what is behind it."""
+    """What an image is as stored, turned upright: size, grey or colour, and whether it shows what is behind it."""
 
     size: tuple[int, int]
     mode: str
@@ -197,18 +207,23 @@ class Facts:
 
 
 def _open(path: Path) -> Image.Image:
+    """An image with its header read and checked, nothing decoded yet."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
+        with path.open("rb") as file:  # at once: many small reads are slow on some file systems
+            data = file.read(IMAGE_BYTES + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(data) > IMAGE_BYTES:
+        raise InputError(f"{path} has more than {IMAGE_BYTES} bytes; reduce it first.")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: the image declares more than {IMAGE_PIXELS} pixels; reduce it first.") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no readable image ({', '.join(FORMATS)}); mend or delete it.") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a decoder raises whatever its parser stumbles over
         raise _unreadable(path, error) from error
     if image.width * image.height > IMAGE_PIXELS:
-        image.close()
         raise InputError(f"{path}: the image declares {image.width}x{image.height} pixels; reduce it first.")
     return image
 
@@ -218,15 +233,57 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
     return InputError(f"{path} cannot be read as an image ({reason}); mend or delete it.")
 
 
-def _inspect(path: Path) -> Facts:
-    with _open(path) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        size = (image.height, image.width) if turned else (image.width, image.height)
-        mode = image.mode
-        if mode in ("P", "PA"):
-            palette = np.asarray(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
-            mode = "L" if (palette == palette[:, :1]).all() else "RGB"
-        return Facts(size, mode, "A" in image.getbands() or "transparency" in image.info)
+def _facts(image: Image.Image) -> Facts:
+    turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    size = (image.height, image.width) if turned else (image.width, image.height)
+    mode = image.mode
+    if mode in ("P", "PA"):
+        palette = np.asarray(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+        mode = "L" if (palette == palette[:, :1]).all() else "RGB"
+    return Facts(size, mode, "A" in image.getbands() or "transparency" in image.info)
+
+
+@_strict_and_quiet()
+def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], Mode, tuple[int, int], list[Finding]]:
+    """All images in one mode and one size.
+
+    They are decoded on the first pass as the first of them is stored; those that differ wait until the working form is
+    known, and where it is another one, all are decoded once more.
+    """
+    with _open(paths[0]) as image:
+        first = _inspected(paths[0], image)
+    mode, size, _ = _working_form([first])
+    array = np.empty(_shape(len(paths), mode, size), dtype=np.uint8)
+    facts: list[Facts] = []
+    others: list[int] = []
+    for row, path in enumerate(paths):
+        with _open(path) as image:
+            facts.append(_inspected(path, image))
+            if facts[-1].size == first.size and (facts[-1].mode in GREY_MODES) == (first.mode in GREY_MODES):
+                array[row] = _pixels(path, image, mode, size)
+            else:
+                others.append(row)
+    wanted, chosen, findings = _working_form(facts)
+    if (wanted, chosen) != (mode, size):
+        array = decode(paths, wanted, chosen)
+    elif others:
+        array[others] = decode([paths[row] for row in others], wanted, chosen)
+    return array, wanted, chosen, findings
+
+
+def _inspected(path: Path, image: Image.Image) -> Facts:
+    try:
+        return _facts(image)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
+def _shape(rows: int, mode: Mode, size: tuple[int, int]) -> tuple[int, ...]:
+    """Of the array of all images, after its bytes were checked."""
+    width, height = size
+    shape = (rows, height, width) if mode == "L" else (rows, height, width, 3)
+    check_bytes(math.prod(shape), f"{rows} images", f"reading them at {width}x{height}")
+    return shape
 
 
 def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Finding]]:
@@ -254,7 +311,7 @@ def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Findi
         if commonest < 0.5 * len(facts):
             sides = np.median(np.asarray([fact.size for fact in facts]), axis=0)
             size = (max(1, int(sides[0])), max(1, int(sides[1])))
-        sentence = f"Images of {len(sizes)} sizes, {commonest} of {len(facts)} being {sizes.most_common(1)[0][0]}: all resized to {size[0]}x{size[1]}."
+        sentence = f"Images of {len(sizes)} sizes, at most {commonest} alike: all resized to {size[0]}x{size[1]}."
         findings.append(
             Finding(code=codes.IMAGE_SIZES, level="warning", sentence=sentence, evidence={"sizes": len(sizes)})
         )
@@ -268,18 +325,16 @@ def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Findi
     return mode, size, findings
 
 
-def _pixels(path: Path, mode: Mode, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with _open(path) as image:
-        try:
-            image.draft(
-                mode, (2 * size[0], 2 * size[1])
-            )  # JPEG only: decodes at a fraction of the size, not below this
-            plain = _flat(ImageOps.exif_transpose(image), mode)
-            if plain.size != size:
-                plain = plain.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-            return np.asarray(plain, dtype=np.uint8)
-        except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-            raise _unreadable(path, error) from error
+def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -> NDArray[np.uint8]:
+    try:
+        image.draft(mode, (2 * size[0], 2 * size[1]))  # JPEG only: decodes at a fraction of the size, not below this
+        ImageOps.exif_transpose(image, in_place=True)
+        plain = _flat(image, mode)
+        if plain.size != size:
+            plain = plain.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return np.asarray(plain, dtype=np.uint8)
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
 
 
 def _flat(image: Image.Image, mode: Mode) -> Image.Image:

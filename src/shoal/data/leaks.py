@@ -64,8 +64,8 @@ def repeated_rows(frame: pl.DataFrame, target: NDArray[np.generic]) -> Finding |
     return Finding(
         code=codes.REPEATED_ROWS,
         level="warning" if repeats > 0.05 * frame.height else "note",
-        sentence=f"{count(repeats, 'row')} of {frame.height} {'repeats' if repeats == 1 else 'repeat'} an earlier one exactly; "
-        "a copy may fall on each side of the split and flatter the test score.",
+        sentence=f"{count(repeats, 'row')} of {frame.height} {'repeats' if repeats == 1 else 'repeat'} an earlier one "
+        "exactly; a copy may fall on each side of the split and flatter the test score.",
         evidence={"repeats": repeats, "rows": frame.height},
         fix="drop the copies, or give --group so that they stay together",
     )

@@ -7,6 +7,7 @@ import os
 from shoal.core.errors import InputError
 
 IMAGE_PIXELS = 64_000_000  # of one image: a header can declare any size
+IMAGE_BYTES = 256 << 20  # of one image file
 LARGEST_SIDE = 224  # pixels: the side to which larger images are reduced
 FALLBACK_BYTES = 8 << 30
 
@@ -31,6 +32,6 @@ def check_bytes(needed: int, source: str, what: str) -> None:
     bound = memory_bytes()
     if needed > bound:
         raise InputError(
-            f"{source}: {what} would take {needed / 1e9:.1f} GB and at most {bound / 1e9:.1f} GB are read on this machine; "
-            "give a part of it."
+            f"{source}: {what} would take {needed / 1e9:.1f} GB and at most {bound / 1e9:.1f} GB are read on this "
+            "machine; give a part of it."
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Kind, Task
@@ -17,6 +16,7 @@ from shoal.data.dataset import Dataset
 from shoal.data.delimited import read_delimited
 from shoal.data.frames import RawTable
 from shoal.data.tables import table_dataset
+from shoal.data.targets import array_target
 from shoal.data.wording import closest, listing
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -105,7 +105,8 @@ def open_table(path: Path) -> RawTable | None:
 def unknown_format(path: Path) -> InputError:
     """The error for a file that no reader claims."""
     return InputError(
-        f"{path}: files of this kind are not read; give CSV, TSV (also .gz), Parquet, .npz, or a folder of class folders."
+        f"{path}: files of this kind are not read; give CSV, TSV (also .gz), Parquet, .npz, or a folder of images with "
+        "a folder for each class."
     )
 
 
@@ -155,7 +156,7 @@ def _read_pair(x: Any, y: Any, columns: dict[str, Any], kind: Kind | None, task:
             raise InputError(
                 f"{called}: {raw.frame.height} rows of inputs and {len(answers)} answers; they must be as many."
             )
-        given = arrays.array_target(answers, called, task, table=True, names=None)
+        given = array_target(answers, called, task, table=True, names=None)
         return _as_kind(table_dataset(raw, name=called, **{**columns, "target": None}, task=task, given=given), kind)
     _only_for_tables(columns, called)
     found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, ())
@@ -176,8 +177,3 @@ def _only_for_tables(columns: dict[str, Any], source: str) -> None:
     asked = [f"--{option}" for option, value in columns.items() if value]
     if asked:
         raise InputError(f"{source} has no named columns: {listing(asked)} cannot be used with it.")
-
-
-def sides(x: NDArray[np.generic]) -> str:
-    """The shape of one row, for messages."""
-    return "x".join(str(side) for side in x.shape[1:])

@@ -3,10 +3,11 @@
 1. No cell filled: `empty`. One value and no missing cell: `constant`.
 2. Numbers in at least 95 % of the filled cells, or in 80 % with a single word otherwise (a marker such as `unknown`):
    `number`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no numbers.
-   Whole numbers that differ in every row and run without gaps, or whose name says so (`id`, `PassengerId`), are an `identifier`.
+   Whole numbers that differ in every row and run without gaps, or whose name says so (`id`, `PassengerId`), are an
+   `identifier`.
 3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date`.
-4. Words: `category`, unless most rows have their own value: then `text` when values have several words, else `identifier`.
-   A column that is mostly missing stays a `category`: that it is filled at all is information.
+4. Words: `category`, unless most rows have their own value: then `text` when values have several words, else
+   `identifier`. A column that is mostly missing stays a `category`: that it is filled at all is information.
 """
 
 from __future__ import annotations
@@ -138,14 +139,20 @@ def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: 
         return Inferred(facts.aside("constant", f"always {values[0]:g}"), None)
     if _identifies(facts, values, distinct):
         return Inferred(facts.aside("identifier", "whole numbers, each row its own"), None)
-    role: Role = "boolean" if set(values.drop_nulls().unique().to_list()) <= {0.0, 1.0} else "number"
+    role: Role = "boolean" if values.drop_nulls().is_in([0.0, 1.0]).all() else "number"
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": "number", "feature": True, "missing": values.null_count(),
-            "unique": distinct, "note": _note(facts), "decimal": decimal,
+            "unique": distinct, "note": _note(facts, _range(values, role)), "decimal": decimal,
         }
     )  # fmt: skip
     return Inferred(column, values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, tags))
+
+
+def _range(values: pl.Series, role: Role) -> str:
+    if role == "boolean":
+        return f"{percent(float(values.mean() or 0))} are 1"  # type: ignore[arg-type]
+    return f"{values.min():g} to {values.max():g}, median {values.median():g}"
 
 
 def _identifies(facts: Facts, values: pl.Series, distinct: int) -> bool:

@@ -100,7 +100,8 @@ def _from_archive(path: Path, schema: Schema) -> Rows:
     if y is None:
         return rows
     if y.dtype.kind in "iu" and picked.names is not None and schema.classes is not None:
-        y = np.asarray([picked.names[code] if 0 <= code < len(picked.names) else str(code) for code in y.reshape(-1)])
+        labels = dict(enumerate(picked.names))
+        y = np.asarray([labels.get(int(code), str(code)) for code in y.reshape(-1).tolist()])
     return _with_truth(rows, y, schema)
 
 
@@ -158,7 +159,8 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
         odd = np.flatnonzero(read.odd.to_numpy())
         if len(odd):
             example = series[int(odd[0])]
-            sentence = f"{column.name}: {count(len(odd), 'cell')} such as {example!r} could not be read as {column.cells} and count as missing."
+            cells_read = f"{count(len(odd), 'cell')} such as {example!r} could not be read as {column.cells}"
+            sentence = f"{column.name}: {cells_read} and count as missing."
             said.append(
                 Finding(
                     code=codes.ODD_CELLS,

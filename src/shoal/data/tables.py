@@ -40,7 +40,15 @@ def table_dataset(
     """A data set from a table.
 
     Args:
+        raw: the columns as they came.
+        name: what to call the data.
+        target: the column to predict.
+        time: the column that orders the rows.
+        group: the column whose equal values stay together.
+        drop: columns to leave out.
+        task: overrides the target's rule.
         given: the target where it did not come as a column.
+        given_split: the parts where the source itself splits.
 
     Raises:
         InputError: a column that is not there, a target that cannot be learned, no feature left.
@@ -51,7 +59,7 @@ def table_dataset(
     inferred = {
         column: roles.infer(raw, column)
         for column in raw.frame.columns
-        if column not in {target, group, *dropped} and not (column == time)
+        if column not in {target, group, *dropped} and column != time
     }
     values = {key: found.values for key, found in inferred.items() if found.values is not None}
     found_duplicates = leaks.duplicates(values)
@@ -77,7 +85,8 @@ def table_dataset(
         *answer.findings,
         *_findings(inferred, found_duplicates, copies, determining, raw.frame.height),
     ]
-    repeats = leaks.repeated_rows(features.frame, answer.values)
+    names = [column.name for column in columns if column.role == "identifier"]
+    repeats = leaks.repeated_rows(raw.frame.drop(names), answer.values)
     groups = _group(raw, group) if group is not None else None
     schema = Schema(
         kind="table",
@@ -234,7 +243,8 @@ def _findings(
             Finding(
                 code=codes.DETERMINES_TARGET,
                 level="warning",
-                sentence=f"Every value of {listing(determining)} goes with a single class: does it become known only after the answer?",
+                sentence=f"Every value of {listing(determining)} goes with a single class: "
+                "does it become known only after the answer?",
                 evidence={"columns": list(determining)},
                 fix=f"--drop {determining[0]} if it would not be known when predicting",
             )
@@ -257,7 +267,10 @@ def _cell_findings(inferred: dict[str, roles.Inferred]) -> list[Finding]:
     found: list[Finding] = []
     for name, column in inferred.items():
         if column.odd:
-            sentence = f"{name}: {count(column.odd, 'cell')} such as {column.odd_example!r} could not be read as {column.column.role} and count as missing."
+            read = (
+                f"{count(column.odd, 'cell')} such as {column.odd_example!r} could not be read as {column.column.role}"
+            )
+            sentence = f"{name}: {read} and count as missing."
             found.append(
                 Finding(
                     code=codes.ODD_CELLS,

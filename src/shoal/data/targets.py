@@ -1,8 +1,8 @@
 """Targets: which task they set, and how they become class codes or values.
 
-Classification: text, truth values, two distinct numbers, or whole numbers with at most 20 distinct values that each occur
-three times on average (an array of whole numbers 0, 1, ... C-1 may have up to 1000 classes, five rows each on average,
-unless it belongs to a table). Everything else is regression. `task=` overrides the rule.
+Classification: text, truth values, two distinct numbers, or whole numbers with at most 20 distinct values that each
+occur three times on average (an array of whole numbers 0, 1, ... C-1 may have up to 1000 classes, five rows each on
+average, unless it belongs to a table). Everything else is regression. `task=` overrides the rule.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def array_target(
     """The target that came as an array: whole numbers, truth values, text or floats, [N] or [N, 1].
 
     Raises:
-        InputError: several columns, complex or object values, NaN or infinity, one class only, a class with a single row.
+        InputError: several columns, complex or object values, NaN, infinity, one class only, a class with a single row.
     """
     where = f"{source}, target"
     raw = RawTable(pl.DataFrame(), source)
@@ -70,9 +70,8 @@ def array_target(
     if y.ndim != 1:
         raise InputError(f"{where}: shape {list(y.shape)}; one answer a row is expected, [N] or [N, 1].")
     if y.dtype.kind in "US":
-        if y.dtype.kind == "S":
-            y = np.char.decode(y, "utf-8", "replace")
-        return _labels(np.char.strip(y).astype(object), raw, where)
+        texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in y.tolist()]
+        return _labels(np.array([text.strip() for text in texts], dtype=object), raw, where)
     if y.dtype.kind == "O" and all(isinstance(value, str | bool | np.bool_) for value in y.tolist()):
         return _labels(np.array([str(value).strip() for value in y.tolist()], dtype=object), raw, where)
     if y.dtype.kind not in "biuf":
@@ -142,7 +141,8 @@ def _as_numbers(raw: RawTable, series: pl.Series, where: str, task: Task | None)
         if task == "classification" or (task is None and distinct <= MOST_WHOLE_CLASSES):
             return None
         raise InputError(
-            f"{where}: {series[int(odd[0])]!r} in {raw.places(odd)} is no number, while the other answers are; mend or delete it."
+            f"{where}: {series[int(odd[0])]!r} in {raw.places(odd)} is no number, while the other answers are; "
+            "mend or delete it."
         )
     values = read.values.to_numpy()
     infinite = np.flatnonzero(np.isinf(values))
@@ -181,8 +181,9 @@ def _classes(inverse: NDArray[np.int64], names: tuple[str, ...], raw: RawTable, 
     single = np.flatnonzero(counts == 1)
     if len(single) > 1:
         raise InputError(
-            f"{where}: {len(single)} of {len(names)} classes have a single row ({listing((names[i] for i in single), 4)}); "
-            "every class needs rows to learn from and to test on; name another target, or merge or drop these."
+            f"{where}: {len(single)} of {len(names)} classes have a single row "
+            f"({listing((names[i] for i in single), 4)}); every class needs rows to learn from and to test on; "
+            "name another target, or merge or drop these."
         )
     if len(single):
         rows = np.flatnonzero(inverse == single[0])

@@ -17,8 +17,8 @@ MOST_VALUES = 128  # the commonest; the rest goes to "other"
 class CategoryColumn(Record):
     """One-hot: an input per kept value, one for the others and one for missing cells where training had such.
 
-    A value that training did not see goes to "other"; where training had no others, it is all zeros. Two values alone take
-    one input, -1 or 1.
+    A value that training did not see goes to "other"; where training had no others, it is all zeros. Two values alone
+    take one input, -1 or 1.
     """
 
     kind: Literal["category"] = "category"

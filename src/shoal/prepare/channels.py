@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Kind, Record
 
-BLOCK = 1024  # rows at a time, so that float64 copies stay small
+BLOCK_VALUES = 1 << 20  # at a time, so that float64 copies stay small
 
 
 class ChannelScaling(Record):
@@ -40,9 +41,10 @@ class ChannelScaling(Record):
         std = np.asarray(self.std)
         mean = np.asarray(self.mean, dtype=np.float32).reshape(axes)
         gain = np.where(std > 0, 1.0 / np.where(std > 0, std, 1.0), 0.0).astype(np.float32).reshape(axes)
-        for start in range(0, len(x), BLOCK):
-            block = _channels_first(x[start : start + BLOCK], self.kind)
-            prepared[start : start + BLOCK] = (block.astype(np.float32) - mean) * gain
+        step = _rows_at_a_time(x)
+        for start in range(0, len(x), step):
+            block = _channels_first(x[start : start + step], self.kind)
+            prepared[start : start + step] = (block.astype(np.float32) - mean) * gain
         return prepared
 
 
@@ -52,8 +54,9 @@ def fit_channels(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64]) ->
     Variances of blocks are joined by their exact update (Chan, Golub & LeVeque 1983), not by E[x^2] - E[x]^2.
     """
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    for start in range(0, len(rows), BLOCK):
-        block = _channels_first(x[rows[start : start + BLOCK]], kind).astype(np.float64)
+    step = _rows_at_a_time(x)
+    for start in range(0, len(rows), step):
+        block = _channels_first(x[rows[start : start + step]], kind).astype(np.float64)
         flat = np.moveaxis(block, 1, 0).reshape(block.shape[1], -1)  # [C, values]
         number, here = flat.shape[1], flat.mean(axis=1)
         spread = ((flat - here[:, None]) ** 2).sum(axis=1)
@@ -65,6 +68,10 @@ def fit_channels(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64]) ->
     return ChannelScaling.model_validate(
         {"kind": kind, "mean": tuple(mean.tolist()), "std": tuple(std.tolist()), "row": tuple(x.shape[1:])}
     )
+
+
+def _rows_at_a_time(x: NDArray[np.generic]) -> int:
+    return max(1, BLOCK_VALUES // max(1, math.prod(x.shape[1:])))
 
 
 def _channels_first(x: NDArray[np.generic], kind: Kind) -> NDArray[np.generic]:

@@ -18,8 +18,8 @@ GROWING = ("days", "year", "day")
 class DateColumn(Record):
     """Days since 1970, year and day of the month as numbers; month, weekday and hour as a sine and a cosine each.
 
-    Parts that do not vary over the training rows are left out. A missing date fills the numbers with their medians and the
-    cycles with 0.
+    Parts that do not vary over the training rows are left out. A missing date fills the numbers with their medians and
+    the cycles with 0.
     """
 
     kind: Literal["date"] = "date"

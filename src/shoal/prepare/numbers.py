@@ -1,4 +1,4 @@
-"""A number column to one or two inputs: fill, bend, standardise, clip softly, and say what was missing."""
+"""A number column to its inputs: its value, its rank, and where it was missing."""
 
 from __future__ import annotations
 
@@ -6,36 +6,49 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from shoal.core.events import Record
 
-KNOTS = 256
+MOST_KNOTS = 128
+FEWEST_ROWS_FOR_RANK = 1000  # training rows: on four tables of 178 to 891 rows the rank did not help
+FEWEST_VALUES_FOR_RANK = 10  # distinct values: below, there is no tail to spread
 SOFT_LIMIT = 3.0
 
 
 class NumberColumn(Record):
-    """Fitted on training rows: z = (bend(x) - center) / scale, then z / sqrt(1 + (z/3)^2), which stays within 3.
+    """Value z = (x - mean) / std and normal score r = Phi^-1(F(x)), each clipped softly: s / sqrt(1 + (s/3)^2).
 
-    Source: soft clipping after robust scaling as in RealMLP (Holzmueller et al. 2024).
+    F is the distribution of the training rows at `knots`, a tie counting half. The value keeps distances, the rank spreads
+    what a long tail squeezes together. An MLP that got both did better than with either alone: R2 0.807 against 0.788
+    and 0.803 on california_housing, accuracy 0.834 against 0.818 and 0.826 on covertype (means of two splits).
+    Missing cells take the training median.
+
+    Source: soft clipping as in RealMLP (Holzmueller et al. 2024), there after robust scaling of the value alone.
     """
 
     kind: Literal["number"] = "number"
     name: str
     fill: float  # median of the training rows
-    center: float
-    scale: float  # 0 where the training rows are constant: the input is then 0
-    indicator: bool  # cells were missing in training: a second input says where
+    mean: float
+    std: float  # 0 where the training rows are constant: the input is then 0
+    knots: tuple[float, ...] = ()  # ascending values; none where there is no rank input
+    levels: tuple[float, ...] = ()  # F at the knots
+    indicator: bool  # cells were missing in training: one more input says where
 
     def names(self) -> list[str]:
         """The inputs that it makes."""
-        return [self.name, f"{self.name} missing"] if self.indicator else [self.name]
+        return [self.name] + [f"{self.name} rank"] * bool(self.knots) + [f"{self.name} missing"] * self.indicator
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """[N] with NaN for missing cells to [N, 1 or 2]."""
+        """[N] with NaN for missing cells to [N, 1 to 3]."""
         missing = np.isnan(values)
-        z = (np.where(missing, self.fill, values) - self.center) * (1.0 / self.scale if self.scale > 0 else 0.0)
-        soft = z / np.sqrt(1 + (z / SOFT_LIMIT) ** 2)
-        columns = [soft, missing] if self.indicator else [soft]
+        filled = np.where(missing, self.fill, values)
+        columns = [_soft((filled - self.mean) / self.std if self.std > 0 else np.zeros(len(values)))]
+        if self.knots:
+            columns.append(_soft(ndtri(np.interp(filled, self.knots, self.levels))))
+        if self.indicator:
+            columns.append(missing.astype(np.float64))
         return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -44,8 +57,36 @@ def fit_number(name: str, values: NDArray[np.float64]) -> NumberColumn:
     present = values[~np.isnan(values)]
     missing = len(present) < len(values)
     if not len(present):
-        return NumberColumn(name=name, fill=0.0, center=0.0, scale=0.0, indicator=missing)
-    fill = np.median(present)
+        return NumberColumn(name=name, fill=0.0, mean=0.0, std=0.0, indicator=missing)
+    center = float(present.mean())
+    spread = float(present.std())
+    if not spread > 1e-12 * abs(center):  # rounding of the mean, not spread
+        spread = 0.0
+    knots, levels = _distribution(present)
     return NumberColumn(
-        name=name, fill=float(fill), center=float(present.mean()), scale=float(present.std()), indicator=missing
+        name=name,
+        fill=float(np.median(present)),
+        mean=center,
+        std=spread,
+        knots=knots,
+        levels=levels,
+        indicator=missing,
     )
+
+
+def _distribution(present: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Knots and levels of the distribution, no level nearer to 0 or 1 than half a row; none where a rank says little."""
+    ordered = np.sort(present)
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    if len(starts) <= FEWEST_VALUES_FOR_RANK or len(ordered) < FEWEST_ROWS_FOR_RANK:
+        return (), ()
+    distinct = ordered[starts]
+    middle = (starts + np.append(starts[1:], len(ordered))) / (2 * len(ordered))  # of each run of ties
+    wanted = np.linspace(middle[0], middle[-1], MOST_KNOTS)
+    kept = np.unique(np.clip(np.searchsorted(middle, wanted), 0, len(distinct) - 1))
+    return tuple(distinct[kept].tolist()), tuple(middle[kept].tolist())
+
+
+def _soft(score: NDArray[np.float64]) -> NDArray[np.float64]:
+    clipped: NDArray[np.float64] = score / np.sqrt(1 + (score / SOFT_LIMIT) ** 2)
+    return clipped

@@ -30,7 +30,7 @@ class TargetScaling(Record):
         spread = float(values.std()) if len(values) else 0.0
         if not spread > 0:
             raise InputError(
-                f"{dataset.source}: the {len(values)} training rows all have one target value; there is nothing to learn."
+                f"{dataset.source}: the {len(values)} training rows have one target value; there is nothing to learn."
             )
         return cls(mean=float(values.mean()), std=spread)
 
@@ -51,7 +51,8 @@ class TargetScaling(Record):
         """
         if self.classes is not None:
             codes = outputs if outputs.dtype.kind in "iu" else outputs.argmax(axis=-1)
-            return np.asarray(self.classes)[codes]
+            labels: NDArray[np.str_] = np.asarray(self.classes)[codes]
+            return labels
         values = np.asarray(outputs, dtype=np.float64)
         if values.ndim > 1 and values.shape[-1] == 1:
             values = values[..., 0]

@@ -19,9 +19,9 @@ GROUP_DRAWS = 20  # tries to find whole groups that leave every class in the tra
 def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test_frac: float = 0.15) -> Plan:
     """Training, validation and test rows.
 
-    In order where the data have a time (the latest rows test), by whole groups where they have groups, else stratified by
-    class, else shuffled. Where the source splits itself, its parts are kept, and only what is missing is taken off its
-    training part.
+    In order where the data have a time (the latest rows test), by whole groups where they have groups, else stratified
+    by class, else shuffled. Where the source splits itself, its parts are kept, and only what is missing is taken off
+    its training part.
 
     Args:
         dataset: rows with a target.
@@ -42,6 +42,8 @@ def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test
     if dataset.time is not None and dataset.group is not None:
         raise InputError(f"{dataset.source}: time and groups cannot both decide the split; give one of them.")
     given, everything = dataset.given_split, np.arange(dataset.rows, dtype=np.int64)
+    if given is not None and not given.any():
+        given = None
     parts = {part: everything[given == part] if given is not None else everything[:0] for part in (1, 2)}
     train = everything if given is None else everything[given == 0]
     shares = {2: test_frac, 1: validation_frac}
@@ -162,5 +164,6 @@ def _check_classes(dataset: Dataset, train: Rows) -> None:
     absent = [name for code, name in enumerate(dataset.classes) if code not in present]
     if absent:
         raise InputError(
-            f"{dataset.source}: the class {absent[0]!r} would not be in the training rows; give more rows of it, or leave it out."
+            f"{dataset.source}: the class {absent[0]!r} would not be in the training rows; "
+            "give more rows of it, or leave it out."
         )
