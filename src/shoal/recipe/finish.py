@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
-from scipy.stats import norm
+from torch import Tensor
 
 from shoal.core.events import EnsembleChosen, Event, Interval, TestRead
 from shoal.diagnose.verdict import Verdict
+from shoal.ensemble import scoring
 from shoal.ensemble.greedy import Selection, paired_gain, select
 from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
 from shoal.recipe.problem import Problem
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 MOST_CANDIDATES = 30
 SHOWN = 1000  # rows of the residual picture
 WORST = 12
-CONFIDENCE = 0.95
+EVALUATION_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,11 @@ def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead
     """Score the ensemble on the test rows: the one time that they are read."""
     problem = course.problem
     part = problem.test.open()
-    mean = ensemble_answers(chosen, part.x, problem)
-    truth = part.y.cpu().numpy()
+    mean, truth = _ensemble_answers(chosen, part.x, problem), part.y.cpu().numpy()
     if problem.classes is not None:
-        read = _classes(problem, mean, truth, course)
+        read = _classes(problem, mean, truth)
     else:
-        read = _numbers(problem, mean, truth, course)
+        read = _numbers(problem, mean, truth, course.options.seed)
     yield read
     beats = read.interval[0] > read.baseline
     verdict = Verdict(
@@ -115,51 +114,31 @@ def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead
     return read
 
 
-def ensemble_answers(chosen: Chosen, x, problem: Problem) -> Floats:  # type: ignore[no-untyped-def]
+def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
     """The ensemble's mean answers [N, C]."""
-    import torch
-
-    total: Floats | None = None
+    total: Floats = np.zeros(())
     with torch.no_grad():
         for member, count in zip(chosen.members, chosen.counts, strict=True):
-            outputs = torch.cat([member.network(part) for part in x.split(1024)])
-            weighted = count * answers(outputs, problem)
-            total = weighted if total is None else total + weighted
-    return total / sum(chosen.counts)  # type: ignore[operator]
+            outputs = torch.cat([member.network(part) for part in x.split(EVALUATION_BATCH)])
+            total = total + count * answers(outputs, problem)
+    return total / sum(chosen.counts)
 
 
-def wilson(successes: int, n: int) -> Interval:
-    """Wilson's score interval for a share (1927), 95 %.
-
-    >>> tuple(round(end, 3) for end in wilson(8, 10))
-    (0.49, 0.943)
-    """
-    z = float(norm.ppf(0.5 + CONFIDENCE / 2))
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64], course: Course) -> TestRead:
-    answer = mean.argmax(axis=1)
-    labels = problem.classes or ()
-    confusion = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(confusion, (truth, answer), 1)
-    present = confusion.sum(axis=1) > 0
-    recall = np.diag(confusion)[present] / confusion.sum(axis=1)[present]
-    given = np.clip(mean[np.arange(len(truth)), truth], 1e-12, None)
+def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> TestRead:
+    labels, answer = problem.classes or (), mean.argmax(axis=1)
+    scores = scoring.of_classes(mean, truth)
+    given = mean[np.arange(len(truth)), truth]
     wrong = np.flatnonzero(answer != truth)
     worst = wrong[np.argsort(given[wrong], kind="stable")][:WORST]
     return TestRead(
         metric=problem.metric,
-        score=float((answer == truth).mean()),
-        interval=wilson(int((answer == truth).sum()), len(truth)),
+        score=scores.score,
+        interval=scores.interval,
         baseline=baseline(problem.train.y.cpu().numpy(), truth, True),
-        rows=len(truth),
-        scores={"balanced_accuracy": float(recall.mean()), "log_loss": float(-np.log(given).mean())},
+        rows=scores.rows,
+        scores=scores.further,
         labels=list(labels),
-        confusion=confusion.tolist(),
+        confusion=scoring.confusion(answer, truth, len(labels)).tolist(),
         worst=[
             {
                 "row": int(row),
@@ -173,29 +152,18 @@ def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64], course: C
     )
 
 
-def _numbers(problem: Problem, mean: Floats, truth: Floats, course: Course) -> TestRead:
-    errors = ((mean - truth) ** 2).mean(axis=1)
-    rng = np.random.default_rng(course.options.seed)
-    n = len(truth)
-    replicas = []
-    for _ in range(1000):
-        rows = rng.integers(0, n, n)
-        variance = truth[rows].var()
-        replicas.append(1 - errors[rows].mean() / variance if variance > 0 else np.nan)
-    low, high = np.nanquantile(replicas, [0.025, 0.975])
+def _numbers(problem: Problem, mean: Floats, truth: Floats, seed: int) -> TestRead:
     predicted, true = mean[:, 0] * problem.scale + problem.shift, truth[:, 0] * problem.scale + problem.shift
-    shown = np.sort(rng.permutation(n)[:SHOWN])
+    scores = scoring.of_numbers(predicted, true, seed)
+    shown = np.sort(np.random.default_rng(seed).permutation(len(true))[:SHOWN])
     worst = np.argsort(-np.abs(predicted - true), kind="stable")[:WORST]
     return TestRead(
         metric=problem.metric,
-        score=float(1 - errors.mean() / truth.var()),
-        interval=(float(low), float(high)),
+        score=scores.score,
+        interval=scores.interval,
         baseline=baseline(problem.train.y.cpu().numpy(), truth, False),
-        rows=n,
-        scores={
-            "rmse": float(np.sqrt(((predicted - true) ** 2).mean())),
-            "mae": float(np.abs(predicted - true).mean()),
-        },
+        rows=scores.rows,
+        scores=scores.further,
         truth=true[shown].tolist(),
         predicted=predicted[shown].tolist(),
         worst=[

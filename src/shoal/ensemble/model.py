@@ -1,0 +1,180 @@
+"""A finished model: raw rows to answers, by preparation, networks and the mean of what they say, as one thing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from shoal.core.errors import InputError
+from shoal.core.events import Finding
+from shoal.core.names import did_you_mean
+from shoal.data import Features, read_rows
+from shoal.data.schema import Schema
+from shoal.nn import networks
+from shoal.prepare import Preparation, TargetScaling
+
+Floats = NDArray[np.float64]
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of the ensemble: how it is built, its weights in place, and how often it counts."""
+
+    network: nn.Module
+    architecture: Mapping[str, JsonValue]
+    count: int
+    member: int  # its number in the run
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything between a raw row and an answer."""
+
+    parts: tuple[Part, ...]
+    preparation: Preparation
+    target: TargetScaling
+    schema: Schema
+
+    def predict(self, rows: Any) -> NDArray[np.str_] | Floats:
+        """The answer for each row, in the target's own terms.
+
+        Args:
+            rows: a frame, an array, a path: what `shoal.fit` reads, with or without the target.
+
+        Returns:
+            Class names as text [N], or values float64 [N].
+
+        Raises:
+            InputError: a feature column is missing, or the rows do not fit the model.
+        """
+        return self.target.decode(self.answers(read_rows(rows, self.schema).features)[0])
+
+    def predict_proba(self, rows: Any) -> Floats:
+        """Probabilities [N, C], the classes in the order of `target.classes`.
+
+        Raises:
+            InputError: the model predicts numbers; or as `predict`.
+        """
+        if self.target.classes is None:
+            raise InputError("This model predicts numbers, which have no probabilities: use predict.")
+        return self.answers(read_rows(rows, self.schema).features)[0]
+
+    @torch.no_grad()
+    def answers(self, features: Features) -> tuple[Floats, tuple[Finding, ...]]:
+        """The networks' mean probabilities [N, C], or standardised numbers [N, 1]; and counted warnings."""
+        prepared = self.preparation.transform(features)
+        return self.mean_answers(torch.from_numpy(prepared.x)), prepared.warnings
+
+    @torch.no_grad()
+    def mean_answers(self, x: Tensor) -> Floats:
+        """The same for prepared inputs [N, ...]."""
+        total: Floats = np.zeros(())
+        for part in self.parts:
+            outputs = torch.cat([part.network(batch) for batch in x.split(BATCH)]).double()
+            if self.target.classes is not None:
+                outputs = torch.softmax(outputs, dim=-1)
+            total = total + part.count * outputs.numpy()
+        return total / sum(part.count for part in self.parts)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights and buffers, named `NUMBER.NAME`."""
+        return {
+            f"{number}.{name}": tensor
+            for number, part in enumerate(self.parts)
+            for name, tensor in part.network.state_dict().items()
+        }
+
+    def document(self) -> dict[str, JsonValue]:
+        """All the rest, as JSON."""
+        return {
+            "networks": [
+                {"architecture": dict(part.architecture), "count": part.count, "member": part.member}
+                for part in self.parts
+            ],
+            "preparation": self.preparation.model_dump(mode="json"),
+            "target": self.target.model_dump(mode="json"),
+            "schema": self.schema.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def of(
+        cls, tensors: Mapping[str, Tensor], document: Mapping[str, Any], make_net: Callable[[], nn.Module] | None = None
+    ) -> Model:
+        """The model that `tensors` and `document` describe.
+
+        Args:
+            tensors: by `NUMBER.NAME`.
+            document: as `document` gave it.
+            make_net: builds the user's own network where its name is not enough to find it again.
+
+        Raises:
+            InputError: a network cannot be built again or does not fit its weights.
+        """
+        parts = []
+        for number, each in enumerate(document["networks"]):
+            network = build(each["architecture"], make_net)
+            prefix = f"{number}."
+            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            try:
+                network.load_state_dict(state)
+            except RuntimeError as error:
+                raise InputError(f"The network of the saved model has changed since: {error}") from None
+            parts.append(Part(network.eval(), each["architecture"], each["count"], each["member"]))
+        return cls(
+            tuple(parts),
+            Preparation.model_validate(document["preparation"]),
+            TargetScaling.model_validate(document["target"]),
+            Schema.model_validate(document["schema"]),
+        )
+
+
+def build(architecture: Mapping[str, Any], make_net: Callable[[], nn.Module] | None) -> nn.Module:
+    """A fresh network by its description.
+
+    Raises:
+        InputError: the user's function is neither given nor found.
+    """
+    if architecture["network"] != "given":
+        return networks.from_document(architecture).build()
+    if make_net is not None:
+        return make_net()
+    if not architecture["factory"]:
+        raise InputError("The model's network came from a function that was not named: load it with make_net=.")
+    return find_factory(str(architecture["factory"]))()
+
+
+def find_factory(name: str) -> Callable[[], nn.Module]:
+    """The user's function `package.module:function`, looked for in the working folder too.
+
+    Raises:
+        InputError: there is no such module or function, or it cannot be called.
+    """
+    module_name, _, function = name.partition(":")
+    here = os.getcwd()
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise InputError(f"The model {name} cannot be found: {error}; run from the folder that holds it.") from None
+    finally:
+        if added:
+            sys.path.remove(here)
+    found = getattr(module, function, None)
+    if not callable(found):
+        names: Sequence[str] = [each for each in vars(module) if callable(getattr(module, each)) and each[0] != "_"]
+        raise InputError(f"{module_name} has no function `{function}`{did_you_mean(function, names)}")
+    make_net: Callable[[], nn.Module] = found
+    return make_net

@@ -1,0 +1,68 @@
+"""Which network to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, log2, prod
+
+import torch
+from torch import nn
+
+from shoal.core.errors import InputError
+from shoal.core.events import Kind
+from shoal.nn.networks import Cnn, Mlp
+from shoal.recipe.problem import Architecture, BuiltIn, Given
+
+MLP_WIDTH, MLP_DEPTH = 128, 2
+CNN_WIDTH = 16
+LAST_SIDE = 7  # the convolutions end when no axis is longer
+
+
+def choose(kind: Kind, shape: tuple[int, ...], outputs: int, model: str) -> Architecture:
+    """The default network of a kind of data: an MLP for tables, a small CNN for all that has neighbours.
+
+    Args:
+        kind: of the data.
+        shape: of one prepared row: (D,), or (C, *size).
+        outputs: classes, or 1.
+        model: `auto`, `mlp` or `cnn`.
+
+    Raises:
+        InputError: a convolutional network was asked for and the rows are a table's.
+    """
+    if model == "mlp" or (model == "auto" and kind == "table"):
+        return BuiltIn(Mlp(inputs=prod(shape), outputs=outputs, width=MLP_WIDTH, depth=MLP_DEPTH))
+    if kind == "table":
+        raise InputError("model=cnn needs images, signals or volumes: the columns of a table have no neighbours.")
+    blocks = max(2, min(5, ceil(log2(max(shape[1:]) / LAST_SIDE))))
+    return BuiltIn(Cnn(channels=shape[0], size=shape[1:], outputs=outputs, width=CNN_WIDTH, blocks=blocks))
+
+
+def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], outputs: int) -> Architecture:
+    """The user's own network, once it has shown that it takes the rows and gives the answers.
+
+    Args:
+        make_net: returns a fresh module.
+        name: where it can be imported from, or "".
+        shape: of one prepared row.
+        outputs: classes, or 1.
+
+    Raises:
+        InputError: it returns no module, cannot take the rows, or gives answers of another shape.
+    """
+    called = f"the model {name}" if name else "the given model"
+    with torch.random.fork_rng(devices=[]):
+        network = make_net()
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{called} returned {type(network).__name__}: make_net must return a torch.nn.Module.")
+    rows = torch.zeros(2, *shape)
+    try:
+        with torch.no_grad():
+            answer = network.eval()(rows)
+    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{called} cannot take rows of shape {list(rows.shape)}: {reason}") from None
+    if not isinstance(answer, torch.Tensor) or answer.shape != (2, outputs):
+        got = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise InputError(f"{called} answers rows of shape {list(rows.shape)} with {got}: it must be [2, {outputs}].")
+    return Given(make_net, name)
