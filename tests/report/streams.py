@@ -107,7 +107,7 @@ class Maker:
 
     def step(self, number: int, told: tuple[list[ev.Event], str, str]) -> Iterator[ev.Event]:
         events, verdict, key = told
-        yield ev.StepStarted(step=number, why="as every run does")
+        yield ev.StepStarted(step=number, why="")
         yield ev.StepProgress(step=number, done=0.5, doing=f"step {number}")
         yield from events
         yield ev.StepFinished(step=number, level="fine", verdict=verdict, number=key, seconds=self.took(4.0))

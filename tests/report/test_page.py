@@ -87,7 +87,8 @@ def test_the_answer_sentence_says_the_summary_s_numbers() -> None:
     above = 100 * (summary["test"] - summary["baseline"])
     expected = (
         f"An ensemble of {len(summary['ensemble']['members'])} networks predicts income "
-        f"with {100 * summary['test']:.1f} % accuracy ({100 * low:.1f}-{100 * high:.1f}), {above:.1f} points above always answering <=50K."
+        f"with {100 * summary['test']:.1f} % accuracy ({100 * low:.1f}-{100 * high:.1f}), "
+        f"{above:.1f} points above always answering <=50K."
     )
     assert expected in reader("income").text
     assert f"{summary['members_trained']:,}" in reader("income").text
@@ -129,7 +130,7 @@ def test_four_numbers_at_most() -> None:
     assert sum(attrs.get("class") == "value" for _, attrs in reader("income").tags) == 4
 
 
-# --- the record ---------------------------------------------------------------------------------------------------------
+# --- the record -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list(streams.EVERY))
@@ -259,7 +260,7 @@ def test_worst_images_are_shown_at_an_integer_scale() -> None:
     assert {(i["width"], i["height"]) for i in images} == {("112", "112")}  # 28 pixels, four times
 
 
-# --- what can go wrong --------------------------------------------------------------------------------------------------
+# --- what can go wrong ----------------------------------------------------------------------------------------------
 
 
 def test_hostile_names_stay_text() -> None:

@@ -133,6 +133,8 @@ def score(metric: str, value: float, interval: tuple[float, float] | None = None
     ('86.9 %', '87 %', '0.81')
     """
     text = fixed(value * _scale(metric), _digits(metric, value, interval, rows))
+    if metric in SHARES and interval is None and not rows:
+        text = text.removesuffix(".0")
     return text + " %" if metric in SHARES and math.isfinite(value) else text
 
 
@@ -158,7 +160,7 @@ def difference(metric: str, value: float, half: float = 0.0) -> str:
     """
     if metric in SHARES:
         shown = abs(value) * 100
-        digits = decimals(half * 100) if half > 0 else decimals(shown / 20, default=1, most=2)
+        digits = decimals(half * 100) if half > 0 else decimals(shown / 10, default=1, most=2)
         text = fixed(shown, digits)
         if "." in text and half <= 0:
             text = text.rstrip("0").rstrip(".")

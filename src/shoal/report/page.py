@@ -208,5 +208,5 @@ def said(text: str) -> object:
 
     safe = str(escape(formats.clean(text)))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
-    safe = re.sub(r"(?<![\w;#])([\d.,]+) (%|points?\b)", r'<span class="unit">\1 \2</span>', safe)
+    safe = re.sub(r"(?<![\w;#.])([\d.,]+ (?:%|points?\b)|[\d.]+e-\d+)", r'<span class="unit">\1</span>', safe)
     return Markup(safe)

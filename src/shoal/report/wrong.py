@@ -57,7 +57,9 @@ class Pair:
 class Sample:
     """One of the worst answers. `image` is a checked data URI or empty; `width` and `height` are in CSS pixels."""
 
-    caption: str
+    truth: str
+    answer: str
+    notes: list[str]  # how sure, and which row
     image: str
     width: int
     height: int
@@ -152,13 +154,11 @@ def worst(test: ev.TestRead) -> list[Sample]:
 
 
 def _sample(entry: dict[str, Any]) -> Sample:
-    said = [f"row {formats.number(entry['row'])}"] if "row" in entry else []
-    truth, answer = entry.get("truth"), entry.get("answer")
-    said.append(f"truth `{formats.shorten(formats.number(truth), 32)}`")
-    said.append(f"answer `{formats.shorten(formats.number(answer), 32)}`")
-    chance = entry.get("probability")
-    if isinstance(chance, int | float) and math.isfinite(chance):
-        said.append(f"{formats.fixed(chance * 100, 0)} % sure")
+    truth, answer = (formats.shorten(formats.number(entry.get(key), 4), 32) for key in ("truth", "answer"))
+    chance, row = entry.get("probability"), entry.get("row")
+    sure = isinstance(chance, int | float) and math.isfinite(chance)
+    note = [f"{formats.fixed(float(chance) * 100, 0)} % sure"] if sure else []
+    note += [f"row {row}"] if isinstance(row, int) else []
     image = entry.get("image")
     uri = image if isinstance(image, str) and _IMAGE.match(image) else ""
     width, height = shown_size(uri)
@@ -166,7 +166,7 @@ def _sample(entry: dict[str, Any]) -> Sample:
     listed = values if isinstance(values, dict) else {}
     listed = {**listed, **{k: v for k, v in entry.items() if k not in _SAID}}
     cells = [(formats.shorten(str(k), 32), formats.shorten(formats.number(v), 48)) for k, v in listed.items()]
-    return Sample(", ".join(said), uri, width, height, cells[:12])
+    return Sample(truth, answer, note, uri, width, height, cells[:12])
 
 
 def shown_size(uri: str) -> tuple[int, int]:

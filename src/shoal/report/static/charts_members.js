@@ -11,7 +11,7 @@
       const scores = data.rounds.flatMap((r) => r.score);
       const domain = Shoal.scoreDomain(scores, []);
       const panels = room.thumb ? data.panels.slice(0, 1) : data.panels;
-      const across = Math.max(1, Math.min(panels.length, Math.floor((room.width + 24) / 312)));
+      const across = Math.max(1, Math.min(panels.length, Math.floor((room.width + 24) / 248)));
       const width = room.thumb ? room.width : (room.width - 24 * (across - 1)) / across;
       const legend = [];
       if (!room.thumb) {
@@ -199,7 +199,7 @@
       marks.push({ type: "text", x: high, y: high, say: "no gap", anchor: "end", dx: -14, dy: 12 });
       if (finite(data.threshold)) {
         marks.push({ type: "line", points: [[low + data.threshold, low], [high, high - data.threshold]], kind: "diagonal dashed" });
-        if (data.threshold < (high - low) * 0.9) marks.push({ type: "text", x: high, y: high - data.threshold, say: "overfitting below", anchor: "end", dx: -14, dy: 26 });
+        if (data.threshold < (high - low) * 0.9) marks.push({ type: "text", x: low + data.threshold, y: low, say: "called overfitting", dx: 36, dy: -8 });
       }
       marks.push({ type: "dots", points });
       const legend = room.thumb ? [] : [{ say: "judged", dot: "g2 chosen" }, ...(page.ensemble ? [{ say: "in the ensemble", dot: "chosen" }] : []), { say: "every other network", dot: "faint" }];

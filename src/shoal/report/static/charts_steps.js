@@ -33,11 +33,11 @@
     draw(data, page, room) {
       const lines = data.score.map((ys, k) => ({ xs: data.steps, ys, kind: "thin", say: `learning rate ${number(data.lr[k])}` }));
       const values = data.score.flat();
-      const marks = [{ type: "rule", axis: "y", at: data.target, kind: "dashed", say: `goal: ${Shoal.score(data.target, page.metric)}` }];
+      const marks = [{ type: "rule", axis: "y", at: data.target, kind: "dashed", say: `goal: ${page.metric.share ? number(100 * data.target) + " %" : number(data.target)}` }];
       if (data.reached !== null) marks.push({ type: "rule", axis: "x", at: data.reached, kind: "faint", say: `reached at step ${number(data.reached)}` });
       return { panels: [Shoal.plot({
         x: { domain: Shoal.domain(data.steps, { pad: 0 }) ?? [0, 1], label: "training step" },
-        y: { ...scoreAxis(page, "on the few rows"), domain: Shoal.scoreDomain(values.filter((v) => v > -1), [data.target]) },
+        y: { ...scoreAxis(page, "on the few rows"), domain: Shoal.domain(values.filter((v) => v > -1), { include: [data.target] }) ?? [0, 1] },
         marks, lines,
       }, size(room))] };
     },
@@ -63,12 +63,12 @@
       const start = Shoal.quantile(data.start, 0.5);
       const usual = data.end.filter((v) => finite(v) && (start === null || v < 3 * Math.abs(start)));
       const marks = [{ type: "span", behind: true, from: data.chosen[0], to: data.chosen[1] }];
-      if (start !== null) marks.push({ type: "rule", axis: "y", at: start, kind: "faint", say: `before training: ${number(start)}`, end: true });
+      if (start !== null) marks.push({ type: "rule", axis: "y", at: start, kind: "faint", say: `before training: ${number(start)}`, end: true, below: true });
       marks.push({ type: "rule", axis: "x", at: data.best, kind: "dashed", say: `best ${number(data.best)}` }, { type: "dots", points });
       const legend = kinds.length > 1 ? kinds.slice(0, 4).map((kind, k) => ({ say: kind, dot: `g${k + 1}` })) : [];
       return { legend, panels: [Shoal.plot({
         x: { domain: Shoal.domain(data.lr, { logarithmic: true, include: data.chosen }) ?? [1e-4, 1], logarithmic: true, label: "learning rate" },
-        y: { domain: Shoal.domain(usual, { include: start === null ? [] : [start], pad: 0.1 }) ?? [0, 1], label: `loss after ${number(data.steps)} steps (down is better)` },
+        y: { domain: Shoal.domain(usual, { include: start === null ? [] : [start], pad: 0.14 }) ?? [0, 1], label: `loss after ${number(data.steps)} steps (down is better)` },
         marks,
       }, size(room))] };
     },

@@ -92,13 +92,13 @@
       const a = clamp(x.at(from), x.from, x.to), b = clamp(x.at(to), x.from, x.to);
       group.append(svg("rect", { class: "area", x: a.toFixed(1), y: inner.top, width: Math.max(1, b - a).toFixed(1), height: inner.height }));
     },
-    rule(group, { axis, at, kind = "", say, end = false }, { x, y, inner, thumb }) {
+    rule(group, { axis, at, kind = "", say, end = false, below = false }, { x, y, inner, thumb }) {
       const right = inner.left + inner.width, bottom = inner.top + inner.height;
       if (axis === "y") {
         const py = y.at(at);
         if (py < inner.top - 1 || py > bottom + 1) return;
         group.append(svg("path", { class: `rule ${kind}`, d: `M${inner.left} ${py.toFixed(1)}H${right}` }));
-        if (say && !thumb) group.append(text(end ? right : inner.left + 4, py > inner.top + 20 ? py - 6 : py + 14, say, end ? "end" : "start", "say halo"));
+        if (say && !thumb) group.append(text(end ? right : inner.left + 4, py > inner.top + 20 && !below ? py - 6 : py + 14, say, end ? "end" : "start", "say halo"));
       } else {
         const px = x.at(at);
         if (px < inner.left - 1 || px > right + 1) return;
