@@ -72,13 +72,13 @@ def live_picture(events: list[Event], clock: Clock | None = None, width: int = 1
 
 def test_the_seven_lines_fill_in_and_a_later_round_takes_the_place_of_the_former() -> None:
     assert live_picture(finished_run()).strip().splitlines() == [
-        "1  Initial loss                      as chance gives           1.10               1.2 s",
-        "2  Overfit a small sample            learnt by heart           in 40 steps        1.2 s",
-        "3  Find the learning rate            the loss goes down        lr 0.01            1.2 s",
-        "4  Coarse search                     a region is clear         90 %               1.2 s",
-        "5  Refine and train longer, round 2  better                    96 %               1.2 s",
-        "6  Look at the curves, round 2       good                      gap 0.5 points     1.2 s",
-        "7  Go again or stop, round 2         stop                      within the noise   1.2 s",
+        "1  Initial loss                      as chance gives                      1.10               1.2 s",
+        "2  Overfit a small sample            learnt by heart                      in 40 steps        1.2 s",
+        "3  Find the learning rate            the loss goes down                   lr 0.01            1.2 s",
+        "4  Coarse search                     a region is clear                    90 %               1.2 s",
+        "5  Refine and train longer, round 2  better                               96 %               1.2 s",
+        "6  Look at the curves, round 2       good                                 gap 0.5 points     1.2 s",
+        "7  Go again or stop, round 2         stop                                 within the noise   1.2 s",
     ]
 
 
@@ -173,9 +173,13 @@ def test_an_interrupted_run_ends_with_130_and_says_what_is_kept() -> None:
         "run": "flowers",
         "interrupted": "Stopped by the user; 3 networks are kept in runs/flowers.",
         "step": 5,
+        "report": "runs/flowers/report.html",
         "exit_code": 130,
     }
-    assert closing(interrupted_run(), document).endswith("3 networks are kept in runs/flowers.")
+    assert outcome(interrupted_run(), "here")[0]["report"] == "here/report.html"
+    lines = closing(interrupted_run(), document).splitlines()
+    assert lines[2].endswith("3 networks are kept in runs/flowers.")
+    assert lines[-1].endswith("open runs/flowers/report.html") and "predict" not in lines[-2]
 
 
 def test_the_answer_breaks_between_words() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from shoal.core.settings import FitSettings
 
 OPTIONS = (
-    Option("target", "The column to predict; else the last one, or what its name says.", "COLUMN"),
+    Option("target", "The column to predict.", "COLUMN"),
     Option("time", "The column that orders the rows: what comes later is predicted from what came before.", "COLUMN"),
     Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
     Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
@@ -59,7 +59,7 @@ def fit(**given: Any) -> int:
     with reserved_stdout() as answer:
         with view, _interrupts(stop, view):
             events = _watch(settings, stop, view)
-        document, code = outcome(events)
+        document, code = outcome(events, settings.out)
         said = sys.stderr if given["json"] else answer
         width = shutil.get_terminal_size().columns if said.isatty() else None
         print(closing(events, document, width), file=said, flush=True)
@@ -92,17 +92,20 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
     return FitSettings(**values, ranges=ranges)
 
 
-def outcome(events: list[Event]) -> tuple[dict[str, Any], int]:
-    """Return the document that `--json` prints and the exit code, by how the run ended."""
+def outcome(events: list[Event], out: str | None = None) -> tuple[dict[str, Any], int]:
+    """Return the document that `--json` prints and the exit code, by how the run ended; `out` as the user gave it."""
     from shoal.core.errors import RunError
     from shoal.core.events import RunFinished, RunInterrupted, RunStarted
+    from shoal.store.run_folder import RUNS, RunFolder
 
     for event in reversed(events):
         if isinstance(event, RunFinished):
             return dict(event.summary), 0
         if isinstance(event, RunInterrupted):
-            run = next((each.run for each in events if isinstance(each, RunStarted)), None)
-            return {"run": run, "interrupted": event.sentence, "step": event.step, "exit_code": 130}, 130
+            run = next(each.run for each in events if isinstance(each, RunStarted))
+            report = RunFolder(RUNS / run if out is None else Path(out)).report_html
+            document = {"run": run, "interrupted": event.sentence, "step": event.step, "report": str(report)}
+            return document | {"exit_code": 130}, 130
     raise RunError("the run ended without a result; its folder keeps what was done")
 
 
@@ -118,7 +121,8 @@ def closing(events: list[Event], document: Mapping[str, Any], width: int | None 
     report = document.get("report")
     if isinstance(report, str):
         run = shlex.quote(str(Path(report).parent))
-        lines += ["", f"  shoal predict {run} new.csv", f"  {_opener()} {shlex.quote(report)}"]
+        lines += ["", *([] if "interrupted" in document else [f"  shoal predict {run} new.csv"])]
+        lines += [f"  {_opener()} {shlex.quote(report)}"]
     return "\n".join(lines)
 
 
@@ -127,7 +131,7 @@ def _watch(settings: FitSettings, stop: threading.Event, view: TerminalView) -> 
     from shoal import api
     from shoal.core.events import EpochFinished, StepProgress
 
-    kept = []
+    kept: list[Event] = []
     for event in api.stream(settings, stop=stop):
         view.show(event)
         if not isinstance(event, StepProgress | EpochFinished):  # the closing words need neither

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PLAIN_PROGRESS_S = 30.0  # how often a plain log says how far it is
 WIDE = 76  # columns from which on the key number has room
+VERDICT = 44  # the most columns of a verdict
 _COLOURS = {"fine": "green", "note": "default", "warning": "yellow", "problem": "red"}
 _STOPPING = "Stopping after the current epoch. Ctrl-C again ends at once."
 
@@ -257,13 +258,12 @@ class LiveView:
         """
         wide = self._console.width >= WIDE
         ended = [line.ended for line in self._state.lines.values() if line.ended is not None]
-        number = min(24, max([len(each.number) for each in ended], default=0))
+        number = min(24, max([len(each.number) for each in ended], default=20))
         seconds = max([6, *(len(formats.duration(each.seconds)) for each in ended)])
         name = len(step_name(5, 2)) if wide else len(step_name(5, 1))
         taken = [1, name, number, seconds] if wide else [1, name, seconds]
         left = self._console.width - sum(taken) - 2 * (len(taken) + 1)
-        longest = max([24, *(len(each.verdict) for each in ended)])
-        return [*taken[:2], max(4, min(left, longest)), *taken[2:]]
+        return [*taken[:2], max(4, min(left, VERDICT)), *taken[2:]]
 
     def _cells(self, line: _Line) -> tuple[Text, ...]:
         from rich.text import Text
