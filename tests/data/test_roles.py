@@ -111,3 +111,12 @@ def test_dates_are_parsed_whatever_follows_the_seconds() -> None:
 def test_a_mostly_missing_column_of_words_stays_a_category() -> None:
     found = role([f"C{i}" if i % 5 == 0 else "" for i in range(200)])
     assert found.column.role == "category" and "mostly_missing" in found.tags
+
+
+def test_dates_of_a_frame_need_no_format() -> None:
+    days = [dt.date(2024, 1, 1 + i % 28) for i in range(40)]
+    moments = [dt.datetime(2024, 1, 1 + i % 28, 5, tzinfo=dt.UTC) for i in range(40)]
+    for values in (days, moments):
+        found = role(values)
+        assert (found.column.role, found.column.date_format) == ("date", None)
+        assert found.values is not None and found.values.dtype == pl.Datetime("us")

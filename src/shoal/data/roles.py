@@ -61,10 +61,10 @@ def infer(raw: RawTable, name: str) -> Inferred:
         return Inferred(facts.aside("constant", f"always {present[0]}"), None)
     if series.dtype.is_numeric() or series.dtype in (pl.Duration, pl.Time):
         return _number(raw, facts, series, ".", frozenset())
-    if series.dtype == pl.Boolean or present.str.to_lowercase().is_in(cells.TRUE[:4] + cells.FALSE[:4]).all():
-        return _typed(facts, series, "boolean")
-    if not is_text:
+    if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
         return _typed(facts, series, "date")
+    if present.str.to_lowercase().is_in(cells.TRUE[:4] + cells.FALSE[:4]).all():
+        return _typed(facts, filled, "boolean")
     return _words(raw, facts, filled, present)
 
 
@@ -152,7 +152,8 @@ def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: 
 def _range(values: pl.Series, role: Role) -> str:
     if role == "boolean":
         return f"{percent(float(values.mean() or 0))} are 1"  # type: ignore[arg-type]
-    return f"{values.min():g} to {values.max():g}, median {values.median():g}"
+    low, middle, high = np.quantile(values.drop_nulls().to_numpy(), [0, 0.5, 1])
+    return f"{low:g} to {high:g}, median {middle:g}"
 
 
 def _identifies(facts: Facts, values: pl.Series, distinct: int) -> bool:
