@@ -121,5 +121,5 @@ def interrupted_run() -> list[Event]:
     """The same, stopped by the user in the middle of step 5."""
     events = finished_run()
     cut = next(place for place, each in enumerate(events) if isinstance(each, StepProgress) and each.step == 5)
-    sentence = "Stopped by the user; 3 networks are kept in runs/flowers."
+    sentence = "Stopped by the user; 3 networks are kept."
     return [*events[: cut + 1], RunInterrupted(step=5, sentence=sentence)]

@@ -171,14 +171,14 @@ def test_an_interrupted_run_ends_with_130_and_says_what_is_kept() -> None:
     assert code == 130
     assert document == {
         "run": "flowers",
-        "interrupted": "Stopped by the user; 3 networks are kept in runs/flowers.",
+        "interrupted": "Stopped by the user; 3 networks are kept.",
         "step": 5,
         "report": "runs/flowers/report.html",
         "exit_code": 130,
     }
     assert outcome(interrupted_run(), "here")[0]["report"] == "here/report.html"
     lines = closing(interrupted_run(), document).splitlines()
-    assert lines[2].endswith("3 networks are kept in runs/flowers.")
+    assert lines[2] == "Stopped by the user; 3 networks are kept. The run is in runs/flowers."
     assert lines[-1].endswith("open runs/flowers/report.html") and "predict" not in lines[-2]
 
 

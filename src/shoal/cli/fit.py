@@ -115,14 +115,14 @@ def closing(events: list[Event], document: Mapping[str, Any], width: int | None 
     from shoal.report import answer, story
 
     said = [answer.sentence(story.read(events))]
-    if "interrupted" in document:
-        said.append(str(document["interrupted"]))
+    report, interrupted = document.get("report"), document.get("interrupted")
+    folder = Path(report).parent if isinstance(report, str) else None
+    if interrupted is not None:
+        said.append(f"{interrupted} The run is in {folder}.")
     lines = ["", *(textwrap.fill(one_line(each), width or 10_000) for each in said)]
-    report = document.get("report")
-    if isinstance(report, str):
-        run = shlex.quote(str(Path(report).parent))
-        lines += ["", *([] if "interrupted" in document else [f"  shoal predict {run} new.csv"])]
-        lines += [f"  {_opener()} {shlex.quote(report)}"]
+    if folder is not None:
+        lines += ["", *([] if interrupted else [f"  shoal predict {shlex.quote(str(folder))} new.csv"])]
+        lines += [f"  {_opener()} {shlex.quote(str(report))}"]
     return "\n".join(lines)
 
 
