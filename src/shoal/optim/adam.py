@@ -56,7 +56,7 @@ def moments(grad: Tensor, state: State, c: Coefficients) -> State:
 def scale(new: State, c: Coefficients) -> Tensor:
     """What the first moment is divided by: the corrected root of the second, plus eps."""
     second = new["max_exp_avg_sq"] if "max_exp_avg_sq" in new else new["exp_avg_sq"]
-    return second.sqrt() * c["over_root2"] + c["eps"]
+    return torch.addcmul(c["eps"], second.sqrt(), c["over_root2"])
 
 
 def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
 def coupled(grad: Tensor, theta: Tensor, weight_decay: Tensor) -> Tensor:
     """The gradient of the loss plus the penalty (weight_decay / 2) ||theta||^2: g + weight_decay theta."""
-    return grad + theta * weight_decay
+    return torch.addcmul(grad, theta, weight_decay)
 
 
 def decoupled(theta: Tensor, lr: Tensor, weight_decay: Tensor) -> Tensor:

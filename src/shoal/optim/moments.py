@@ -11,7 +11,7 @@ def decaying_mean(mean: Tensor, new: Tensor, keep: Tensor, rest: Tensor) -> Tens
 
     `rest` is 1 - keep, handed in because the caller has it to more digits than keep's own type holds.
     """
-    return mean * keep + new * rest
+    return torch.addcmul(mean * keep, new, rest)
 
 
 def bias_correction(beta: Tensor, step: Tensor) -> Tensor:
