@@ -212,7 +212,7 @@ def test_the_curves_in_the_page_are_those_of_the_events() -> None:
 
 def test_the_verdict_is_cited_with_its_numbers_and_thresholds() -> None:
     text = reader("classification").text
-    assert "epochs 10 to 14: the validation loss fell by 2.1 % an epoch (called moving above 0.5 %)" in text
+    assert "epochs 10 to 14: the validation loss fell by 2.1 % an epoch (called settled within 0.5 %)" in text
     assert "+3.4 points from the validation score (called a gap above 5 points)" in text
 
 
@@ -225,6 +225,29 @@ def test_a_gain_whose_interval_holds_zero_is_called_no_evidence() -> None:
     assert (
         "it could be chance" not in reader("classification").text.partition("Are several better than one? The")[2][:600]
     )
+
+
+def test_one_chosen_network_is_not_called_an_ensemble_and_has_no_gain() -> None:
+    text = reader("single").text
+    one = [
+        e.model_copy(update={"members": e.members[:1], "counts": [1], "path": [e.single], "gain": 0.0})
+        if isinstance(e, ev.EnsembleChosen)
+        else e
+        for e in streams.classification()
+    ]
+    read = Reader(render(one))
+    assert "The best of 152 networks predicts class" in read.text
+    assert "adding any other of 30 candidates did not raise the score" in read.text
+    assert not {"gain", "path"} & set(read.data["figures"])
+    assert "An ensemble of 2 networks predicts class" in text  # two populations of one network
+
+
+def test_the_judged_network_stands_where_its_verdict_says() -> None:
+    read = reader("classification")
+    verdict = [e for e in streams.classification() if isinstance(e, ev.CurveVerdict)][-1]
+    points = {p["id"]: p for p in read.data["figures"]["agreement"]["points"]}
+    judged = points[verdict.member]
+    assert judged["x"] - judged["y"] == pytest.approx(verdict.gap, abs=1e-5)
 
 
 def test_a_best_value_near_a_wall_is_said_and_becomes_an_action() -> None:

@@ -123,7 +123,7 @@ def _walls(story: Story) -> list[Action]:
 
 def _rounds(story: Story) -> list[Action]:
     best = finite([max(finite(s.score), default=math.nan) for s in story.searches])
-    if len(best) < 2 or not story.finished:
+    if len(best) < 2 or not story.finished or _walls(story):
         return []
     step = best[-1] - max(best[:-1])
     half = formats.half_width(story.metric, best[-1], story.validation_rows)

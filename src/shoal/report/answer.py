@@ -47,6 +47,9 @@ def sentence(story: Story) -> str:
         return "Nothing has been read yet."
     target = f"`{formats.shorten(start.target)}`"
     if found is None:
+        if story.searches:
+            trained = formats.count(story.members_trained, "network")
+            return f"None of {trained} that were to predict {target} has a finite score."
         rows = formats.count(start.rows, "row")
         return f"Shoal has read {rows} of `{formats.shorten(start.source)}` to predict {target}; no score is known yet."
     who = _who(story)
@@ -119,7 +122,7 @@ def _against(start: ev.RunStarted, found: Score) -> str:
         return ""
     gain = found.value - found.baseline
     half = (found.interval[1] - found.interval[0]) / 2 if found.interval else 0.0
-    answer = f"always answering `{formats.shorten(start.baseline_answer)}`"
+    answer = f"always answering `{_baseline_answer(start)}`"
     chance = " (which could be chance)" if found.interval and found.interval[0] <= found.baseline <= found.value else ""
     if start.metric in formats.SHARES:
         size = formats.difference(start.metric, gain, half)
@@ -128,6 +131,16 @@ def _against(start: ev.RunStarted, found: Score) -> str:
         return f", {size} {'above' if gain > 0 else 'below'} {answer}{chance}"
     verb = "gets" if gain > 0 else "would get"
     return f"; {answer} {verb} {formats.score(start.metric, found.baseline, found.interval)}{chance}"
+
+
+def _baseline_answer(start: ev.RunStarted, most: int = 48) -> str:
+    """The answer that needs no network, a mean in the digits of the other numbers."""
+    if start.task == "regression":
+        try:
+            return formats.number(float(start.baseline_answer), 4)
+        except ValueError:
+            pass
+    return formats.shorten(start.baseline_answer, most)
 
 
 def figures(story: Story) -> list[Figure]:
@@ -149,7 +162,7 @@ def figures(story: Story) -> list[Figure]:
         Figure(
             "baseline",
             formats.score(start.metric, start.baseline, found.interval if found else None, start.split.get("test")),
-            f"{word} of always answering `{formats.shorten(start.baseline_answer, 24)}`",
+            f"{word} of always answering `{_baseline_answer(start, 24)}`",
             "what the simplest possible answer scores: the commonest class, or the mean",
         )
     )
@@ -168,7 +181,9 @@ def _test_rows(story: Story) -> str:
 def _epochs(story: Story) -> str:
     stated = story.summary.get("epochs_trained")
     total = stated if isinstance(stated, int) else sum(len(e.members) for c in story.crowds.values() for e in c.epochs)
-    return f"{total:,} epochs in all" if total else ""
+    searched = sum(len(crowd.started.members) for crowd in story.crowds.values())
+    most = f"{searched:,} of them in the search, " if 0 < searched < story.members_trained else ""
+    return f"{most}{formats.count(total, 'epoch')} in all" if total else ""
 
 
 def standing(story: Story) -> str:

@@ -40,10 +40,13 @@ def _score_caption(story: Story, networks: dict[int, Trained]) -> str:
         caption = f"The best of {all_of} reaches {top} on validation rows."
     chosen = [networks[k] for k in story.chosen if k in networks]
     if chosen and story.ensemble:
-        caption += f" Strong lines: the {formats.count(len(chosen), 'network')} that the ensemble uses."
+        answer = "line: the network that answers" if len(chosen) == 1 else f"lines: the {len(chosen)} of the ensemble"
+        caption += f" Strong {answer}."
     wild = sum(n.status == "diverged" for n in networks.values())
     if wild:
-        caption += f" {formats.count(wild, 'network')} diverged, and their lines end there."
+        caption += (
+            f" {formats.count(wild, 'network')} diverged: {'its line ends' if wild == 1 else 'their lines end'} early."
+        )
     return caption
 
 
@@ -72,7 +75,7 @@ def mattered(story: Story) -> list[Picture]:
             f"{name[:1].upper()}{name[1:]} explains {formats.number(share * 100, 2)} % of how the scores of {of} differ"
         )
         caption += f" ({exhibits.spoken(widest.population)})"
-        if len(ranked) > 1:
+        if len(ranked) > 1 and ranked[1][1] >= 0.01:
             second, other = ranked[1]
             caption += f", then {exhibits.spoken(second)} with {formats.number(other * 100, 2)} %"
         caption += ". No interval was recorded, so small differences between bars could be chance."
@@ -90,7 +93,9 @@ def overfitting(story: Story) -> list[Picture]:
     if not networks:
         return []
     metric = story.metric
-    gaps = sorted(n.train - n.best for n in networks)
+    judged = {v.member: v.gap for v in story.verdicts if math.isfinite(v.gap)}
+    at = {n.id: n.best + judged.get(n.id, n.train - n.best) for n in networks}
+    gaps = sorted(at[n.id] - n.best for n in networks)
     middle = gaps[len(gaps) // 2]
     threshold = story.verdicts[-1].gap_threshold if story.verdicts else None
     caption = f"At its best epoch the {'only' if len(networks) == 1 else 'middle'} network scores "
@@ -100,8 +105,12 @@ def overfitting(story: Story) -> list[Picture]:
         over = sum(g > threshold for g in gaps)
         caption += f" {over} of {formats.count(len(gaps), 'network')} lie beyond the gap of "
         caption += f"{formats.difference(metric, threshold)} that is called overfitting (dashed)."
+    if judged:
+        caption += (
+            " The judged networks were read again on the training rows without dropout; the others as they trained."
+        )
     data = {
-        "points": [{"id": n.id, "x": n.train, "y": n.best} for n in networks],
+        "points": [{"id": n.id, "x": at[n.id], "y": n.best} for n in networks],
         "threshold": threshold,
         "judged": [v.member for v in story.verdicts],
     }
@@ -111,7 +120,7 @@ def overfitting(story: Story) -> list[Picture]:
 def together(story: Story) -> list[Picture]:
     """What the ensemble gains over its best network, and how the greedy selection got there."""
     chosen = story.ensemble
-    if chosen is None:
+    if chosen is None or len(chosen.members) < 2:
         return []
     low, high = chosen.gain_interval
     row = {"name": "ensemble", "value": chosen.gain, "low": low, "high": high}

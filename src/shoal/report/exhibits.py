@@ -195,7 +195,8 @@ def at_edge(search_round: ev.SearchRound, member: ev.MemberInfo, name: str) -> s
     share = (at - low) / (high - low)
     if share > 1 - EDGE:
         return f"{spoken(name)} lies near its upper wall"
-    return f"{spoken(name)} lies near its lower wall" if share < EDGE else ""
+    floor = not walls.log and walls.low <= 0  # no dropout below none: not a wall that could move
+    return f"{spoken(name)} lies near its lower wall" if share < EDGE and not floor else ""
 
 
 def _verdict(story: Story, key: str, seen: ev.CurveVerdict) -> Picture:
@@ -211,12 +212,13 @@ def verdict_numbers(story: Story, seen: ev.CurveVerdict) -> str:
     slope = f"the validation loss {way} by {formats.number(abs(seen.slope) * 100, 2)} % an epoch"
     if not math.isfinite(seen.slope):
         slope = "the slope of the validation loss is not finite"
-    gap = formats.signed(story.metric, seen.gap) if math.isfinite(seen.gap) else "not finite"
+    gap = f"the training score is {formats.signed(story.metric, seen.gap)} from the validation score"
+    if not math.isfinite(seen.gap):
+        gap = "the gap between training and validation score is not finite"
     limit = formats.difference(story.metric, seen.gap_threshold)
-    level = formats.number(seen.slope_threshold * 100, 2)
+    level = formats.number(abs(seen.slope_threshold) * 100, 2)
     return (
-        f"epochs {first} to {last}: {slope} (called moving above {level} %), "
-        f"and the training score is {gap} from the validation score (called a gap above {limit})"
+        f"epochs {first} to {last}: {slope} (called settled within {level} %), and {gap} (called a gap above {limit})"
     )
 
 

@@ -64,7 +64,7 @@ def number(value: object, digits: int = 3) -> str:
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None:
+    if value is None or (isinstance(value, list | tuple | dict) and not value):
         return "none"
     if isinstance(value, int):
         return fixed(value, 0) if abs(value) < 10**15 else _scientific(float(value), digits)

@@ -122,11 +122,7 @@ def render(events: Sequence[ev.Event]) -> str:
 
 def _step(story: stories.Story, number: int) -> StepView:
     passages = story.steps.get(number, [])
-    decided = [d for d in story.decisions if d.step == number]
-    rounds = [
-        _round(story, passage, decided, len(passages), last=k == len(passages) - 1)
-        for k, passage in enumerate(passages)
-    ]
+    rounds = [_round(story, passage, len(passages)) for passage in passages]
     ended = [p.finished for p in passages if p.finished]
     last = passages[-1].finished if passages else None
     level = last.level if last else ("waiting" if not passages else "cut")
@@ -152,11 +148,8 @@ def _unfinished(story: stories.Story) -> str:
     return "stopped here" if story.interrupted else "not finished"
 
 
-def _round(
-    story: stories.Story, passage: stories.StepRound, decided: list[ev.Decision], of: int, *, last: bool
-) -> RoundView:
+def _round(story: stories.Story, passage: stories.StepRound, of: int) -> RoundView:
     end = passage.finished
-    own = decided if of == 1 else [d for d in decided if _round_of(d) == passage.round or (last and _round_of(d) == 0)]
     return RoundView(
         title=f"Round {passage.round}" if of > 1 else "",
         why=passage.why,
@@ -164,14 +157,8 @@ def _round(
         number=end.number if end else "",
         level=end.level if end else "cut",
         pictures=exhibits.of_round(story, passage),
-        decisions=own,
+        decisions=passage.decisions,
     )
-
-
-def _round_of(decision: ev.Decision) -> int:
-    """The round that a decision says it belongs to; 0 where it does not say."""
-    said = decision.evidence.get("round")
-    return said if isinstance(said, int) else 0
 
 
 @lru_cache

@@ -22,6 +22,7 @@ class StepRound:
     why: str = ""
     finished: ev.StepFinished | None = None
     exhibits: list[Exhibit] = field(default_factory=list)
+    decisions: list[ev.Decision] = field(default_factory=list)
 
 
 @dataclass
@@ -119,11 +120,14 @@ def _take(story: Story, event: ev.Event) -> None:
             current.why = event.why
             current.finished = None
             current.exhibits.clear()
+            current.decisions.clear()
         case ev.StepFinished():
             _round(story, event.step, event.round).finished = event
             story.last_step = max(event.step, story.last_step) if event.step != 7 else event.step
         case ev.DecisionMade():
             story.decisions.append(event.decision)
+            if event.decision.step in story.steps:
+                story.steps[event.decision.step][-1].decisions.append(event.decision)
         case ev.PopulationStarted():
             story.crowds[event.population] = Crowd(event)
         case ev.EpochFinished():

@@ -156,8 +156,9 @@ def worst(test: ev.TestRead) -> list[Sample]:
 def _sample(entry: dict[str, Any]) -> Sample:
     truth, answer = (formats.shorten(formats.number(entry.get(key), 4), 32) for key in ("truth", "answer"))
     chance, row = entry.get("probability"), entry.get("row")
-    sure = isinstance(chance, int | float) and math.isfinite(chance)
-    note = [f"{formats.fixed(float(chance) * 100, 0)} % sure"] if sure else []
+    note = []
+    if isinstance(chance, int | float) and math.isfinite(chance):
+        note.append(f"{formats.fixed(float(chance) * 100, 0)} % sure")
     note += [f"row {row}"] if isinstance(row, int) else []
     image = entry.get("image")
     uri = image if isinstance(image, str) and _IMAGE.match(image) else ""

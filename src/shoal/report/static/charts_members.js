@@ -20,7 +20,7 @@
         if (scores.some((v) => !finite(v))) legend.push({ say: "diverged", cross: true });
         if (scores.some((v) => finite(v) && v < domain[0])) legend.push({ say: "below the picture", below: true });
       }
-      return { legend, panels: panels.map((panel) => one(panel, data, page, domain, chosen, { width, thumb: room.thumb })) };
+      return { legend, across: panels.length > 1 ? across : 0, panels: panels.map((panel) => one(panel, data, page, domain, chosen, { width, thumb: room.thumb })) };
     },
     table(data) {
       const names = data.panels.map((p) => p.name);
@@ -100,7 +100,7 @@
       const y = loss ? { label: "loss (down is better)", domain } : { ...Shoal.scoreAxis(page, ""), domain };
       if (!loss) y.label = page.metric.share ? `${page.metric.word}, % (up is better)` : `${page.metric.word} (up is better)`;
       return {
-        legend: room.thumb ? [] : legendOf(page, data, judged, total, marks.some((m) => m.type === "area")),
+        legend: room.thumb ? [] : legendOf(page, data, crowds, judged, total, marks.some((m) => m.type === "area")),
         panels: [Shoal.plot({
           x: { domain: [last > 1 ? 1 : 0.5, last > 1 ? last + (last - 1) * 0.02 : 1.5], label: "epoch (one pass through the training rows)", format: (v) => (Number.isInteger(v) ? number(v) : "") },
           y, marks, lines,
@@ -165,7 +165,7 @@
       } else {
         const scores = crowd.validation_score[k], best = scores.reduce((b, s, t) => (finite(s) && (b < 0 || s > scores[b]) ? t : b), -1);
         if (best < 0) continue;
-        const from = scores[best], to = crowd.train_score[k][best];
+        const from = scores[best], to = finite(v.gap) ? from + v.gap : null; // the gap as it was judged, without dropout
         inView.push(from, to);
         const gap = page.metric.share ? `gap ${number(100 * v.gap, 2)} points` : `gap ${number(v.gap, 2)}`;
         marks.push({ type: "arrow", at: best + 1, from, to, say: gap });
@@ -174,10 +174,14 @@
     return inView;
   }
 
-  function legendOf(page, data, judged, total, banded) {
+  function legendOf(page, data, crowds, judged, total, banded) {
     const legend = [];
-    if (page.ensemble) legend.push({ say: "in the ensemble, on validation rows", line: "line chosen" }, { say: "the same, on training rows", line: "line chosen train" });
+    const shown = new Set(crowds.flatMap((c) => c.ids));
+    const answers = page.chosen.filter((id) => shown.has(id) && !judged.has(id)).length;
+    if (page.ensemble && answers) legend.push({ say: "in the ensemble, on validation rows", line: "line chosen" }, { say: "the same, on training rows", line: "line chosen train" });
+    if (!page.ensemble && answers) legend.push({ say: "the best so far, on validation rows", line: "line chosen" }, { say: "the same, on training rows", line: "line chosen train" });
     if (judged.size) legend.push({ say: "the network that was judged", line: "line judged" });
+    if (judged.size && !answers) legend.push({ say: "the same, on training rows", line: "line judged train" });
     if (total > 1) legend.push({ say: "every other network", line: "line member" });
     if (banded) legend.push({ say: `where 80 % of ${data.band} lie`, area: true });
     return legend;

@@ -18,7 +18,7 @@
         x: { domain: [-0.5, Math.max(0, names.length - 1) + 0.5], ticks: names.map((name, k) => ({ value: k, text: Shoal.shorten(name, Math.max(4, Math.floor(each))) })) },
         y: { domain: Shoal.domain(all, { include: [data.expected], pad: 0.15 }) ?? [0, 1], label: "loss before training" },
         marks: [
-          { type: "rule", axis: "y", at: data.expected, kind: "dashed", say: `chance: ${number(data.expected)}`, end: true },
+          { type: "rule", axis: "y", at: data.expected, kind: "dashed", say: `chance: ${number(data.expected)}`, end: true, below: true },
           { type: "dots", points },
         ],
       }, size(room, 260))] };
@@ -34,9 +34,9 @@
       const lines = data.score.map((ys, k) => ({ xs: data.steps, ys, kind: "thin", say: `learning rate ${number(data.lr[k])}` }));
       const values = data.score.flat();
       const marks = [{ type: "rule", axis: "y", at: data.target, kind: "dashed", say: `goal: ${page.metric.share ? number(100 * data.target) + " %" : number(data.target)}` }];
-      if (data.reached !== null) marks.push({ type: "rule", axis: "x", at: data.reached, kind: "faint", say: `reached at step ${number(data.reached)}` });
+      if (data.reached !== null) marks.push({ type: "rule", axis: "x", at: data.reached, kind: "faint", say: `reached at step ${number(data.reached)}`, below: true });
       return { panels: [Shoal.plot({
-        x: { domain: Shoal.domain(data.steps, { pad: 0 }) ?? [0, 1], label: "training step" },
+        x: { domain: Shoal.domain(data.steps, { pad: 0 }) ?? [0, 1], label: "training step", format: (v) => (Number.isInteger(v) ? number(v) : "") },
         y: { ...scoreAxis(page, "on the few rows"), domain: Shoal.domain(values.filter((v) => v > -1), { include: [data.target] }) ?? [0, 1] },
         marks, lines,
       }, size(room))] };
@@ -82,8 +82,9 @@
     draw(data, page, room) {
       const { rounds, half } = data;
       const known = rounds.map((r) => r.best);
-      const domain = Shoal.domain(known.flatMap((v) => (finite(v) ? [v - half, v + half] : [])), { pad: 0.15 }) ?? [0, 1];
-      const marks = known.map((v, k) => ({ type: "interval", x: k, low: v - half, high: v + half })).filter((m) => finite(m.low) && half > 0);
+      const top = page.metric.share ? 1 : Infinity;
+      const domain = Shoal.domain(known.flatMap((v) => (finite(v) ? [v - half, Math.min(top, v + half)] : [])), { pad: 0.15 }) ?? [0, 1];
+      const marks = known.map((v, k) => ({ type: "interval", x: k, low: v - half, high: Math.min(top, v + half) })).filter((m) => finite(m.low) && half > 0);
       marks.push({ type: "line", points: known.map((v, k) => [k, v]), kind: "thin" });
       marks.push({ type: "dots", points: known.map((v, k) => ({ x: k, y: v, id: rounds[k].id, kind: "solid", r: 5 })) });
       known.forEach((v, k) => { if (finite(v)) marks.push({ type: "text", x: k, y: v, say: Shoal.score(v, page.metric), dx: k === known.length - 1 ? -10 : 10, dy: 4, anchor: k === known.length - 1 ? "end" : "start" }); });

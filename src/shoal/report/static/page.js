@@ -25,13 +25,14 @@
     const width = host.clientWidth;
     if (!data || !width || drawn.get(host)?.width === width) return;
     const chart = Shoal.charts[data.kind];
-    const { panels, legend = [] } = chart.draw(data, page, { width });
+    const { panels, legend = [], across = 0 } = chart.draw(data, page, { width });
     const members = panels.some((p) => p.hits.some((h) => h.id !== undefined) || p.lines.some((l) => l.id !== undefined));
     const pointable = members || panels.some((p) => p.hits.length || p.lines.some((l) => l.say));
     const readout = pointable ? el("p", { class: "readout" }) : null;
     const list = el("ul", { class: "legend" }, legend.map((item) => el("li", {}, [Shoal.sample(item), item.say])));
     const boxes = panels.map((panel) => stack(panel));
     const body = boxes.length > 1 ? el("div", { class: "panels" }, boxes) : boxes[0];
+    if (across) body.style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
     host.replaceChildren(...[legend.length ? list : null, body, readout].filter(Boolean));
     drawn.set(host, { panels, legend, data, chart, width, readout, members });
     panels.forEach((panel, k) => { paint(panel, boxes[k]); listen(host, panel, boxes[k]); });

@@ -104,7 +104,7 @@
         if (px < inner.left - 1 || px > right + 1) return;
         group.append(svg("path", { class: `rule ${kind}`, d: `M${px.toFixed(1)} ${inner.top}V${bottom}` }));
         const leftwards = px > inner.left + inner.width * 0.7;
-        if (say && !thumb) group.append(text(px + (leftwards ? -4 : 4), inner.top + 12, say, leftwards ? "end" : "start", "say halo"));
+        if (say && !thumb) group.append(text(px + (leftwards ? -4 : 4), below ? bottom - 8 : inner.top + 12, say, leftwards ? "end" : "start", "say halo"));
       }
     },
     wall(group, { from, to }, { x, inner, thumb }) {
