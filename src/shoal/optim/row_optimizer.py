@@ -1,4 +1,4 @@
-"""What the torch-compatible classes share: a `torch.optim.Optimizer` in which each parameter is a row [1, P] of a rule."""
+"""The base of the torch-compatible classes: a `torch.optim.Optimizer` whose parameters are rows [1, P] of a rule."""
 
 from __future__ import annotations
 
