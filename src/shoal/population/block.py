@@ -76,6 +76,7 @@ class Block:
         self.dropouts = {name: m for name, m in self.network.named_modules() if isinstance(m, Dropout)}
         for name, layer in self.dropouts.items():
             layer.active = bool((self.rates[name] > 0).any())
+        self.paired = len(set(zip(self.seeds.tolist(), self.steps.tolist(), strict=True))) == 1
         self.no_keys = torch.zeros(c, 2, dtype=torch.int32, device=device)
         if c == 1:
             self._fill_module()
@@ -105,15 +106,15 @@ class Block:
             for name, key in (keys or {}).items():
                 self.dropouts[name].key = key[0]
             return self.network(x).unsqueeze(0)  # type: ignore[no-any-return]
-        values = {**self.leaves, **self.buffers}
-        for name, rate in self.rates.items():
-            values[f"{name}.p"] = rate
-            values[f"{name}.key"] = keys[name] if keys else self.no_keys
+        by_row = {**self.leaves, **self.buffers, **{f"{name}.p": rate for name, rate in self.rates.items()}}
+        drawn = {f"{name}.key": keys[name] if keys else self.no_keys for name in self.rates}
+        if self.paired:  # one seed: the masks' random words are drawn once for all rows
+            drawn = {name: key[0] for name, key in drawn.items()}
 
-        def one(filling: dict[str, Tensor]) -> Tensor:
-            return functional_call(self.network, filling, (x,))  # type: ignore[no-any-return]
+        def one(row: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
+            return functional_call(self.network, {**row, **key}, (x,))  # type: ignore[no-any-return]
 
-        return vmap(one)(values)
+        return vmap(one, in_dims=(0, None if self.paired else 0))(by_row, drawn)
 
     def train_epoch(self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int) -> EpochSums:
         """One epoch of gradient steps.

@@ -14,6 +14,7 @@ from shoal import losses, optim
 from shoal.core.errors import InputError
 from shoal.population import executor, training
 from shoal.population.block import EVALUATION_BATCH, Block
+from shoal.population.executor import Plan
 from shoal.population.member import Member, check
 from shoal.population.record import EpochRecord, Floats, scatter
 from shoal.population.template import MakeNet, adopt, fresh_rows
@@ -139,8 +140,9 @@ class Population:
     def predict(self, x: Array) -> Tensor:
         """Outputs [K, N, C] (logits, or numbers) of every row in evaluation mode, on the CPU."""
         inputs = self.tensor(x)
-        blocks, workers = self.blocks(range(len(self)), inputs[:EVALUATION_BATCH])
-        with executor.pool(workers) as run:
+        plan = self.plan(range(len(self)), inputs[:EVALUATION_BATCH])
+        blocks = self.blocks(range(len(self)), plan)
+        with executor.pool(plan.workers) as run:
             parts = run(lambda block: block.predict(inputs).cpu(), blocks)
         outputs = torch.empty(len(self), *parts[0].shape[1:], dtype=self.dtype)
         for block, part in zip(blocks, parts, strict=True):
@@ -150,8 +152,9 @@ class Population:
     def evaluate(self, x: Array, y: Array) -> tuple[Floats, Floats]:
         """Mean loss (without smoothing) and score (accuracy, R^2) of every row in evaluation mode, each [K]."""
         data = self.data(x, y)
-        blocks, workers = self.blocks(range(len(self)), data[0][:EVALUATION_BATCH])
-        with executor.pool(workers) as run:
+        plan = self.plan(range(len(self)), data[0][:EVALUATION_BATCH])
+        blocks = self.blocks(range(len(self)), plan)
+        with executor.pool(plan.workers) as run:
             parts = run(lambda block: block.evaluate(*data), blocks)
         rows = [block.rows for block in blocks]
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
@@ -205,17 +208,24 @@ class Population:
         """Variance of numeric targets: what R^2 is measured against; 1 for classes."""
         return 1.0 if self.loss.categorical else float(y.var(dim=0, correction=0).mean())
 
-    def blocks(self, rows: Sequence[int], batch: Tensor) -> tuple[list[Block], int]:
-        """Rows as blocks of one optimizer rule each, and how many may work at once."""
+    def plan(self, rows: Sequence[int], batch: Tensor) -> Plan:
+        """How to compute these rows on batches like this one."""
         copies = 4 + max(optim.rule(self.members[row].optimizer).copies for row in rows)
-        plan = executor.plan(self.template, len(rows), batch, copies, self.memory_bytes)
+        return executor.plan(self.template, len(rows), batch, copies, self.memory_bytes)
+
+    def blocks(self, rows: Sequence[int], plan: Plan) -> list[Block]:
+        """Rows as blocks of one optimizer rule each.
+
+        Stacked rows give the same bits in any company but alone (one row takes other kernels), so a row that is left
+        alone in a stacked plan is computed twice: that nobody else diverged or stopped must not show (law 1).
+        """
         by_rule: dict[str, list[int]] = {}
         for row in rows:
             by_rule.setdefault(self.members[row].optimizer, []).append(row)
         chunks = [
             same[start : start + plan.rows] for same in by_rule.values() for start in range(0, len(same), plan.rows)
         ]
-        return [self._block(chunk) for chunk in chunks], plan.workers
+        return [self._block(chunk * 2 if len(chunk) == 1 < plan.rows else chunk) for chunk in chunks]
 
     def _block(self, rows: list[int]) -> Block:
         rule = optim.rule(self.members[rows[0]].optimizer)

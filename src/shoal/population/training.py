@@ -34,18 +34,19 @@ def train(
     best = Best(len(population))
     first = population.steps.clone()
     blocks: list[Block] = []
-    workers = 1
+    plan: executor.Plan | None = None
     try:
         for number in range(epochs):
             active = [row for row, status in enumerate(population.status) if status == "ok"]
             if not active:
                 return
-            if sorted(row for block in blocks for row in block.rows) != active:
+            plan = plan or population.plan(active, x[: min(batch_size, len(x))])  # kept while rows leave: same bits
+            if sorted({row for block in blocks for row in block.rows}) != active:
                 population.take_state(blocks)
-                blocks, workers = population.blocks(active, x[: min(batch_size, len(x))])
+                blocks = population.blocks(active, plan)
             batches = epoch_batches(len(x), batch_size, order_seed, population.epochs, population.dtype, x.device)
             total = epochs * batches.steps
-            with executor.pool(workers) as run:
+            with executor.pool(plan.workers) as run:
                 sums = run(lambda block: block.train_epoch(x, y, batches, first[block.rows], total), blocks)  # noqa: B023
                 scores = [] if held_out is None else run(lambda block: block.evaluate(*held_out), blocks)
             population.take_weights(blocks)

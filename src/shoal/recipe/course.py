@@ -160,7 +160,15 @@ def decided(step: int, verdict: Verdict, action: str) -> list[Event]:
 
 
 def train(
-    course: Course, name: str, step: int, round_: int, values: Sequence[dict[str, float]], epochs: int, *, halve: bool
+    course: Course,
+    name: str,
+    step: int,
+    round_: int,
+    values: Sequence[dict[str, float]],
+    epochs: int,
+    *,
+    paired: bool = False,
+    halve: bool = False,
 ) -> Generator[Event, None, Trained]:
     """Train one population of the search, and keep its best members as candidates.
 
@@ -171,6 +179,7 @@ def train(
         round_: of the loop.
         values: hyperparameters of each member.
         epochs: passes over the training rows.
+        paired: all members share one seed, so that they differ by their hyperparameters alone.
         halve: end the worse half after a quarter of the epochs.
 
     Returns:
@@ -179,7 +188,7 @@ def train(
     problem, started = course.problem, time.perf_counter()
     ids = list(range(course.next_id, course.next_id + len(values)))
     course.next_id += len(values)
-    members = [member_of(course, number, each) for number, each in zip(ids, values, strict=True)]
+    members = [member_of(course, ids[0] if paired else number, v) for number, v in zip(ids, values, strict=True)]
     population = course.population(members)
     yield PopulationStarted(
         population=name,

@@ -20,7 +20,7 @@ SAFETY = 0.85  # measured costs are short samples
 COARSE_MEMBERS = (6, 64)
 ROUND_MEMBERS = (3, 32)
 ROUND_EPOCHS = (10, 20)
-FEWEST_EPOCHS = 3
+LEAST_OF_WANTED = 0.5  # a round that must be shorter than this share of the epochs wanted is not worth starting
 COARSE_STEPS = 150  # gradient steps that a coarse trial should see, within 1 to 5 epochs
 SWEEP_SHARE = 0.1
 
@@ -101,12 +101,13 @@ class Pace:
             return Allotment(min(self._trials_left, max(3, ceil((self._budget.trials or 0) / 4))), wanted)
         low, high = ROUND_MEMBERS
         affordable = int(SAFETY * ROUND_SHARE * left / (factor * self._epoch_cost()))
-        if affordable < low * FEWEST_EPOCHS:
+        if affordable < low * wanted:
             affordable = int(SAFETY * left / (factor * self._epoch_cost()))
-        if affordable < low * min(wanted, FEWEST_EPOCHS):
+        least = ceil(LEAST_OF_WANTED * wanted)
+        if affordable < low * least:
             return None
         length = wanted if epochs else max(wanted, min(ROUND_EPOCHS[1], affordable // high))
-        length = max(min(wanted, FEWEST_EPOCHS), min(length, affordable // low))
+        length = max(least, min(length, affordable // low))
         return Allotment(max(low, min(high, affordable // length)), length)
 
     def spend(self, trials: int) -> None:

@@ -53,7 +53,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     allotment = course.pace.coarse()
     yield StepStarted(step=4, why=f"{allotment.members} random settings for {allotment.epochs} epochs each")
     values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
-    trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, halve=False)
+    trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
     yield _exhibit(trained, 4, 1, ranges)
     scores = trained.scores()
     finer = narrow(ranges, values, scores)
