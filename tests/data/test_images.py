@@ -192,6 +192,8 @@ def test_formats_that_run_programs_are_not_opened(tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "dog/1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\nshowpage\n")
     refused(tmp_path, "dog/1.png")
+    Image.new("L", (8, 6)).save(tmp_path / "dog/1.png", format="PCX")  # harmless, and not on the list
+    refused(tmp_path, "dog/1.png")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

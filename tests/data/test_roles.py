@@ -51,6 +51,14 @@ def test_roles(values: list[object], name: str, expected: str) -> None:
     assert role(values, name).column.role == expected
 
 
+def test_truth_values_become_one_and_zero() -> None:
+    for yes, no in (("T", "f"), ("Yes", "NO"), ("true", "False"), ("y", "n"), ("1", "0"), ("1.0", "0.0")):
+        found = role([yes, no, ""] * 10)
+        assert found.column.role == "boolean"
+        assert found.values is not None and found.values.to_list()[:3] == [1.0, 0.0, None]
+    assert cells.booleans(pl.Series(["on", "off", "1", "maybe"])).values.to_list() == [1.0, 0.0, 1.0, None]
+
+
 def test_leading_zeros_survive() -> None:
     found = role(["02139", "02140", "10001"] * 10)
     assert found.values is not None and found.values[0] == "02139"

@@ -71,6 +71,16 @@ def test_a_copy_of_the_target_is_set_aside() -> None:
     assert roles(dataset)["tells"] == "category"
     assert "tells" in found(dataset, "SHL207")
     assert "word" not in found(dataset, "SHL207")
+    told = frame["tells"].to_list()
+    told[frame["answer"].to_list().index("no")] = "a"  # one exception is enough
+    assert "tells" not in found(read(frame.with_columns(pl.Series("tells", told)), target="answer"), "SHL207")
+
+
+def test_duplicates_agree_in_their_missing_cells_too() -> None:
+    holes = [None if i % 4 == 0 else i * 0.37 for i in range(ROWS)]
+    other = [None if i % 4 == 1 else i * 0.37 for i in range(ROWS)]
+    dataset = read(table(a=holes, b=holes, c=other), target="answer")
+    assert [roles(dataset)[name] for name in "abc"] == ["number", "duplicate", "number"]
 
 
 def test_a_linear_copy_of_a_numeric_target_is_set_aside() -> None:
@@ -98,6 +108,8 @@ def test_repeated_rows_are_counted_and_identifiers_do_not_hide_them() -> None:
         (["007", "008"] * 60, "classification", ("007", "008")),
         (list(range(60)) * 2, "regression", None),
         ([0.1, 0.2, 0.3] * 40, "regression", None),
+        (list(range(18)) * 6 + [3] * 12, "classification", tuple(str(i) for i in range(18))),
+        (list(range(60)) + list(range(60)), "regression", None),
         (["10", "9"] * 60, "classification", ("9", "10")),
     ],
 )
@@ -108,6 +120,11 @@ def test_the_rule_for_the_task(answers: list[object], task: str, classes: tuple[
         assert [classes[code] for code in dataset.target[:2]] == [
             str(a).lower() if isinstance(a, bool) else f"{a:g}" if isinstance(a, float) else str(a) for a in answers[:2]
         ]
+
+
+def test_few_rows_with_many_whole_numbers_are_values() -> None:
+    frame = pl.DataFrame({"x": [DRAW.gauss(0, 1) for _ in range(30)], "y": list(range(15)) * 2})
+    assert read(frame, target="y").task == "regression"
 
 
 def test_the_task_can_be_set() -> None:
@@ -151,7 +168,7 @@ def test_pandas_polars_arrow_and_csv_say_the_same(tmp_path: Path) -> None:
 def test_the_hash_follows_the_values() -> None:
     frame = table()
     changed = frame.with_columns(pl.when(pl.int_range(ROWS) == 5).then(9.0).otherwise(pl.col("number")).alias("number"))
-    swapped = frame.with_columns(pl.col("word").replace({"red": "blue", "blue": "red"}))
+    swapped = frame.with_columns(pl.col("word").replace({"red": "rot"}))
     hashes = {read(each, target="answer").content_hash for each in (frame, changed, swapped)}
     assert len(hashes) == 3
     assert read(frame.clone(), target="answer").content_hash in hashes

@@ -106,6 +106,15 @@ def test_groups_of_a_regression() -> None:
     assert not set(who[plan.train]) & set(who[plan.test])
 
 
+def test_a_group_that_alone_has_a_class_stays_in_training() -> None:
+    who = np.arange(300) // 60
+    dataset = with_(classes([150, 150]), group=who, target=(who == 4).astype(np.int64))
+    for seed in range(10):
+        plan = hold_out(dataset, seed=seed)
+        assert set(who[plan.train]) >= {4}
+        check_partition(plan, 300)
+
+
 def test_a_class_of_one_group_cannot_be_held_out() -> None:
     dataset = classes([150, 150])
     with pytest.raises(InputError, match="groups"):

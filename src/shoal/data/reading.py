@@ -134,6 +134,17 @@ def _read_path(path: Path, columns: dict[str, Any], kind: Kind | None, task: Tas
         raise InputError(f"{path} may not be read: permission denied.") from error
 
 
+def _check_folder(path: Path) -> None:
+    """Refuse a folder that is empty or holds files that should have been given themselves."""
+    inside = sorted(path.iterdir())
+    if not inside:
+        raise InputError(f"{path} is an empty folder; give a file, or a folder with a folder of images for each class.")
+    readable = (*TEXT_ENDINGS, *PARQUET_ENDINGS, ".npz")
+    files = [each.name for each in inside if each.is_file() and each.name.lower().endswith(readable)]
+    if files and not any(each.is_dir() for each in inside):
+        raise InputError(f"{path} is a folder; give one of its files: {listing(files)}.")
+
+
 def _read_archive(path: Path, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
     held = archives.read_npz(path)
     for key in columns["drop"]:

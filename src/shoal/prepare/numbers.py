@@ -75,7 +75,7 @@ def fit_number(name: str, values: NDArray[np.float64]) -> NumberColumn:
 
 
 def _distribution(present: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Knots and their normal scores, evenly spread in score so that tails keep theirs; none where a rank says little."""
+    """Knots and their normal scores, evenly spread in score for the tails' sake; none where a rank says little."""
     ordered = np.sort(present)
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     if len(starts) <= FEWEST_VALUES_FOR_RANK or len(ordered) < FEWEST_ROWS_FOR_RANK:
