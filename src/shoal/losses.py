@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shoal.core.errors import InputError
+
+Floats = NDArray[np.float64]
 
 
 def cross_entropy(outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
@@ -57,24 +61,26 @@ def explained(outputs: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss, the score that goes with it, and how the score's mean becomes the reported metric.
-
-    `metric(mean_score, target_variance)` is the accuracy or R^2.
-    """
+    """A loss, the score of a row of the data that goes with it, and the metric that is reported."""
 
     name: str
     value: Callable[[Tensor, Tensor, Tensor], Tensor]
     score: Callable[[Tensor, Tensor], Tensor]
-    metric: Callable[[Tensor, float], Tensor]
     metric_name: str
     categorical: bool
 
+    def target_variance(self, y: Tensor) -> float:
+        """Variance of numeric targets [N, C], which R^2 is measured against; 1 for classes."""
+        return 1.0 if self.categorical else float(y.var(dim=0, correction=0).mean())
+
+    def metric(self, mean_score: Floats, variance: float) -> Floats:
+        """Accuracy, or R^2 = 1 + mean score / variance: an affine function of the mean score."""
+        return mean_score if self.categorical else 1.0 + mean_score / variance
+
 
 LOSSES = {
-    "cross_entropy": Loss("cross_entropy", cross_entropy, hits, lambda mean, _: mean, "accuracy", True),
-    "squared_error": Loss(
-        "squared_error", squared_error, explained, lambda mean, variance: 1.0 + mean / variance, "r2", False
-    ),
+    "cross_entropy": Loss("cross_entropy", cross_entropy, hits, "accuracy", True),
+    "squared_error": Loss("squared_error", squared_error, explained, "r2", False),
 }
 
 

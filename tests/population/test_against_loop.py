@@ -16,7 +16,7 @@ from tests.population.networks import pictures, table
 
 def net_without_dropout() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3, bias=False),  # a bias before normalization has no gradient but rounding, which Adam would blow up
+        nn.Conv2d(1, 4, 3, bias=False),  # see `networks.convolutional`
         nn.BatchNorm2d(4),
         nn.ReLU(),
         nn.Flatten(),

@@ -58,9 +58,7 @@ def difference(one: Population, row: int, other: Population, other_row: int) -> 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("rows", [1, 2, 3, 100])
-def test_a_member_alone_equals_itself_in_any_population(
-    case: str, rows: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_alone_equals_itself_in_any_population(case: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """50 steps of float64 agree to 1e-10, whatever the block size and the number of threads."""
     make_net, data = CASES[case]
     monkeypatch.setattr(executor, "plan", lambda *_: executor.Plan(rows, 2 if rows < 100 else 1, 0))

@@ -97,11 +97,14 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
         code, verdict = "SHL163", "underfitting"
         sentence = (
             f"Even on training rows the network gets only {max(skill, 0.0):.0%} of the way from the baseline to a "
-            f"perfect score (less than {WEAK:.0%}), and no better than on new rows (gap {gap:.3f}): a larger network may help."
+            f"perfect score (less than {WEAK:.0%}), and no better than on new rows (gap {gap:.3f}): "
+            "a larger network may help."
         )
     else:
         code, verdict = "SHL160", "good"
-        tail = "; a larger network was no better, so the rest looks like noise or a missing input" if skill < WEAK else ""
+        tail = (
+            "; a larger network was no better, so the rest looks like noise or a missing input" if skill < WEAK else ""
+        )
         sentence = (
             f"The loss has settled (slope {steepness:+.2%} of chance's loss per epoch) and training rows score only "
             f"{gap:+.3f} against validation rows{tail}."

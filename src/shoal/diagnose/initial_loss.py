@@ -73,12 +73,16 @@ def judge(losses: Mapping[str, Sequence[float]], chance: float) -> Verdict:
         if mean > chance
         else "it answers better than chance before any training, which a fresh network cannot"
     )
-    remedy = f"`{chosen}` initialization brings it to {fmean(losses[chosen]):.3g} and is used instead." if rescued else ""
+    remedy = (
+        f"`{chosen}` initialization brings it to {fmean(losses[chosen]):.3g} and is used instead." if rescued else ""
+    )
     return Verdict(
         code="SHL101",
         level="warning" if rescued else "problem",
         phrase=f"{direction} chance" + (f", mended by {chosen}" if rescued else ""),
-        sentence=f"The untrained network loses {mean:.3g}, {direction} the {chance:.3g} of chance: {cause}. {remedy}".strip(),
+        sentence=(
+            f"The untrained network loses {mean:.3g}, {direction} the {chance:.3g} of chance: {cause}. {remedy}".strip()
+        ),
         evidence=evidence,
         fix="Scale down the weights of the last layer." if mean > chance else "Check what the network was given.",
     )

@@ -44,7 +44,14 @@ def conflicts(x: Tensor, y: Tensor) -> int:
 
 
 def judge(
-    best: float, reached_step: int | None, steps: int, rows: int, conflicting: int, target: float, diverged: int, members: int
+    best: float,
+    reached_step: int | None,
+    steps: int,
+    rows: int,
+    conflicting: int,
+    target: float,
+    diverged: int,
+    members: int,
 ) -> Verdict:
     """Say whether the sample was learned and, if not, why.
 

@@ -46,7 +46,7 @@ def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Select
     path: list[tuple[float, float]] = []
     for size in range(1, most + 1):
         merits = [row_scores((total + each) / size).mean(axis=1) for each in predictions]
-        order = sorted(range(len(merits)), key=lambda i: (merits[i][1], merits[i][0], -i))  # noqa: B023
+        order = sorted(range(len(merits)), key=lambda i: (merits[i][1], merits[i][0], -i))
         best = order[-1]
         chosen.append(best)
         total = total + predictions[best]

@@ -81,7 +81,7 @@ class Model:
         """The same for prepared inputs [N, ...]."""
         total: Floats = np.zeros(())
         for part in self.parts:
-            outputs = torch.cat([part.network(batch) for batch in x.split(BATCH)]).double()
+            outputs = torch.cat([part.network(batch) for batch in torch.split(x, BATCH)]).double()
             if self.target.classes is not None:
                 outputs = torch.softmax(outputs, dim=-1)
             total = total + part.count * outputs.numpy()

@@ -33,7 +33,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _scaled_normal(std: Callable[[int, int], float]) -> Draw:
     def draw(shape: tuple[int, ...], key: Tensor) -> Tensor:
-        return keyed.normal(key, shape) * std(*fans(shape))
+        return keyed.normal(key, shape).mul_(std(*fans(shape)))
 
     return draw
 

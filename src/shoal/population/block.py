@@ -21,7 +21,6 @@ from shoal.population.batches import Batches
 from shoal.population.member import Member
 from shoal.population.template import Template
 
-
 EVALUATION_BATCH = 1024
 
 

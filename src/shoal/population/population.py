@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ class Population:
         validation: tuple[Array, Array] | None = None,
         patience: int | None = None,
         order_seed: int = 0,
-    ) -> Iterator[EpochRecord]:
+    ) -> Generator[EpochRecord, None, None]:
         """Train every row whose status is `ok`, all on the same mini-batches; one record an epoch.
 
         Args:
@@ -159,7 +159,7 @@ class Population:
         rows = [block.rows for block in blocks]
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
         mean = scatter(len(self), rows, [score for _, score in parts])
-        return loss, self.loss.metric(mean, self.target_variance(data[1]))
+        return loss, self.loss.metric(mean, self.loss.target_variance(data[1]))
 
     def network(self, row: int) -> nn.Module:
         """Row `row` as an ordinary module of the user's own class, in evaluation mode."""
@@ -203,10 +203,6 @@ class Population:
                 f"{self.loss.name} needs class numbers as y, int64 [N], but y is {targets.dtype} {list(targets.shape)}."
             )
         return inputs, targets.to(torch.int64)
-
-    def target_variance(self, y: Tensor) -> float:
-        """Variance of numeric targets: what R^2 is measured against; 1 for classes."""
-        return 1.0 if self.loss.categorical else float(y.var(dim=0, correction=0).mean())
 
     def plan(self, rows: Sequence[int], batch: Tensor) -> Plan:
         """How to compute these rows on batches like this one."""

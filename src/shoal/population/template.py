@@ -54,7 +54,9 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
         raise InputError(f"{type(network).__name__} has no trainable parameters: there is nothing to train.")
     for name, parameter in named:
         if not parameter.is_floating_point():
-            raise InputError(f"Parameter {name} has type {parameter.dtype}: only real floating-point weights can train.")
+            raise InputError(
+                f"Parameter {name} has type {parameter.dtype}: only real floating-point weights can train."
+            )
     exempt = {
         id(parameter)
         for module in skeleton.modules()

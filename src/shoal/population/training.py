@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,7 @@ def train(
     batch_size: int,
     patience: int | None,
     order_seed: int,
-) -> Iterator[EpochRecord]:
+) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok`; see `Population.train`."""
     x, y = data
     best = Best(len(population))
@@ -36,7 +36,7 @@ def train(
     blocks: list[Block] = []
     plan: executor.Plan | None = None
     try:
-        for number in range(epochs):
+        for _ in range(epochs):
             active = [row for row, status in enumerate(population.status) if status == "ok"]
             if not active:
                 return
@@ -52,7 +52,9 @@ def train(
             population.take_weights(blocks)
             population.epochs += 1
             for block, measured in zip(blocks, sums, strict=True):
-                population.stop([row for row, ok in zip(block.rows, measured.finite, strict=True) if not ok], "diverged")
+                population.stop(
+                    [row for row, ok in zip(block.rows, measured.finite, strict=True) if not ok], "diverged"
+                )
             record = _record(population, blocks, sums, scores, (y, None if held_out is None else held_out[1]), best)
             if patience is not None:
                 best.keep([row for row in active if best.epoch[row] == record.epoch], population)
@@ -78,14 +80,14 @@ def _record(
     if targets[1] is not None:
         validation_loss = scatter(members, rows, [loss for loss, _ in scores])
         mean = scatter(members, rows, [score for _, score in scores])
-        validation_score = metric(mean, population.target_variance(targets[1]))
+        validation_score = metric(mean, population.loss.target_variance(targets[1]))
         best.update(population.epochs, validation_score, validation_loss)
     return EpochRecord(
         epoch=population.epochs,
         loss=scatter(members, rows, [measured.loss / measured.weight for measured in sums]),
         score=metric(
             scatter(members, rows, [measured.score / measured.weight for measured in sums]),
-            population.target_variance(targets[0]),
+            population.loss.target_variance(targets[0]),
         ),
         validation_loss=validation_loss,
         validation_score=validation_score,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -236,7 +237,7 @@ def train(
 
 def member_of(course: Course, number: int, values: Mapping[str, float]) -> Member:
     """A member with these hyperparameters; its seed follows from the run's seed and its number."""
-    settings: dict[str, object] = dict(values)
+    settings: dict[str, Any] = dict(values)
     if course.optimizer == "nesterov":
         settings.setdefault("momentum", 0.9)
     return Member(
@@ -245,7 +246,7 @@ def member_of(course: Course, number: int, values: Mapping[str, float]) -> Membe
         init=course.init,
         schedule=SCHEDULE,
         warmup=WARMUP,
-        **settings,  # type: ignore[arg-type]
+        **settings,
     )
 
 

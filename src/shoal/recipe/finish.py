@@ -43,10 +43,10 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
     predictions = np.stack([candidate.outputs for candidate in pool])
     scores = row_scores(problem, y)
     selection = select(predictions, scores)
-    variance = 1.0 if problem.classes is not None else float(y.var(correction=0))
+    variance = problem.loss.target_variance(y)
 
     def metric(mean: Floats) -> Floats:
-        return np.asarray(problem.loss.metric(mean, variance))
+        return problem.loss.metric(mean, variance)
 
     single, together = scores(predictions[0])[0], scores(selection.combine(predictions))[0]
     gain, interval = paired_gain(single, together, metric, course.options.seed)
@@ -72,8 +72,8 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
         phrase=f"{len(members)} networks",
         sentence=(
             f"{len(members)} of {len(pool)} candidates together score {gain:+.4f} against the best one "
-            f"({interval[0]:+.4f} to {interval[1]:+.4f}{'' if sure else ', which could be chance'}) on validation rows; "
-            "they were chosen on these rows, so this is optimistic."
+            f"({interval[0]:+.4f} to {interval[1]:+.4f}{'' if sure else ', which could be chance'}) on validation "
+            "rows; they were chosen on these rows, so this is optimistic."
         ),
         evidence={
             "members": [member.id for member in members],
@@ -119,7 +119,7 @@ def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
     total: Floats = np.zeros(())
     with torch.no_grad():
         for member, count in zip(chosen.members, chosen.counts, strict=True):
-            outputs = torch.cat([member.network(part) for part in x.split(EVALUATION_BATCH)])
+            outputs = torch.cat([member.network(part) for part in torch.split(x, EVALUATION_BATCH)])
             total = total + count * answers(outputs, problem)
     return total / sum(chosen.counts)
 
@@ -167,7 +167,12 @@ def _numbers(problem: Problem, mean: Floats, truth: Floats, seed: int) -> TestRe
         truth=true[shown].tolist(),
         predicted=predicted[shown].tolist(),
         worst=[
-            {"row": int(row), "truth": float(true[row]), "answer": float(predicted[row]), **problem.describe_row(int(row))}
+            {
+                "row": int(row),
+                "truth": float(true[row]),
+                "answer": float(predicted[row]),
+                **problem.describe_row(int(row)),
+            }
             for row in worst
         ],
     )

@@ -217,7 +217,7 @@ def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
     fed, probe = (order[held:], order[:held]) if held else (order, order)
     per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
     position = torch.arange(per_part * SWEEP_PARTS) % len(fed)
-    return [train.take(fed[rows]) for rows in position.split(per_part)], train.take(probe)
+    return [train.take(fed[rows]) for rows in torch.split(position, per_part)], train.take(probe)
 
 
 def _feed(course: Course, population: Population, parts: Sequence[Part]) -> Generator[Event, None, int]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from math import isfinite, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal.core.events import CurveVerdict, Event, Range, SearchRound, StepFinished, StepStarted
 from shoal.diagnose import curves
 from shoal.diagnose.curves import Curves, Reading
 from shoal.diagnose.initial_loss import expected
 from shoal.diagnose.verdict import Verdict
-from shoal.population import EpochRecord
+from shoal.population import Member
 from shoal.recipe.course import Candidate, Course, Trained, decided, infos, row_scores, train
 from shoal.recipe.problem import Architecture, Part
 from shoal.search import edges
@@ -63,7 +64,9 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     if not spread:
         sentence = f"All {len(values)} trainings diverged."
     else:
-        sentence = f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} ({_edge_words(sides)})."
+        sentence = (
+            f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} ({_edge_words(sides)})."
+        )
     verdict = Verdict(
         code="SHL141" if sides else "SHL140",
         level="note" if sides else ("fine" if spread else "problem"),
@@ -108,7 +111,9 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
         code="SHL151" if sides else "SHL150",
         level="note" if sides else "fine",
         phrase=f"best {score:.3f}" + (f", near the edge of {', '.join(sides)}" if sides else ""),
-        sentence=f"{len(values)} settings, {allotment.epochs} epochs: best validation score {score:.4f} ({_edge_words(sides)}).",
+        sentence=(
+            f"{len(values)} settings, {allotment.epochs} epochs: best validation score {score:.4f} ({_edge_words(sides)})."
+        ),
         evidence={
             "members": len(values),
             "epochs": allotment.epochs,
@@ -206,18 +211,19 @@ def go_again(
     return again
 
 
-def baseline(train_y: np.ndarray, y: np.ndarray, categorical: bool) -> float:  # type: ignore[type-arg]
+def baseline(train_y: NDArray[np.generic], y: NDArray[np.generic], categorical: bool) -> float:
     """The score on `y` of always answering the training rows' most frequent class, or their mean."""
     if categorical:
-        return float((y == np.bincount(train_y).argmax()).mean())
-    return float(1 - ((y - train_y.mean(axis=0)) ** 2).mean() / y.var())
+        return float((y == np.bincount(train_y.astype(np.int64)).argmax()).mean())
+    values = y.astype(np.float64)
+    return float(1 - ((values - train_y.astype(np.float64).mean(axis=0)) ** 2).mean() / values.var())
 
 
 def _initial_ranges(course: Course) -> dict[str, Range]:
     """Where the coarse search looks; what the network or the task has no use for is left out."""
     ranges = dict(course.ranges)
     ranges["weight_decay"] = RANGES[course.optimizer]
-    if course.population([_probe(course)]).template.dropouts:
+    if course.population([Member(seed=course.options.seed)]).template.dropouts:
         ranges["dropout"] = DROPOUT
     if course.problem.classes is not None:
         ranges["label_smoothing"] = SMOOTHING
@@ -256,7 +262,7 @@ def _inside(ranges: dict[str, Range], values: dict[str, float]) -> dict[str, flo
 
 def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bool:
     """Change the ranges, the epochs or the network as the verdict asks; True if anything new will be tried."""
-    values = [v for v in trained.values]
+    values = trained.values
     best = dict(values[trained.best()])
     loop.best = best
     fixed = course.options.ranges
@@ -269,7 +275,9 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
     if reading.verdict == "overfitting":
         if "dropout" in loop.ranges and "dropout" not in fixed:
             low = min(best["dropout"], 0.6)
-            loop.ranges["dropout"] = Range(low=low, high=min(0.8, max(low + 0.3, loop.ranges["dropout"].high)), log=False)
+            loop.ranges["dropout"] = Range(
+                low=low, high=min(0.8, max(low + 0.3, loop.ranges["dropout"].high)), log=False
+            )
         if "weight_decay" not in fixed:
             low = best["weight_decay"]
             loop.ranges["weight_decay"] = Range(low=low, high=min(low * 100, 100.0))
@@ -305,26 +313,25 @@ def _answer_to(course: Course, loop: Loop, reading: Reading) -> str:
 
 
 def _improvement(course: Course, incumbent: Candidate) -> tuple[float, float]:
-    """How much better the best candidate is than the incumbent on the same validation rows, and the standard error."""
+    """By how much the best candidate's metric beats the incumbent's on the same validation rows; standard error."""
     problem, y = course.problem, course.problem.validation.y
     score_of = row_scores(problem, y)
     difference = score_of(course.best().outputs)[0] - score_of(incumbent.outputs)[0]
-    unit = problem.loss.metric(np.array([1.0]), 1.0)[0] - problem.loss.metric(np.array([0.0]), 1.0)[0]
-    scale = unit if problem.classes is not None else 1.0 / float(y.var(correction=0))
-    return float(difference.mean() * scale), float(difference.std() / sqrt(len(difference)) * scale)
+    variance = problem.loss.target_variance(y)
+    return float(difference.mean() / variance), float(difference.std() / sqrt(len(difference)) / variance)
 
 
 def _standard_error(course: Course, score: float) -> float:
     """Standard error of a validation score: binomial for accuracy; for R^2 from the squared errors of the rows."""
-    n = len(course.problem.validation)
-    if course.problem.classes is not None:
-        return sqrt(max(score * (1 - score), 0.0) / n)
-    rows = row_scores(course.problem, course.problem.validation.y)(course.best().outputs)[0]
-    return float(rows.std() / sqrt(n) / course.problem.validation.y.var(correction=0))
+    problem, y = course.problem, course.problem.validation.y
+    if problem.classes is not None:
+        return sqrt(max(score * (1 - score), 0.0) / len(y))
+    rows = row_scores(problem, y)(course.best().outputs)[0]
+    return float(rows.std() / sqrt(len(y)) / problem.loss.target_variance(y))
 
 
 def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range]) -> SearchRound:
-    last: EpochRecord = trained.last
+    last = trained.last
     inside = [_inside(ranges, values) for values in trained.values]
     return SearchRound(
         step=step,
@@ -340,16 +347,12 @@ def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range])
     )
 
 
-def _probe(course: Course):  # type: ignore[no-untyped-def]
-    from shoal.population import Member
-
-    return Member(seed=course.options.seed)
-
-
 def _edge_words(sides: dict[str, edges.Side]) -> str:
     if not sides:
         return "no best value near the edge of its range"
-    return "; ".join(f"the best {name} lies near the {side} edge of its range, which moves" for name, side in sides.items())
+    return "; ".join(
+        f"the best {name} lies near the {side} edge of its range, which moves" for name, side in sides.items()
+    )
 
 
 def _words(ranges: dict[str, Range]) -> str:

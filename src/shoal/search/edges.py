@@ -1,4 +1,4 @@
-"""The edge rule: a best value near the border of its range says that the optimum may lie outside, so the range moves."""
+"""The edge rule: a best value near its range's border says that the optimum may lie outside, so the range moves."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def moved(name: str, range_: Range, side: Side, round_: int) -> Range:
         walls = max(low, value_at(range_, -STRETCH)), range_.high
     else:
         walls = range_.low, min(high, value_at(range_, 1 + STRETCH))
-    return Range(
-        low=walls[0], high=walls[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_
-    )
+    return Range(low=walls[0], high=walls[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_)
 
 
 def extend(ranges: Ranges, best: Mapping[str, float], round_: int) -> tuple[dict[str, Range], dict[str, Side]]:

@@ -13,7 +13,7 @@ LEAST_TRIALS = 8
 
 
 def importance(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) -> dict[str, float]:
-    """Adjusted R^2 of a parabola in each hyperparameter, fitted to the ranks of the scores; 0 where it explains nothing.
+    """Adjusted R^2 of a parabola in each hyperparameter, fitted to the scores' ranks; 0 where nothing is explained.
 
     Ranks, so that one diverged trial does not decide; diverged trials rank last.
 

@@ -33,7 +33,5 @@ def narrow(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) ->
         low, high = min(places) - PADDING, max(places) + PADDING
         if (missing := LEAST_WIDTH - (high - low)) > 0:
             low, high = low - missing / 2, high + missing / 2
-        finer[name] = Range(
-            low=value_at(range_, max(0.0, low)), high=value_at(range_, min(1.0, high)), log=range_.log
-        )
+        finer[name] = Range(low=value_at(range_, max(0.0, low)), high=value_at(range_, min(1.0, high)), log=range_.log)
     return finer
