@@ -195,7 +195,7 @@
       const xs = data.points.map((p) => p.x), ys = data.points.map((p) => p.y);
       const domain = Shoal.scoreDomain([...xs, ...ys]);
       const width = Math.min(room.width, 640);
-      const points = data.points.map((p) => ({ ...p, kind: judged.has(p.id) ? "g2 chosen" : chosen.has(p.id) ? "chosen" : "faint", r: judged.has(p.id) || chosen.has(p.id) ? 4.5 : 3 }))
+      const points = data.points.map((p) => ({ ...p, kind: judged.has(p.id) ? "g3 chosen" : chosen.has(p.id) ? "chosen" : "faint", r: judged.has(p.id) || chosen.has(p.id) ? 4.5 : 3 }))
         .sort((a, b) => (a.kind === "faint" ? 0 : 1) - (b.kind === "faint" ? 0 : 1))
         .filter((p) => p.x >= domain[0]);
       const [low, high] = domain;
@@ -206,7 +206,7 @@
         if (data.threshold < (high - low) * 0.9) marks.push({ type: "text", x: low + data.threshold, y: low, say: "called overfitting", dx: 36, dy: -8 });
       }
       marks.push({ type: "dots", points });
-      const legend = room.thumb ? [] : [{ say: "judged", dot: "g2 chosen" }, ...(page.ensemble ? [{ say: "in the ensemble", dot: "chosen" }] : []), { say: "every other network", dot: "faint" }];
+      const legend = room.thumb ? [] : [{ say: "judged", dot: "g3 chosen" }, ...(page.ensemble ? [{ say: "in the ensemble", dot: "chosen" }] : []), { say: "every other network", dot: "faint" }];
       const axis = Shoal.scoreAxis(page, "on validation rows");
       return { legend, panels: [Shoal.plot({
         x: { ...Shoal.scoreAxis(page, ""), domain, label: `on the training rows${page.metric.share ? ", %" : ""}` }, y: { ...axis, domain }, marks,

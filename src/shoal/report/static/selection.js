@@ -28,6 +28,7 @@
     if (Shoal.finite(member.best)) said.push(`${Shoal.score(member.best, page.metric)} on validation rows at epoch ${member.epoch}`);
     const settings = Object.entries(member.values).map(([name, value]) => `${Shoal.spoken(Shoal.shorten(name, 24))} ${Shoal.number(value)}`);
     if (member.votes) said.push(member.votes === 1 ? "in the ensemble" : `in the ensemble with ${member.votes} votes`);
-    return said.join(", ") + (settings.length ? `. ${settings.join(", ")}.` : ".");
+    const how = settings.join(", ");
+    return said.join(", ") + (how ? `. ${how[0].toUpperCase()}${how.slice(1)}.` : ".");
   };
 })();
