@@ -117,3 +117,27 @@ def test_a_real_folder_equals_the_arrays_that_it_came_from(shared_data: Path, tm
         known = {image.tobytes() for image in np.concatenate([file["x_train"], file["x_test"]])}
     assert len(folder.classes) == 10
     assert all(image.tobytes() in known for image in folder.features.array)
+
+
+def test_a_pandas_frame_of_every_type() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "float": np.where(np.arange(60) % 5, np.arange(60) * 0.31, np.nan),
+            "category": pandas.Categorical(list("xyz") * 20),
+            "mixed": [True, None, False, True] * 15,
+            "day": pandas.date_range("2020", periods=60).where(np.arange(60) % 7 > 0),
+            "whole": pandas.array([1, None, 5, 7, 9, 2] * 10, dtype="Int64"),
+            "text": pandas.array(["p", "q", None, "p", "p"] * 12, dtype="string"),
+            7: np.arange(60) % 4,
+            "y": [0, 1] * 30,
+        }
+    )
+    dataset = read(frame, target="y")
+    assert {c.name: (c.role, c.missing) for c in dataset.schema.features()} == {
+        "float": ("number", 12), "category": ("category", 0), "mixed": ("boolean", 15), "day": ("date", 9),
+        "whole": ("number", 10), "text": ("category", 12), "7": ("number", 0),
+    }  # fmt: skip
+    nested = pandas.DataFrame({"a": [[1, 2]] * 60, "y": [0, 1] * 30})
+    refused(nested, "'a'", "list", target="y")
+    refused(pandas.DataFrame(np.ones((4, 2)), columns=["a", "a"]), "two columns", "'a'", target="a")

@@ -60,7 +60,10 @@ def is_frame(source: object) -> bool:
     """Whether narwhals knows it as a frame held in memory (pandas, polars, Arrow, ...)."""
     import narwhals as nw
 
-    return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)
+    try:
+        return isinstance(nw.from_native(source, pass_through=True), nw.DataFrame | nw.LazyFrame)
+    except nw.exceptions.NarwhalsError:  # a frame, and a broken one: `from_frame` says how
+        return True
 
 
 def from_frame(source: Any, name: str = "frame") -> RawTable:
@@ -91,11 +94,11 @@ def _series(name: str, column: Any) -> pl.Series:
     """One column of a narwhals frame as a polars series of numbers, booleans, dates or text."""
     dtype = column.dtype
     if dtype.is_numeric() and not dtype.is_decimal():
-        values = [None if value is None or value != value else value for value in column.to_list()]
+        values = [None if _absent(value) else value for value in column.to_list()]
         return pl.Series(name, values, dtype=pl.Float64 if dtype.is_float() else pl.Int64, strict=False)
     cells = column.to_list()
     if dtype.is_temporal():
-        kept = [None if cell is None or cell != cell else cell for cell in cells]  # NaT differs from itself
+        kept = [None if _absent(cell) else cell for cell in cells]
         return pl.Series(name, kept, strict=False)
     return _from_objects(name, cells)
 
@@ -107,8 +110,15 @@ def _from_objects(name: str, cells: list[Any]) -> pl.Series:
             raise InputError(
                 f"column {name!r}, row {row}: a cell of type {type(cell).__name__}; only plain values are read."
             )
-    texts = [None if cell is None or cell != cell else str(cell) for cell in cells]
+    texts = [None if _absent(cell) else str(cell) for cell in cells]
     return pl.Series(name, texts, dtype=pl.String)
+
+
+def _absent(cell: object) -> bool:
+    """Whether a cell is missing: None, NaN, or pandas' NA and NaT, which are known by their names alone."""
+    if isinstance(cell, float | np.floating):
+        return bool(cell != cell)
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
 
 
 def _checked(frame: pl.DataFrame, source: str) -> RawTable:

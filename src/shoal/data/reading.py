@@ -115,10 +115,7 @@ def _read_path(path: Path, columns: dict[str, Any], kind: Kind | None, task: Tas
     if path.is_dir():
         if kind not in (None, "image"):
             raise InputError(f"{path} is a folder, which is read as images; {kind} data come in a file.")
-        if not any(path.iterdir()):
-            raise InputError(
-                f"{path} is an empty folder; give a file, or a folder with a folder of images for each class."
-            )
+        _check_folder(path)
         _only_for_tables(columns, str(path))
         return images.folder_dataset(path, name=called, task=task)
     if not path.is_file():

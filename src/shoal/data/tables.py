@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,28 @@ REASONS: dict[str, tuple[str, str]] = {
     "constant": (codes.CONSTANT, "the same value in every row"),
     "empty": (codes.EMPTY, "no cell is filled"),
 }
+
+
+@dataclass(frozen=True)
+class _Repeats:
+    """Columns that say again what another column or the target says."""
+
+    same: dict[str, str]  # a column and the earlier one that it equals
+    copies: list[str]  # of the target
+    determining: list[str]
+
+    @classmethod
+    def of(cls, inferred: dict[str, roles.Inferred], answer: Target) -> _Repeats:
+        values = {key: found.values for key, found in inferred.items() if found.values is not None}
+        same = leaks.duplicates(values)
+        once = {key: series for key, series in values.items() if key not in same}
+        return cls(same, *leaks.copies_of_target(once, answer.values, answer.task))
+
+    def role(self, name: str) -> tuple[Role, str] | None:
+        """The role of a column that is set aside for this, and why."""
+        if name in self.same:
+            return "duplicate", f"the same as {self.same[name]}"
+        return ("leak", "the target under another name or coding") if name in self.copies else None
 
 
 def table_dataset(
@@ -56,37 +79,21 @@ def table_dataset(
     dropped = tuple(drop)
     _check_names(raw, target, time, group, dropped, wants_target=given is None)
     answer = given or table_target(raw, target or "", task)
-    inferred = {
-        column: roles.infer(raw, column)
-        for column in raw.frame.columns
-        if column not in {target, group, *dropped} and column != time
-    }
-    values = {key: found.values for key, found in inferred.items() if found.values is not None}
-    found_duplicates = leaks.duplicates(values)
-    for key in found_duplicates:
-        del values[key]
-    copies, determining = leaks.copies_of_target(values, answer.values, answer.task)
-    for key in copies:
-        del values[key]
-    set_aside = {key: ("duplicate", f"the same as {other}") for key, other in found_duplicates.items()}
-    set_aside |= {key: ("leak", "the target under another name or coding") for key in copies}
-    columns = _columns(raw, inferred, set_aside, target, group, dropped)
+    inferred = {key: roles.infer(raw, key) for key in raw.frame.columns if key not in {target, time, group, *dropped}}
+    repeats = _Repeats.of(inferred, answer)
+    columns = _columns(raw, inferred, repeats, target, group, dropped)
+    values = {key: found.values for key, found in inferred.items()}
     moments: NDArray[np.float64] | None = None
     if time is not None:
-        at, moments, parsed = _time(raw, time)
-        columns[raw.frame.columns.index(time)] = at
-        if parsed is not None:
-            values[time] = parsed
-    features = TableFeatures(pl.DataFrame([values[c.name].rename(c.name) for c in columns if c.feature]))
+        at = raw.frame.columns.index(time)
+        columns[at], moments, values[time] = _time(raw, time)
+    kept = [(column.name, values[column.name]) for column in columns if column.feature]
+    features = TableFeatures(pl.DataFrame([series.rename(key) for key, series in kept if series is not None]))
     if features.frame.width == 0:
         raise InputError(f"{raw.source}: no column is left to learn from ({_why(columns)}).")
-    findings = [
-        *raw.findings,
-        *answer.findings,
-        *_findings(inferred, found_duplicates, copies, determining, raw.frame.height),
-    ]
-    names = [column.name for column in columns if column.role == "identifier"]
-    repeats = leaks.repeated_rows(raw.frame.drop(names), answer.values)
+    own = [column.name for column in columns if column.role in ("identifier", "dropped")]
+    repeated = leaks.repeated_rows(raw.frame.drop(own), answer.values)
+    findings = [*raw.findings, *answer.findings, *_findings(inferred, repeats, raw.frame.height)]
     groups = _group(raw, group) if group is not None else None
     schema = Schema(
         kind="table",
@@ -107,7 +114,7 @@ def table_dataset(
         classes=answer.classes,
         target_name=target or "target",
         schema=schema,
-        findings=(*findings, repeats) if repeats else tuple(findings),
+        findings=(*findings, repeated) if repeated else tuple(findings),
         given_split=given_split,
         time=moments,
         group=groups,
@@ -137,7 +144,7 @@ def _check_names(
 def _columns(
     raw: RawTable,
     inferred: dict[str, roles.Inferred],
-    set_aside: dict[str, tuple[str, str]],
+    repeats: _Repeats,
     target: str | None,
     group: str | None,
     dropped: tuple[str, ...],
@@ -152,8 +159,9 @@ def _columns(
     for name in raw.frame.columns:
         if name in inferred:
             column = inferred[name].column
-            if name in set_aside:
-                role, note = set_aside[name]
+            repeated = repeats.role(name)
+            if repeated is not None:
+                role, note = repeated
                 column = column.model_copy(update={"role": role, "note": note, "feature": False, "cells": None})
             columns.append(column)
         else:
@@ -214,11 +222,10 @@ def _why(columns: list[Column]) -> str:
     )
 
 
-def _findings(
-    inferred: dict[str, roles.Inferred], same: dict[str, str], copies: list[str], determining: list[str], rows: int
-) -> list[Finding]:
+def _findings(inferred: dict[str, roles.Inferred], repeats: _Repeats, rows: int) -> list[Finding]:
     """What is to be said of the columns, one finding a code."""
     found: list[Finding] = []
+    same, copies, determining = repeats.same, repeats.copies, repeats.determining
     for role, (code, reason) in REASONS.items():
         names = [name for name, column in inferred.items() if column.column.role == role]
         if names:
