@@ -3,8 +3,8 @@
 Cells stay text here, so `02139` keeps its zero; `roles` decides later what a column holds. Two ways in, with one
 meaning (a test holds them together): files without quotes go through polars, which is quick, after a count of the
 delimiters of every line, because polars fills short rows silently; files with quotes, blank lines or old line ends go
-through Python's `csv` in strict mode, which knows where a record begins. Takes about four times the size of the file
-while reading.
+through Python's `csv` in strict mode, which knows where a record begins. Takes at most about six times the size
+of the text while reading and parsing (measured: 5.4 for ten columns of a million rows).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from shoal.data.wording import count, listing
 DELIMITERS = (",", ";", "\t", "|")
 READ_BYTES = 1 << 24
 BATCH_ROWS = 20_000
+GROWTH = 6  # bytes in memory for each byte of text
 
 
 def read_delimited(path: Path) -> RawTable:
@@ -58,9 +59,9 @@ def read_delimited(path: Path) -> RawTable:
 
 
 def _read_bytes(path: Path) -> bytes:
-    bound = memory_bytes() // 4
+    bound = memory_bytes() // GROWTH
     if not path.name.lower().endswith(".gz"):
-        check_bytes(4 * path.stat().st_size, str(path), "reading this text")
+        check_bytes(GROWTH * path.stat().st_size, str(path), "reading this text")
         return path.read_bytes()
     blocks: list[bytes] = []
     size = 0
@@ -69,7 +70,7 @@ def _read_bytes(path: Path) -> bytes:
             while block := file.read(READ_BYTES):
                 size += len(block)
                 if size > bound:
-                    check_bytes(4 * size, str(path), "unpacking it, as far as it was read,")
+                    check_bytes(GROWTH * size, str(path), "unpacking it, as far as it was read,")
                 blocks.append(block)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be unpacked ({error}); check that it is a complete gzip file.") from error

@@ -95,15 +95,8 @@ def table_dataset(
     repeated = leaks.repeated_rows(raw.frame.drop(own), answer.values)
     findings = [*raw.findings, *answer.findings, *_findings(inferred, repeats, raw.frame.height)]
     groups = _group(raw, group) if group is not None else None
-    schema = Schema(
-        kind="table",
-        task=answer.task,
-        target=target,
-        classes=answer.classes,
-        columns=tuple(columns),
-        time=time,
-        group=group,
-    )
+    facts = {"target": target, "time": time, "group": group, "classes": answer.classes, "columns": tuple(columns)}
+    schema = Schema.model_validate({"kind": "table", "task": answer.task, **facts})
     return Dataset(
         name=name,
         source=raw.source,
