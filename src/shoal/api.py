@@ -183,7 +183,7 @@ def _begun(settings: FitSettings, folder: RunFolder, work: _Work) -> RunStarted:
     if dataset.classes is not None:
         usual = dataset.classes[int(np.bincount(train_y).argmax())]
     else:
-        usual = f"{work.target.mean:.4g}"
+        usual = f"{work.target.mean:.6g}"
     return RunStarted(
         run=folder.name,
         source=dataset.source,

@@ -50,8 +50,12 @@ def squared_error(outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
 
 
 def hits(outputs: Tensor, target: Tensor) -> Tensor:
-    """1 where the largest logit is the target's, else 0; [K, B, C] and [K, B] to [K, B]. Its mean is the accuracy."""
-    return (outputs.argmax(dim=-1) == target).to(outputs.dtype)
+    """1 where the largest logit is the target's, else 0; [K, B, C] and [K, B] to [K, B]. Its mean is the accuracy.
+
+    NaN where a logit is NaN: that is no answer, though `argmax` names a class.
+    """
+    largest, answer = outputs.max(dim=-1)
+    return (answer == target).to(outputs.dtype).masked_fill(largest.isnan(), torch.nan)
 
 
 def explained(outputs: Tensor, target: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ SLOPE = -0.005  # validation loss per epoch, as a share of the loss of chance: f
 READ = 1 / 3  # share of the epochs, from the last, that the slope is read from
 GAP = 0.05  # training score - validation score: more is overfitting, if it is beyond the noise too
 NOISES = 2.0  # standard errors of the validation score that count as beyond the noise
+RISE = 0.1  # of the loss of chance by which the validation loss ends above its lowest: more is overfitting
 WEAK = 0.6  # share of the way from the baseline to a perfect score, on training rows: less is underfitting
 DIVERGED = 0.5  # share of the members
 
@@ -25,7 +26,8 @@ DIVERGED = 0.5  # share of the members
 class Curves:
     """One member's curves, and what they are held against."""
 
-    validation_loss: Sequence[float]  # by epoch
+    train_loss: Sequence[float]  # by epoch, in training mode
+    validation_loss: Sequence[float]
     validation_score: float  # at the best epoch
     train_score: float  # there too, in evaluation mode
     best_epoch: int
@@ -46,6 +48,8 @@ class Reading(Record):
     gap: float
     gap_threshold: float
     slope_threshold: float = SLOPE
+    rise: float  # of the validation loss from its lowest epoch to the last, as a share of the loss of chance
+    rise_threshold: float = RISE
 
 
 def slope(validation_loss: Sequence[float], chance_loss: float) -> tuple[float, int]:
@@ -75,6 +79,7 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
     steepness, first = slope(curves.validation_loss, curves.chance_loss)
     gap = curves.train_score - curves.validation_score
     threshold = max(GAP, NOISES * curves.noise)
+    lowest, rise = _rise(curves.validation_loss, curves.chance_loss)
     skill = (curves.train_score - curves.baseline) / (1.0 - curves.baseline) if curves.baseline < 1 else 1.0
     code: str
     verdict: Answer
@@ -92,6 +97,13 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
         sentence = (
             f"The score on training rows is {gap:.3f} above the one on validation rows (threshold {threshold:.3f}): "
             "regularize more, or get more data."
+        )
+    elif rise > RISE and curves.train_loss[-1] < curves.train_loss[lowest - 1]:
+        # the same rows at two epochs: this shows where too few rows blur the gap of the scores
+        code, verdict = "SHL162", "overfitting"
+        sentence = (
+            f"The validation loss was lowest after epoch {lowest} and has risen by {rise:.0%} of chance's loss since "
+            f"(more than {RISE:.0%}), while the training loss fell on: regularize more, or get more data."
         )
     elif skill < WEAK and not larger_was_no_better:
         code, verdict = "SHL163", "underfitting"
@@ -117,4 +129,13 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
         slope=steepness,
         gap=gap,
         gap_threshold=threshold,
+        rise=rise,
     )
+
+
+def _rise(validation_loss: Sequence[float], chance_loss: float) -> tuple[int, float]:
+    """The epoch with the lowest validation loss, and how far above it the last one is."""
+    losses = np.asarray(validation_loss, dtype=float)
+    if not len(losses) or not np.isfinite(losses).all():
+        return len(losses), 0.0
+    return int(losses.argmin()) + 1, round(float(losses[-1] - losses.min()) / chance_loss, 6)

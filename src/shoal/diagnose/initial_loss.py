@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from math import isfinite, log
 from statistics import fmean
 
+from torch import Tensor
+
 from shoal.diagnose.verdict import Verdict
 
 TOLERANCE = 0.25  # share of the expected loss by which the mean over seeds may differ
 
 
-def expected(classes: int | None) -> float:
-    """The loss that chance gives: log C for C classes; 1, the variance, for a standardised numeric target.
+def expected(classes: Sequence[str] | None, y: Tensor) -> float:
+    """The loss that chance gives: log C for C classes; for standardised numbers that of answering 0, their mean.
 
-    >>> round(expected(10), 4)
-    2.3026
+    >>> import torch
+    >>> round(expected(["a", "b"], torch.tensor([0, 1])), 4)
+    0.6931
     """
-    return log(classes) if classes is not None else 1.0
+    return log(len(classes)) if classes is not None else float(y.square().mean())
 
 
 def choose(losses: Mapping[str, Sequence[float]], chance: float) -> str:

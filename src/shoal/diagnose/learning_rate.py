@@ -9,7 +9,7 @@ import numpy as np
 
 from shoal.core.events import Record
 
-Outcome = Literal["found", "too_low", "no_signal"]
+Outcome = Literal["found", "too_low", "too_high", "no_signal"]
 
 USEFUL = 0.5  # share of the best improvement that a learning rate inside the range must reach
 LEAST_IMPROVEMENT = 0.02  # of the initial loss: less is not "going down"
@@ -30,8 +30,9 @@ def judge(lr: Sequence[float], start: Sequence[float], end: Sequence[float]) -> 
     """Read a sweep of real short trainings with one optimizer.
 
     The range is every learning rate around the best that reaches half of its improvement. Where nothing improves, the
-    top of the sweep tells why: if even there the loss stands still, the rates are too low; if it rises or diverges,
-    they are high enough and the rows hold nothing that these steps can learn.
+    ends of the sweep tell why: if the loss stands still even at the top, the rates are too low; if it rises or diverges
+    even at the bottom, they are too high; if it stands still there and rises at the top, the rates are as they should
+    be and the rows hold nothing that these steps can learn.
 
     Args:
         lr: of each training, [K].
@@ -40,7 +41,7 @@ def judge(lr: Sequence[float], start: Sequence[float], end: Sequence[float]) -> 
     """
     rates = sorted(set(lr))
     ends = np.nan_to_num(np.asarray(end, dtype=float), nan=np.inf)
-    gain = (np.asarray(start) - ends) / np.asarray(start)
+    gain = np.nan_to_num((np.asarray(start) - ends) / np.asarray(start), nan=-np.inf, neginf=-np.inf)
     gains = np.array([np.median(gain[np.asarray(lr) == rate]) for rate in rates])
     top = int(np.argmax(gains))
     useful = [i for i in range(len(rates)) if gains[i] >= USEFUL * gains[top]]
@@ -50,8 +51,14 @@ def judge(lr: Sequence[float], start: Sequence[float], end: Sequence[float]) -> 
     while high + 1 in useful:
         high += 1
     improved = gains[top] >= LEAST_IMPROVEMENT
-    stirred = gains[-1] < -LEAST_IMPROVEMENT  # at the highest rate the loss rose
-    outcome: Outcome = "found" if improved else ("no_signal" if stirred else "too_low")
+    rose = gains < -LEAST_IMPROVEMENT
+    outcome: Outcome = "too_low"
+    if improved:
+        outcome = "found"
+    elif rose[0]:
+        outcome = "too_high"
+    elif rose[-1]:
+        outcome = "no_signal"
     return Sweep(
         outcome=outcome,
         best=rates[top],

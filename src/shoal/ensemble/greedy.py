@@ -31,10 +31,11 @@ class Selection:
 
 
 def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Selection:
-    """Choose an ensemble.
+    """Choose an ensemble by its loss on the validation rows.
 
-    Additions are judged by the loss, which changes with every addition, where the score often ties; the ensemble is the
-    shortest prefix with the highest score (between equal scores the lower loss).
+    By the loss and not by the score: accuracy counts few rows that flip, so a single network that was the luckiest of
+    many on these rows would often hide what averaging gains on new ones. The ensemble is the shortest prefix with the
+    lowest loss; its loss is never above that of any single candidate.
 
     Args:
         predictions: probabilities or values [M, N, C] of M candidates on the validation rows.
@@ -43,20 +44,19 @@ def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Select
     """
     chosen: list[int] = []
     total = np.zeros_like(predictions[0])
-    path: list[tuple[float, float]] = []
+    path: list[tuple[float, float]] = []  # (-loss, score) after each addition
     for size in range(1, most + 1):
-        merits = [row_scores((total + each) / size).mean(axis=1) for each in predictions]
-        order = sorted(range(len(merits)), key=lambda i: (merits[i][1], merits[i][0], -i))
-        best = order[-1]
+        merits = [row_scores((total + each) / size).mean(axis=1)[::-1].tolist() for each in predictions]
+        best = max(range(len(merits)), key=lambda i: (merits[i], -i))
         chosen.append(best)
         total = total + predictions[best]
-        path.append((float(merits[best][0]), float(merits[best][1])))
-    length = max(range(most), key=lambda i: (path[i], -i)) + 1
+        path.append((merits[best][0], merits[best][1]))
+    length = max(range(most), key=lambda i: (path[i][0], -i)) + 1
     members = sorted(set(chosen[:length]))
     return Selection(
         members=tuple(members),
         counts=tuple(chosen[:length].count(member) for member in members),
-        path=tuple(score for score, _ in path[:length]),
+        path=tuple(score for _, score in path[:length]),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from torch import Tensor, nn
 
 from shoal.core.errors import InputError
@@ -58,7 +58,7 @@ class Model:
         Raises:
             InputError: a feature column is missing, or the rows do not fit the model.
         """
-        return self.target.decode(self.answers(read_rows(rows, self.schema).features)[0])
+        return self.target.decode(self._answer(rows))
 
     def predict_proba(self, rows: Any) -> Floats:
         """Probabilities [N, C], the classes in the order of `target.classes`.
@@ -68,7 +68,11 @@ class Model:
         """
         if self.target.classes is None:
             raise InputError("This model predicts numbers, which have no probabilities: use predict.")
-        return self.answers(read_rows(rows, self.schema).features)[0]
+        return self._answer(rows)
+
+    def _answer(self, rows: Any) -> Floats:
+        given = np.asarray(rows) if isinstance(rows, list) else rows
+        return self.answers(read_rows(given, self.schema).features)[0]
 
     @torch.no_grad()
     def answers(self, features: Features) -> tuple[Floats, tuple[Finding, ...]]:
@@ -121,22 +125,28 @@ class Model:
         Raises:
             InputError: a network cannot be built again or does not fit its weights.
         """
+        try:
+            preparation = Preparation.model_validate(document["preparation"])
+            target = TargetScaling.model_validate(document["target"])
+            schema = Schema.model_validate(document["schema"])
+            described = [
+                (each["architecture"], int(each["count"]), int(each["member"])) for each in document["networks"]
+            ]
+        except (ValidationError, KeyError, TypeError) as error:
+            raise InputError(
+                f"The saved model was written by another version of Shoal: fit again ({error!r:.80})"
+            ) from None
         parts = []
-        for number, each in enumerate(document["networks"]):
-            network = build(each["architecture"], make_net)
+        for number, (architecture, count, member) in enumerate(described):
+            network = build(architecture, make_net)
             prefix = f"{number}."
             state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
             try:
                 network.load_state_dict(state)
             except RuntimeError as error:
                 raise InputError(f"The network of the saved model has changed since: {error}") from None
-            parts.append(Part(network.eval(), each["architecture"], each["count"], each["member"]))
-        return cls(
-            tuple(parts),
-            Preparation.model_validate(document["preparation"]),
-            TargetScaling.model_validate(document["target"]),
-            Schema.model_validate(document["schema"]),
-        )
+            parts.append(Part(network.eval(), architecture, count, member))
+        return cls(tuple(parts), preparation, target, schema)
 
 
 def build(architecture: Mapping[str, Any], make_net: Callable[[], nn.Module] | None) -> nn.Module:

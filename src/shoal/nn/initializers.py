@@ -43,8 +43,8 @@ def _orthogonal(shape: tuple[int, ...], key: Tensor) -> Tensor:
     rows, columns = shape[0], prod(shape[1:])
     flat = keyed.normal(key, (max(rows, columns), min(rows, columns)))
     q, r = torch.linalg.qr(flat)
-    q = q * torch.sign(torch.diagonal(r))
-    return (q if rows >= columns else q.T).reshape(shape)
+    basis: Tensor = q * torch.sign(torch.diagonal(r))
+    return (basis if rows >= columns else basis.T).reshape(shape)
 
 
 INITIALIZERS: dict[str, Draw] = {

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
+from shoal.core import keyed
 from shoal.core.errors import Interrupted
 from shoal.core.events import (
     Decision,
@@ -30,7 +31,7 @@ from shoal.core.events import (
 from shoal.diagnose.verdict import Verdict
 from shoal.population import EpochRecord, Member, Population
 from shoal.recipe.pace import Pace
-from shoal.recipe.problem import Architecture, Options, Problem
+from shoal.recipe.problem import Architecture, Options, Part, Problem
 
 Floats = NDArray[np.float64]
 
@@ -82,6 +83,14 @@ class Course:
         """Gradient steps of one pass over the training rows."""
         return ceil(len(self.problem.train) / self.batch_size)
 
+    def order(self, step: int) -> torch.Tensor:
+        """A random order of the training rows, the same for each run of this seed."""
+        return keyed.permutation(keyed.key(self.options.seed, keyed.Purpose.SAMPLE, step), len(self.problem.train))
+
+    def sample(self, step: int, rows: int) -> Part:
+        """Some training rows at random."""
+        return self.problem.train.take(self.order(step)[:rows])
+
     def population(self, members: Sequence[Member]) -> Population:
         """A fresh population of the current network."""
         return Population(self.network.build, members, loss=self.problem.loss.name, device=self.problem.device)
@@ -132,9 +141,9 @@ class Trained:
         scores = np.nan_to_num(np.asarray(self.scores()), nan=-np.inf)
         return int(np.lexsort((self.last.best_loss, -scores))[0])
 
-    def curve(self, member: int) -> list[float]:
-        """Validation loss of a member by epoch, as long as it was trained."""
-        return [float(r.validation_loss[member]) for r in self.records if member in r.trained]
+    def curve(self, member: int, of: Literal["loss", "validation_loss"]) -> list[float]:
+        """A loss of a member by epoch, as long as it was trained."""
+        return [float(getattr(r, of)[member]) for r in self.records if member in r.trained]
 
 
 def decided(step: int, verdict: Verdict, action: str) -> list[Event]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from shoal.core.events import EnsembleChosen, Event, Interval, TestRead
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble import scoring
-from shoal.ensemble.greedy import Selection, paired_gain, select
+from shoal.ensemble.greedy import paired_gain, select
 from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
 from shoal.recipe.problem import Problem
 from shoal.recipe.search_steps import baseline
@@ -50,9 +50,6 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
 
     single, together = scores(predictions[0])[0], scores(selection.combine(predictions))[0]
     gain, interval = paired_gain(single, together, metric, course.options.seed)
-    if gain <= 0:
-        selection = Selection(members=(0,), counts=(1,), path=selection.path[:1])
-        together, gain, interval = single, 0.0, (0.0, 0.0)
     members = tuple(pool[i] for i in selection.members)
     score = float(metric(np.array([together.mean()]))[0])
     yield EnsembleChosen(

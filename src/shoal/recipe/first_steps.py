@@ -9,7 +9,6 @@ from math import ceil, exp, isfinite, log
 import numpy as np
 import torch
 
-from shoal.core import keyed
 from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepFinished, StepStarted
 from shoal.diagnose import initial_loss, learning_rate, small_sample
 from shoal.diagnose.learning_rate import Sweep
@@ -34,9 +33,9 @@ SWEEP_PARTS = 4  # the short training is fed in parts, so that progress can be t
 PROBE_ROWS = 512
 OPTIMIZERS = ("adamw", "nesterov")
 CLEARLY = 0.9  # the other optimizer is taken when its loss after the short training is below this share
-SHIFT = 1e4  # how far the sweep moves up when even its highest rate moves nothing
+SHIFT = 1e4  # how far the sweep moves when even its highest rate moves nothing, or its lowest one ruins all
 MOST_SHIFTS = 3
-HIGHEST_LR = 10.0
+LOWEST_LR, HIGHEST_LR = 1e-7, 10.0
 FALLBACK = (1e-4, 1e-2)
 BELOW = 3.0  # longer trainings like lower rates than short ones show
 
@@ -45,13 +44,12 @@ def check_initial_loss(course: Course) -> Generator[Event, None, None]:
     """Step 1: the loss of untrained networks, over seeds and initializers, against that of chance."""
     started = time.perf_counter()
     yield StepStarted(step=1, why="untrained networks should lose what chance loses")
-    part = _first(course.problem.train, INIT_ROWS)
+    part = course.sample(1, INIT_ROWS)
     seeds = list(range(INIT_SEEDS))
     members = [Member(seed=course.options.seed + seed, init=init) for init in INITS for seed in seeds]
     values, _ = course.population(members).evaluate(part.x, part.y)
     losses = {init: values[i * INIT_SEEDS : (i + 1) * INIT_SEEDS].tolist() for i, init in enumerate(INITS)}
-    classes = course.problem.classes
-    chance = initial_loss.expected(None if classes is None else len(classes))
+    chance = initial_loss.expected(course.problem.classes, part.y)
     verdict = initial_loss.judge(losses, chance)
     course.init = initial_loss.choose(losses, chance)
     yield InitialLosses(
@@ -70,8 +68,7 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
     """Step 2: learn a few rows by heart, regularization off."""
     started = time.perf_counter()
     yield StepStarted(step=2, why="a network that cannot learn a few rows by heart cannot learn many")
-    problem = course.problem
-    order = keyed.permutation(keyed.key(course.options.seed, keyed.Purpose.SAMPLE, 2), len(problem.train))
+    problem, order = course.problem, course.order(2)
     part = problem.train.take(small_sample.choose_rows(problem.train.y, order))
     target = 1.0 if problem.classes is not None else small_sample.R2_TARGET
     members = [
@@ -117,7 +114,7 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         members=len(members),
     )
     yield from decided(2, verdict, "Go on." if reached else "Go on, but read the results with this in mind.")
-    number = f"after {reached} steps" if reached else f"best score {float(np.nanmax(score)):.3g}"
+    number = f"after {reached} steps" if reached else f"best score {verdict.evidence['best']:.3g}"
     yield _finished(2, verdict, number, started)
 
 
@@ -132,19 +129,17 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
         exhibit, sweeps = yield from _sweep(course, low, high)
         chosen = _better_optimizer(exhibit, sweeps)
         sweep = sweeps[chosen]
-        stuck = sweep.outcome == "too_low" or (sweep.outcome == "found" and sweep.at_top and given is None)
-        if not stuck or len(moves) == MOST_SHIFTS or high >= HIGHEST_LR:
+        further = _elsewhere(sweep, low, high, climb=given is None or bool(moves))
+        if further is None or len(moves) == MOST_SHIFTS:
             break
         moves.append((low, high))
-        low, high = high, min(high * SHIFT, HIGHEST_LR)
+        low, high = further
     found = sweep.outcome == "found"
     course.optimizer = chosen if found else OPTIMIZERS[0]
-    if not found:
-        walls = FALLBACK
-    elif given is not None and not moves:
+    if given is not None and not moves:
         walls = given
     else:
-        walls = (sweep.low / BELOW, sweep.high)
+        walls = (sweep.low / BELOW, sweep.high) if found else FALLBACK
     course.ranges["lr"] = Range(
         low=walls[0], high=walls[1], was=moves[0] if moves else None, moved_in_round=0 if moves else None
     )
@@ -152,6 +147,18 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
     verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls)
     yield from decided(3, verdict, f"Search lr from {walls[0]:.2g} to {walls[1]:.2g} with `{course.optimizer}`.")
     yield _finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
+
+
+def _elsewhere(sweep: Sweep, low: float, high: float, climb: bool) -> tuple[float, float] | None:
+    """Where to sweep next, or None where this sweep has said what there is to say.
+
+    A range that the user gave is left only when it is of no use, so there `climb`, past a best value at the top, is off.
+    """
+    if sweep.outcome == "too_high":
+        return (max(low / SHIFT, LOWEST_LR), low) if low > LOWEST_LR else None
+    if sweep.outcome == "too_low" or (sweep.outcome == "found" and sweep.at_top and climb):
+        return (high, min(high * SHIFT, HIGHEST_LR)) if high < HIGHEST_LR else None
+    return None
 
 
 def _sweep(
@@ -212,7 +219,7 @@ def _judge_one(exhibit: LearningRateSweep, optimizer: str) -> Sweep:
 def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
     """The rows that the short trainings are fed, in parts, and others that their loss is read from."""
     train, size = course.problem.train, course.batch_size
-    order = keyed.permutation(keyed.key(course.options.seed, keyed.Purpose.SAMPLE, 3), len(train))
+    order = course.order(3)
     held = min(PROBE_ROWS, len(train) // 3)
     fed, probe = (order[held:], order[:held]) if held else (order, order)
     per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
@@ -264,6 +271,15 @@ def _sweep_verdict(
         "by_optimizer": {name: each.improvement for name, each in sweeps.items()},
     }
     diverged = sum(not isfinite(value) for value in exhibit.end)
+    if sweep.outcome != "found" and not isfinite(sweep.improvement):
+        return Verdict(
+            code="SHL124",
+            level="problem",
+            phrase="every training diverged",
+            sentence=f"At every learning rate, down to {min(exhibit.lr):.2g}, the training diverged.",
+            evidence=evidence,
+            fix="Check the scale of the inputs and the network's own arithmetic.",
+        )
     if sweep.outcome != "found":
         return Verdict(
             code="SHL122",
@@ -277,6 +293,18 @@ def _sweep_verdict(
             fix="Check that targets belong to their rows, and that a useful column was not set aside.",
         )
     went = f"{exhibit.steps} steps at lr {sweep.best:.2g} lower the loss by {sweep.improvement:.0%}"
+    if moves and moves[0][0] > sweep.best:
+        return Verdict(
+            code="SHL123",
+            level="warning",
+            phrase="range was too high, moved down",
+            sentence=(
+                f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss only rose, so the range was moved down: "
+                f"{went}."
+            ),
+            evidence=evidence,
+            fix=f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}.",
+        )
     if moves and moves[0] != SWEEP_RANGE:
         return Verdict(
             code="SHL121",
@@ -296,10 +324,6 @@ def _sweep_verdict(
         sentence=f"{went}; {diverged} of {len(exhibit.lr)} short trainings diverged.",
         evidence=evidence,
     )
-
-
-def _first(part: Part, rows: int) -> Part:
-    return Part(part.x[:rows], part.y[:rows])
 
 
 def _finished(step: int, verdict: Verdict, number: str, started: float) -> StepFinished:

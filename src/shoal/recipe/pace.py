@@ -81,7 +81,7 @@ class Pace:
         epochs = max(1, min(5, ceil(COARSE_STEPS / self._steps_per_epoch)))
         left = self.left_s()
         if left is None:
-            return Allotment(max(2, self._trials_left // 2), epochs)
+            return Allotment(min(self._trials_left, max(2, self._trials_left // 2)), epochs)
         low, high = COARSE_MEMBERS
         affordable = int(SAFETY * COARSE_SHARE * left / self._epoch_cost())
         return Allotment(max(low, min(high, affordable // epochs)), epochs if affordable >= low * epochs else 1)

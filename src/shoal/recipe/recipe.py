@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from shoal.core.budget import Budget
-from shoal.core.errors import RunError
 from shoal.core.events import Decision, DecisionMade, Event, TestRead
 from shoal.recipe import finish, first_steps, search_steps
 from shoal.recipe.course import Course
@@ -84,8 +83,6 @@ def _steps(course: Course) -> Generator[Event, None, tuple[Chosen, TestRead]]:
         again = yield from search_steps.go_again(course, loop, trained, reading, round_)
         if not again:
             break
-    if not course.candidates:
-        raise RunError("Every training diverged: no network can be kept; check the scale of inputs and targets.")
     chosen = yield from finish.choose_ensemble(course)
     test = yield from finish.read_test(course, chosen)
     return chosen, test

@@ -10,6 +10,7 @@ from math import isfinite, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.core.errors import RunError
 from shoal.core.events import CurveVerdict, Event, Range, SearchRound, StepFinished, StepStarted
 from shoal.diagnose import curves
 from shoal.diagnose.curves import Curves, Reading
@@ -17,7 +18,7 @@ from shoal.diagnose.initial_loss import expected
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
 from shoal.recipe.course import Candidate, Course, Trained, decided, infos, row_scores, train
-from shoal.recipe.problem import Architecture, Part
+from shoal.recipe.problem import Architecture
 from shoal.search import edges
 from shoal.search.importance import importance
 from shoal.search.narrow import narrow
@@ -25,6 +26,7 @@ from shoal.search.space import draw
 
 MOST_ROUNDS = 6
 MOST_EPOCHS = 60
+SEEN_ROWS = 2000  # training rows that the training score is read from, at least: fewer would blur the gap
 RANGES = {
     "adamw": Range(low=1e-4, high=1.0),  # decoupled: the share of a weight that lr = 1 would take away
     "nesterov": Range(low=1e-6, high=1e-2),  # coupled: added to the gradient
@@ -41,9 +43,8 @@ class Loop:
     best: dict[str, float]  # hyperparameters to start the next round with
     incumbent: Candidate  # the best before the round
     epochs: int | None  # None: the usual number
-    previous: Architecture | None = None  # before a larger network was tried
-    tried_larger: bool = False
-    larger_failed: bool = False
+    previous: Architecture | None = None  # while a larger network is on trial
+    larger_failed: bool = False  # it was no better: the network's size is not the trouble
     history: list[tuple[str, float]] = field(default_factory=list)  # verdict and gain of each round
 
 
@@ -85,13 +86,15 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     )
     yield from decided(4, verdict, f"Refine within {_words(moved)}.")
     yield _finished(4, 1, verdict, f"{len(values)} networks", started)
+    if not course.candidates:
+        raise RunError("Every training diverged: no network can be kept; check the scale of inputs and targets.")
     return Loop(ranges=moved, best=best, incumbent=course.best(), epochs=course.options.epochs)
 
 
 def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Trained | None]:
     """Step 5: fewer settings, finer ranges, more epochs; None when the budget has no room for a round."""
     started = time.perf_counter()
-    factor = 3.0 if loop.previous is not None and not loop.tried_larger else 1.0
+    factor = 3.0 if loop.previous is not None else 1.0
     allotment = course.pace.next_round(factor, loop.epochs)
     if allotment is None:
         return None
@@ -112,7 +115,8 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
         level="note" if sides else "fine",
         phrase=f"best {score:.3f}" + (f", near the edge of {', '.join(sides)}" if sides else ""),
         sentence=(
-            f"{len(values)} settings, {allotment.epochs} epochs: best validation score {score:.4f} ({_edge_words(sides)})."
+            f"{len(values)} settings, {allotment.epochs} epochs: best validation score {score:.4f} "
+            f"({_edge_words(sides)})."
         ),
         evidence={
             "members": len(values),
@@ -136,27 +140,29 @@ def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Ge
     """Step 6: what the curves of the round's best member say."""
     started = time.perf_counter()
     yield StepStarted(step=6, round=round_, why="the curves of the best network")
+    _settle_larger(course, loop)
     best = trained.best()
     problem = course.problem
-    rows = min(len(problem.train), len(problem.validation))
-    seen = Part(problem.train.x[:rows], problem.train.y[:rows])
+    seen = course.sample(6, max(len(problem.validation), SEEN_ROWS))
     train_score = float(trained.population[[best]].evaluate(seen.x, seen.y)[1][0])
     score = trained.scores()[best]
     classes = problem.classes
     reading = curves.judge(
         Curves(
-            validation_loss=trained.curve(best),
+            train_loss=trained.curve(best, "loss"),
+            validation_loss=trained.curve(best, "validation_loss"),
             validation_score=score,
             train_score=train_score,
             best_epoch=int(trained.last.best_epoch[best] - trained.records[0].epoch + 1),
             noise=_standard_error(course, score),
             baseline=baseline(problem.train.y.numpy(), problem.validation.y.numpy(), classes is not None),
-            chance_loss=expected(None if classes is None else len(classes)),
+            chance_loss=expected(classes, problem.validation.y),
             diverged_share=trained.last.status.count("diverged") / len(trained.ids),
         ),
         larger_was_no_better=loop.larger_failed,
     )
-    yield CurveVerdict(round=round_, population=trained.name, member=trained.ids[best], **reading.model_dump())
+    shown = reading.model_dump(exclude={"rise", "rise_threshold"})
+    yield CurveVerdict(round=round_, population=trained.name, member=trained.ids[best], **shown)
     verdict = Verdict(
         code=reading.code,
         level="fine" if reading.verdict == "good" else ("problem" if reading.verdict == "diverged" else "note"),
@@ -177,17 +183,13 @@ def go_again(
     yield StepStarted(step=7, round=round_, why="was the last round better than chance would make it?")
     gain, error = _improvement(course, loop.incumbent)
     improved = gain > error
-    if loop.previous is not None and not loop.tried_larger:
-        loop.tried_larger, loop.larger_failed = True, not improved
-        if not improved:
-            course.network = loop.previous
     changed = _apply(course, loop, trained, reading)
     loop.incumbent = course.best()
     loop.history.append((reading.verdict, gain))
     room = course.pace.next_round(1.0, loop.epochs) is not None
     again = room and round_ < MOST_ROUNDS and (improved or changed)
     why = (
-        "another round"
+        ("another round" if improved else "another round all the same, to try what step 6 asks for")
         if again
         else "the budget is spent"
         if not room
@@ -279,12 +281,12 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
                 low=low, high=min(0.8, max(low + 0.3, loop.ranges["dropout"].high)), log=False
             )
         if "weight_decay" not in fixed:
-            low = best["weight_decay"]
-            loop.ranges["weight_decay"] = Range(low=low, high=min(low * 100, 100.0))
+            low = min(best["weight_decay"], 1.0)
+            loop.ranges["weight_decay"] = Range(low=low, high=100 * low)
         return len(loop.history) < 2 or loop.history[-1][0] != "overfitting"
     if reading.verdict == "underfitting":
         larger = course.network.wider()
-        if loop.tried_larger or loop.previous is not None or larger is None:
+        if loop.larger_failed or larger is None:
             return False
         loop.previous, course.network = course.network, larger
         return True
@@ -304,12 +306,22 @@ def _answer_to(course: Course, loop: Loop, reading: Reading) -> str:
     if reading.verdict == "overfitting":
         return "Search stronger dropout and weight decay."
     if reading.verdict == "underfitting":
-        if loop.tried_larger or loop.previous is not None or course.network.wider() is None:
+        if loop.larger_failed or course.network.wider() is None:
             return "Give the network more width or depth."
         return "Try a network twice as wide."
     if reading.verdict == "diverged":
         return "Lower the learning rates."
     return "Narrow the ranges."
+
+
+def _settle_larger(course: Course, loop: Loop) -> None:
+    """After the round that tried a larger network: keep it where it was better beyond the noise, else go back."""
+    if loop.previous is None:
+        return
+    gain, error = _improvement(course, loop.incumbent)
+    if gain <= error:
+        course.network, loop.larger_failed = loop.previous, True
+    loop.previous = None
 
 
 def _improvement(course: Course, incumbent: Candidate) -> tuple[float, float]:

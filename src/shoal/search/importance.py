@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from shoal.search.space import Ranges, Values, position
 
@@ -25,6 +24,8 @@ def importance(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]
     Returns:
         A number from 0 to 1 by name; empty with fewer than 8 trials.
     """
+    from scipy.stats import rankdata  # takes longer to import than all of this takes to run
+
     n = len(trials)
     if n < LEAST_TRIALS:
         return {}

@@ -11,11 +11,14 @@ from shoal.search.space import Ranges, Values, position, value_at
 
 KEPT = 0.25  # share of the trials, from the best, whose values span the finer range
 LEAST_WIDTH = 0.25  # of the range searched: a handful of trials does not justify less
-PADDING = 0.05
+PADDING = 0.05  # beyond the best trials, at least
 
 
 def narrow(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) -> dict[str, Range]:
-    """The span of the best quarter of the trials, a little padded, inside the walls that were searched.
+    """The span of the best quarter of the trials, on to the next trial that did worse, inside the walls searched.
+
+    Where no trial lies beyond the best ones, nothing speaks against that side: the range reaches to its wall, so that
+    an optimum at or beyond the wall is not cut off before the edge rule can see it.
 
     Args:
         ranges: that were searched.
@@ -26,11 +29,15 @@ def narrow(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) ->
         Ranges within the given ones.
     """
     order = np.argsort(-np.nan_to_num(np.asarray(scores), nan=-np.inf), kind="stable")
-    best = order[: max(3, round(KEPT * len(trials)))]
+    kept = max(3, round(KEPT * len(trials)))
+    best, worse = order[:kept], order[kept:]
     finer = {}
     for name, range_ in ranges.items():
         places = [position(range_, trials[i][name]) for i in best]
-        low, high = min(places) - PADDING, max(places) + PADDING
+        beyond = [position(range_, trials[i][name]) for i in worse]
+        low = max((place for place in beyond if place < min(places)), default=0.0)
+        high = min((place for place in beyond if place > max(places)), default=1.0)
+        low, high = min(low, min(places) - PADDING), max(high, max(places) + PADDING)
         if (missing := LEAST_WIDTH - (high - low)) > 0:
             low, high = low - missing / 2, high + missing / 2
         finer[name] = Range(low=value_at(range_, max(0.0, low)), high=value_at(range_, min(1.0, high)), log=range_.log)

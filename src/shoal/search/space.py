@@ -15,7 +15,7 @@ Values = dict[str, float]
 def position(range_: Range, value: float) -> float:
     """Where a value lies in its range, on the range's own scale: 0 at the low wall, 1 at the high one.
 
-    >>> position(Range(low=1e-4, high=1e-2), 1e-3)
+    >>> round(position(Range(low=1e-4, high=1e-2), 1e-3), 9)
     0.5
     """
     if range_.log:
