@@ -353,3 +353,18 @@ def test_events_survive_the_store_and_give_the_same_page() -> None:
 
 def test_three_hundred_networks_stay_small() -> None:
     assert len(page("large").encode()) < 3_000_000
+
+
+def test_the_caption_over_all_rounds_names_the_settings_of_the_highest_score() -> None:
+    """Also when a later round's best is worse: score and settings are one network's."""
+    from shoal.report import exhibits, formats, story
+
+    events = streams.classification()
+    searches = [e for e in events if isinstance(e, ev.SearchRound)]
+    champion = searches[0]
+    last = searches[-1].model_copy(update={"score": [s - 0.2 for s in searches[-1].score]})
+    told = story.read([last if e is searches[-1] else e for e in events])
+    picture = exhibits.search(told, "key", [champion, last])
+    best = next(m for m in champion.members if m.id == champion.best)
+    assert f"learning rate {formats.number(best.values['lr'])}" in picture.caption
+    assert picture.data["best"] == champion.best

@@ -263,6 +263,8 @@ class EnsembleChosen(Record):
     gain_interval: Interval
     path: list[float]  # validation score after each greedy addition
     candidates: int
+    loss: float = float("nan")  # what the selection went by; lower is better
+    single_loss: float = float("nan")  # of the best single network
 
 
 class TestRead(Record):

@@ -48,8 +48,9 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
     def metric(mean: Floats) -> Floats:
         return problem.loss.metric(mean, variance)
 
-    single, together = scores(predictions[0])[0], scores(selection.combine(predictions))[0]
+    (single, single_merit), (together, merit) = scores(predictions[0]), scores(selection.combine(predictions))
     gain, interval = paired_gain(single, together, metric, course.options.seed)
+    loss, single_loss = -float(merit.mean()), -float(single_merit.mean())
     members = tuple(pool[i] for i in selection.members)
     score = float(metric(np.array([together.mean()]))[0])
     yield EnsembleChosen(
@@ -61,6 +62,8 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
         gain_interval=interval,
         path=[float(metric(np.array([value]))[0]) for value in selection.path],
         candidates=len(pool),
+        loss=loss,
+        single_loss=single_loss,
     )
     sure = interval[0] > 0
     verdict = Verdict(
@@ -68,15 +71,18 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
         level="fine",
         phrase=f"{len(members)} networks",
         sentence=(
-            f"{len(members)} of {len(pool)} candidates together score {gain:+.4f} against the best one "
-            f"({interval[0]:+.4f} to {interval[1]:+.4f}{'' if sure else ', which could be chance'}) on validation "
-            "rows; they were chosen on these rows, so this is optimistic."
+            f"{len(members)} of {len(pool)} candidates were chosen by the loss of their mean, {loss:.4f} against "
+            f"{single_loss:.4f} for the network with the best score; they score {gain:+.4f} against it "
+            f"({interval[0]:+.4f} to {interval[1]:+.4f}{'' if sure else ', which could be chance'}). Both are read on "
+            "the validation rows that they were chosen on."
         ),
         evidence={
             "members": [member.id for member in members],
             "counts": list(selection.counts),
             "gain": gain,
             "gain_interval": list(interval),
+            "loss": loss,
+            "single_loss": single_loss,
         },
     )
     action = f"Answer with the mean of {len(members)} networks." if len(members) > 1 else "Answer with one network."

@@ -122,7 +122,6 @@ def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = ""
     Returns:
         The picture; a hyperparameter without a range is drawn by its categories.
     """
-    last = rounds[-1]
     names = list(dict.fromkeys(n for r in rounds for n in r.ranges))
     free = [n for r in rounds for m in r.members for n, v in m.values.items() if isinstance(v, str)]
     names += [n for n in dict.fromkeys(free) if n not in names and _varies(rounds, n)]
@@ -142,7 +141,7 @@ def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = ""
             }
             for r in rounds
         ],
-        "best": last.best,
+        "best": _best(rounds)[0].best,
     }
     return Picture(key, "search", title or "Score by hyperparameter", _search_caption(story, rounds), data)
 
@@ -164,13 +163,22 @@ def _wall(search_round: ev.SearchRound, name: str) -> dict[str, Any]:
     }
 
 
+def _best(rounds: list[ev.SearchRound]) -> tuple[ev.SearchRound, ev.MemberInfo | None]:
+    """The round that holds the highest score, the later one of equals, and the member that reached it."""
+
+    def top(search: ev.SearchRound) -> float:
+        return max(finite(search.score), default=-math.inf)
+
+    best = max(reversed(rounds), key=top)
+    return best, next((m for m in best.members if m.id == best.best), None)
+
+
 def _search_caption(story: Story, rounds: list[ev.SearchRound]) -> str:
-    last = rounds[-1]
+    last, best = _best(rounds)
     scores = [s for r in rounds for s in r.score]
     good = finite(scores)
     if not good:
         return f"None of {formats.count(len(scores), 'network')} reached a finite score."
-    best = next((m for r in reversed(rounds) for m in r.members if m.id == last.best), None)
     top = formats.score(story.metric, max(good), rows=story.validation_rows)
     caption = f"The best of {formats.count(len(scores), 'network')} reaches {top} on the validation rows"
     if best is not None:
