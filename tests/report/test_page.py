@@ -237,7 +237,7 @@ def test_one_chosen_network_is_not_called_an_ensemble_and_has_no_gain() -> None:
     ]
     read = Reader(render(one))
     assert "The best of 152 networks predicts class" in read.text
-    assert "adding any other of 30 candidates did not raise the score" in read.text
+    assert "adding any other of 30 candidates did not lower the loss" in read.text
     assert not {"gain", "path"} & set(read.data["figures"])
     assert "An ensemble of 2 networks predicts class" in text  # two populations of one network
 
