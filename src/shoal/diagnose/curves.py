@@ -27,6 +27,7 @@ class Curves:
     """One member's curves, and what they are held against."""
 
     train_loss: Sequence[float]  # by epoch, in training mode
+    last_train_score: float  # of the last epoch, likewise
     validation_loss: Sequence[float]
     validation_score: float  # at the best epoch
     train_score: float  # there too, in evaluation mode
@@ -80,7 +81,8 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
     gap = curves.train_score - curves.validation_score
     threshold = max(GAP, NOISES * curves.noise)
     lowest, rise = _rise(curves.validation_loss, curves.chance_loss)
-    skill = (curves.train_score - curves.baseline) / (1.0 - curves.baseline) if curves.baseline < 1 else 1.0
+    reached = max(curves.train_score, curves.last_train_score)  # the best epoch may have come before it could fit
+    skill = (reached - curves.baseline) / (1.0 - curves.baseline) if curves.baseline < 1 else 1.0
     code: str
     verdict: Answer
     if curves.diverged_share > DIVERGED or not isfinite(curves.validation_loss[-1]):

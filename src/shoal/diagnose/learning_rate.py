@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal.core.events import Record
 
@@ -23,26 +24,30 @@ class Sweep(Record):
     low: float
     high: float
     improvement: float  # at the best
+    beyond: float  # (blind - end) / blind at the best: what the inputs were good for
     at_top: bool  # the best is the highest that was tried
 
 
-def judge(lr: Sequence[float], start: Sequence[float], end: Sequence[float]) -> Sweep:
+def judge(
+    lr: Sequence[float], start: Sequence[float], end: Sequence[float], fed: Sequence[float], blind: float
+) -> Sweep:
     """Read a sweep of real short trainings with one optimizer.
 
     The range is every learning rate around the best that reaches half of its improvement. Where nothing improves, the
-    ends of the sweep tell why: if the loss stands still even at the top, the rates are too low; if it rises or diverges
-    even at the bottom, they are too high; if it stands still there and rises at the top, the rates are as they should
-    be and the rows hold nothing that these steps can learn.
+    loss on the rows that were fed tells why: if it rises or diverges even at the bottom of the sweep, the rates are too
+    high; if it moves at the top, they are as they should be, and what is learned holds for the rows fed alone; if it
+    stands still even there, they are too low.
 
     Args:
         lr: of each training, [K].
         start: loss before it, on rows that no batch holds, [K].
         end: loss after it, NaN where it diverged, [K].
+        fed: loss on the batches of its last part, likewise, [K].
+        blind: loss of the best answer without any inputs, on the rows of `end`. A loss can fall this far by learning
+            how frequent the classes are.
     """
     rates = sorted(set(lr))
-    ends = np.nan_to_num(np.asarray(end, dtype=float), nan=np.inf)
-    gain = np.nan_to_num((np.asarray(start) - ends) / np.asarray(start), nan=-np.inf, neginf=-np.inf)
-    gains = np.array([np.median(gain[np.asarray(lr) == rate]) for rate in rates])
+    gains, gains_fed = _gains(rates, lr, start, end), _gains(rates, lr, start, fed)
     top = int(np.argmax(gains))
     useful = [i for i in range(len(rates)) if gains[i] >= USEFUL * gains[top]]
     low = high = top
@@ -51,13 +56,12 @@ def judge(lr: Sequence[float], start: Sequence[float], end: Sequence[float]) -> 
     while high + 1 in useful:
         high += 1
     improved = gains[top] >= LEAST_IMPROVEMENT
-    rose = gains < -LEAST_IMPROVEMENT
     outcome: Outcome = "too_low"
     if improved:
         outcome = "found"
-    elif rose[0]:
+    elif gains_fed[0] < -LEAST_IMPROVEMENT:
         outcome = "too_high"
-    elif rose[-1]:
+    elif abs(gains_fed[-1]) > LEAST_IMPROVEMENT:
         outcome = "no_signal"
     return Sweep(
         outcome=outcome,
@@ -65,5 +69,15 @@ def judge(lr: Sequence[float], start: Sequence[float], end: Sequence[float]) -> 
         low=rates[low],
         high=rates[high],
         improvement=float(gains[top]),
+        beyond=float(_gains(rates, lr, [blind] * len(lr), end)[top]),
         at_top=top == len(rates) - 1,
     )
+
+
+def _gains(
+    rates: Sequence[float], lr: Sequence[float], start: Sequence[float], end: Sequence[float]
+) -> NDArray[np.float64]:
+    """Median over the seeds of (start - end) / start at each rate; -inf where it diverged."""
+    before, after = np.asarray(start, dtype=float), np.nan_to_num(np.asarray(end, dtype=float), nan=np.inf)
+    gain = np.nan_to_num((before - after) / before, nan=-np.inf, neginf=-np.inf)
+    return np.array([np.median(gain[np.asarray(lr) == rate]) for rate in rates])

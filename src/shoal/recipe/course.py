@@ -141,8 +141,8 @@ class Trained:
         scores = np.nan_to_num(np.asarray(self.scores()), nan=-np.inf)
         return int(np.lexsort((self.last.best_loss, -scores))[0])
 
-    def curve(self, member: int, of: Literal["loss", "validation_loss"]) -> list[float]:
-        """A loss of a member by epoch, as long as it was trained."""
+    def curve(self, member: int, of: Literal["loss", "score", "validation_loss"]) -> list[float]:
+        """What was measured of a member by epoch, as long as it was trained."""
         return [float(getattr(r, of)[member]) for r in self.records if member in r.trained]
 
 

@@ -8,6 +8,7 @@ from math import ceil, exp, isfinite, log
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepFinished, StepStarted
 from shoal.diagnose import initial_loss, learning_rate, small_sample
@@ -152,7 +153,7 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
 def _elsewhere(sweep: Sweep, low: float, high: float, climb: bool) -> tuple[float, float] | None:
     """Where to sweep next, or None where this sweep has said what there is to say.
 
-    A range that the user gave is left only when it is of no use, so there `climb`, past a best value at the top, is off.
+    A range that the user gave is left only when it is of no use, so then `climb` is False: the sweep stays below its top.
     """
     if sweep.outcome == "too_high":
         return (max(low / SHIFT, LOWEST_LR), low) if low > LOWEST_LR else None
@@ -187,10 +188,11 @@ def _sweep(
     fed, probe = _sweep_rows(course)
     before, _ = population.evaluate(probe.x, probe.y)
     started = time.perf_counter()
-    steps = yield from _feed(course, population, fed)
+    steps, last = yield from _feed(course, population, fed)
     course.pace.learned(time.perf_counter() - started, steps * len(members))
     after, _ = population.evaluate(probe.x, probe.y)
-    after = np.where([status == "diverged" for status in population.status], np.nan, after)
+    diverged = [status == "diverged" for status in population.status]
+    after, last = np.where(diverged, np.nan, after), np.where(diverged, np.nan, last)
     course.members_trained += len(members)
     course.epochs_trained += len(members) * steps / course.steps_per_epoch()
     exhibit = LearningRateSweep(
@@ -204,16 +206,25 @@ def _sweep(
         chosen=(low, high),
         chosen_optimizer=optimizers[0],
     )
-    return exhibit, {name: _judge_one(exhibit, name) for name in optimizers}
+    blind = _blind_loss(torch.cat([part.y for part in fed]), probe.y)
+    return exhibit, {name: _judge_one(exhibit, last.tolist(), blind, name) for name in optimizers}
 
 
-def _judge_one(exhibit: LearningRateSweep, optimizer: str) -> Sweep:
+def _judge_one(exhibit: LearningRateSweep, fed: Sequence[float], blind: float, optimizer: str) -> Sweep:
     rows = [i for i, name in enumerate(exhibit.optimizer) if name == optimizer]
 
     def of(values: Sequence[float]) -> list[float]:
         return [values[i] for i in rows]
 
-    return learning_rate.judge(of(exhibit.lr), of(exhibit.start), of(exhibit.end))
+    return learning_rate.judge(of(exhibit.lr), of(exhibit.start), of(exhibit.end), of(fed), blind)
+
+
+def _blind_loss(fed: torch.Tensor, probe: torch.Tensor) -> float:
+    """The loss on `probe` of always answering the class frequencies, or the mean, of `fed`."""
+    if fed.is_floating_point():
+        return float((probe - fed.mean(dim=0)).square().mean())
+    counts = torch.bincount(fed, minlength=int(probe.max()) + 1) + 1.0  # one more: a class may be in `probe` alone
+    return float(-(counts / counts.sum()).log()[probe].mean())
 
 
 def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
@@ -227,14 +238,17 @@ def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
     return [train.take(fed[rows]) for rows in torch.split(position, per_part)], train.take(probe)
 
 
-def _feed(course: Course, population: Population, parts: Sequence[Part]) -> Generator[Event, None, int]:
-    """Train on each part once; the number of gradient steps."""
+def _feed(
+    course: Course, population: Population, parts: Sequence[Part]
+) -> Generator[Event, None, tuple[int, NDArray[np.float64]]]:
+    """Train on each part once; the number of gradient steps, and each member's loss on the last part."""
+    loss = np.full(len(population), np.nan)
     for number, part in enumerate(parts):
         yield course.progress(3, number / len(parts), f"{len(population)} short trainings")
         course.check_interrupt(3)
-        for _ in population.train(part.x, part.y, epochs=1, batch_size=course.batch_size):
-            pass
-    return int(population.steps.max())
+        for record in population.train(part.x, part.y, epochs=1, batch_size=course.batch_size):
+            loss = record.loss
+    return int(population.steps.max()), loss
 
 
 def _better_optimizer(exhibit: LearningRateSweep, sweeps: dict[str, Sweep]) -> str:
@@ -264,6 +278,7 @@ def _sweep_verdict(
         "steps": exhibit.steps,
         "trainings": len(exhibit.lr),
         "improvement": sweep.improvement,
+        "beyond_answering_blindly": sweep.beyond,
         "least_improvement": learning_rate.LEAST_IMPROVEMENT,
         "best_lr": sweep.best,
         "range": list(walls),
@@ -288,6 +303,19 @@ def _sweep_verdict(
             sentence=(
                 f"At no learning rate did {exhibit.steps} steps lower the loss of rows held out from them "
                 f"(best change {sweep.improvement:+.1%}): the inputs may say nothing about the target."
+            ),
+            evidence=evidence,
+            fix="Check that targets belong to their rows, and that a useful column was not set aside.",
+        )
+    if sweep.beyond < learning_rate.LEAST_IMPROVEMENT:
+        return Verdict(
+            code="SHL122",
+            level="warning",
+            phrase="no better than answering blindly",
+            sentence=(
+                f"{exhibit.steps} steps lower the loss of rows held out from them, but not below what always answering "
+                f"the usual frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the "
+                "target."
             ),
             evidence=evidence,
             fix="Check that targets belong to their rows, and that a useful column was not set aside.",

@@ -150,6 +150,7 @@ def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Ge
     reading = curves.judge(
         Curves(
             train_loss=trained.curve(best, "loss"),
+            last_train_score=trained.curve(best, "score")[-1],
             validation_loss=trained.curve(best, "validation_loss"),
             validation_score=score,
             train_score=train_score,
@@ -282,7 +283,7 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
             )
         if "weight_decay" not in fixed:
             low = min(best["weight_decay"], 1.0)
-            loop.ranges["weight_decay"] = Range(low=low, high=100 * low)
+            loop.ranges["weight_decay"] = Range(low=low, high=max(100 * low, loop.ranges["weight_decay"].high))
         return len(loop.history) < 2 or loop.history[-1][0] != "overfitting"
     if reading.verdict == "underfitting":
         larger = course.network.wider()
