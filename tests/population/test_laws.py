@@ -28,6 +28,12 @@ def member(k: int, **changes: object) -> Member:
         "label_smoothing": [0.0, 0.1][k % 2],
         "schedule": ["constant", "cosine"][k % 2],
         "init": ["torch", "kaiming", "orthogonal"][k % 3],
+        "l1": [0.0, 0.0, 0.003][k % 3],
+        "clip": [None, 0.5][k % 2],
+        "clip_value": [None, None, 0.1][k % 3],
+        "input_noise": [0.0, 0.3, 0.0, 0.1][k % 4],
+        "weight_noise": [0.0, 0.0, 0.02][k % 3],
+        "dropconnect": [0.0, 0.2, 0.0][k % 3],
     }
     values |= changes
     if values["optimizer"] in ("momentum", "nesterov"):

@@ -32,6 +32,9 @@ class Purpose(IntEnum):
     SEARCH = 4
     SAMPLE = 5
     BOOTSTRAP = 6
+    INPUT_NOISE = 7
+    WEIGHT_NOISE = 8
+    DROPCONNECT = 9
 
 
 def _finalize(z: Tensor) -> Tensor:
@@ -135,6 +138,26 @@ def normal(key: Tensor, shape: Sequence[int]) -> Tensor:
     angle = 2.0 * pi * u[..., 1] * 2.0**-53
     draws = torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], dim=-1).flatten(-2)
     return draws[..., :n].reshape(*key.shape[:-1], *shape)
+
+
+def gaussian(key: Tensor, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Standard-normal draws where they are needed: on the key's device, in one pass, to the digits of `dtype`.
+
+    For noise. Initial weights are drawn by `normal`, whose digits are the same on every device.
+
+    Args:
+        key: int32 [..., 2].
+        shape: shape of each key's draws.
+        dtype: floating-point type that is computed in; float32 has tails to 5.8 standard deviations.
+
+    Returns:
+        [..., *shape].
+    """
+    n = prod(shape)
+    words = (bits(key, 2 * n) >> 8) & 0xFFFFFF
+    u = ((words.to(dtype) + 0.5) * 2.0**-24).reshape(*key.shape[:-1], n, 2)
+    radius = torch.sqrt(-2.0 * torch.log(u[..., 0]))
+    return (radius * torch.cos(2.0 * pi * u[..., 1])).reshape(*key.shape[:-1], *shape)
 
 
 def permutation(key: Tensor, n: int) -> Tensor:

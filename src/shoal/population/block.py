@@ -19,6 +19,8 @@ from shoal.nn.dropout import Dropout
 from shoal.optim import schedules
 from shoal.population.batches import Batches
 from shoal.population.member import Member
+from shoal.population.noise import Noise
+from shoal.population.settings import row_settings
 from shoal.population.template import Template
 
 EVALUATION_BATCH = 1024
@@ -54,28 +56,14 @@ class Block:
         self.rule = optim.rule(self.members[0].optimizer)
         self.network = self.template.copy_skeleton()
         self.grad = torch.zeros_like(self.theta)
-        self.seeds = torch.tensor([member.seed for member in self.members], dtype=torch.int64)
 
-        def column(values: Sequence[float]) -> Tensor:
-            return torch.tensor(values, dtype=dtype, device=device).unsqueeze(1)
-
-        hyper = [member.hyper() for member in self.members]
-        self.hyper = {
-            name: torch.tensor([[values[name]] for values in hyper], dtype=torch.float64, device=device)
-            for name in hyper[0]
-        }
-        if "weight_decay" in self.hyper:
-            self.hyper["weight_decay"] = self.hyper["weight_decay"].to(dtype) * self.template.decayed
-        self.smoothing = column([member.label_smoothing for member in self.members]).squeeze(1)
-        self.rates = {
-            name: column([rate if m.dropout is None else m.dropout for m in self.members]).squeeze(1)
-            for name, rate in self.template.dropouts.items()
-        }
-        self.leaves = {name: view.requires_grad_() for name, view in self.template.layout.views(self.theta).items()}
+        self.set = row_settings(self.template, self.members, device, dtype)
+        self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
+        self.leaves = {name: view.requires_grad_() for name, view in self.template.layout.views(self.point).items()}
         self.dropouts = {name: m for name, m in self.network.named_modules() if isinstance(m, Dropout)}
         for name, layer in self.dropouts.items():
-            layer.active = bool((self.rates[name] > 0).any())
-        self.paired = len(set(zip(self.seeds.tolist(), self.steps.tolist(), strict=True))) == 1
+            layer.active = bool((self.set.rates[name] > 0).any())
+        self.paired = len(set(zip(self.set.seeds.tolist(), self.steps.tolist(), strict=True))) == 1
         self.no_keys = torch.zeros(c, 2, dtype=torch.int32, device=device)
         if c == 1:
             self._fill_module()
@@ -95,28 +83,37 @@ class Block:
             else:
                 module._buffers[attribute] = stack[0]
         for name, layer in self.dropouts.items():
-            layer.p = self.rates[name][0]
+            layer.p = self.set.rates[name][0]
 
-    def forward(self, x: Tensor, keys: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Outputs [c, B, ...] for a batch [B, ...] that all rows share; training mode when dropout `keys` are given."""
+    def forward(self, x: Tensor, keys: Mapping[str, Tensor] | None = None, by_row: bool = False) -> Tensor:
+        """Outputs [c, B, ...]; training mode when dropout `keys` are given.
+
+        Args:
+            x: a batch [B, ...] that all rows share, or [c, B, ...] where `by_row`.
+            keys: int32 [c, 2] of each dropout layer.
+            by_row: each row has a batch of its own.
+        """
         if self.network.training != (keys is not None):
             self.network.train(keys is not None)
         if len(self.rows) == 1:
             for name, key in (keys or {}).items():
                 self.dropouts[name].key = key[0]
-            return self.network(x).unsqueeze(0)  # type: ignore[no-any-return]
-        by_row = {**self.leaves, **self.buffers, **{f"{name}.p": rate for name, rate in self.rates.items()}}
-        drawn = {f"{name}.key": keys[name] if keys else self.no_keys for name in self.rates}
+            return self.network(x[0] if by_row else x).unsqueeze(0)  # type: ignore[no-any-return]
+        filling = {**self.leaves, **self.buffers, **{f"{name}.p": rate for name, rate in self.set.rates.items()}}
+        drawn = {f"{name}.key": keys[name] if keys else self.no_keys for name in self.set.rates}
         if self.paired:  # one seed: the masks' random words are drawn once for all rows
             drawn = {name: key[0] for name, key in drawn.items()}
 
-        def one(row: dict[str, Tensor], key: dict[str, Tensor]) -> Tensor:
-            return functional_call(self.network, {**row, **key}, (x,))  # type: ignore[no-any-return]
+        def one(row: dict[str, Tensor], key: dict[str, Tensor], batch: Tensor) -> Tensor:
+            return functional_call(self.network, {**row, **key}, (batch,))  # type: ignore[no-any-return]
 
-        return vmap(one, in_dims=(0, None if self.paired else 0))(by_row, drawn)
+        in_dims = (0, None if self.paired else 0, 0 if by_row else None)
+        return vmap(one, in_dims=in_dims)(filling, drawn, x)
 
     def train_epoch(self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int) -> EpochSums:
         """One epoch of gradient steps.
+
+        Each step takes the gradient at a point, shapes it, and moves theta; see `noise` and `settings`.
 
         Args:
             x: the data [N, ...].
@@ -131,32 +128,40 @@ class Block:
             torch.zeros(c, dtype=self.theta.dtype, device=device),
             float(batches.weights.sum()),
             torch.ones(c, dtype=torch.bool, device=device),
-            self.hyper["lr"][:, 0],
+            self.set.hyper["lr"][:, 0],
         )
+        noise = Noise(self.set, self.template)
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
         keys = {
-            name: keyed.key(self.seeds.unsqueeze(1), keyed.Purpose.DROPOUT, layer, numbers).to(device)  # (c, T, 2)
-            for layer, name in enumerate(self.rates)
+            name: keyed.key(self.set.seeds.unsqueeze(1), keyed.Purpose.DROPOUT, layer, numbers).to(device)  # (c, T, 2)
+            for layer, name in enumerate(self.set.rates)
         }
         factors = self._schedule_factors(numbers - first.unsqueeze(1), total)  # (c, T)
         for t in range(batches.steps):
             rows, weight = batches.rows[t], batches.weights[t]
-            target = y[rows].expand(c, *y[rows].shape)
-            outputs = self.forward(x[rows], {name: key[:, t] for name, key in keys.items()})
-            losses = self.loss.value(outputs, target, self.smoothing)  # (c, B)
+            batch, target = x[rows], y[rows].expand(c, *y[rows].shape)
+            if self.set.noisy_inputs:
+                batch = noise.inputs(batch, self.steps)
+            if self.set.perturbed:
+                self.point.copy_(noise.weights(self.theta, self.steps))
+            outputs = self.forward(batch, {n: key[:, t] for n, key in keys.items()}, self.set.noisy_inputs)
+            losses = self.loss.value(outputs, target, self.set.smoothing)  # (c, B)
             mean = (losses * weight).sum(dim=1) / weight.sum()
             gradients = torch.autograd.grad(mean.sum(), list(self.leaves.values()), allow_unused=True)
             with torch.no_grad():
                 self._collect(gradients)
+                gradient = self.set.shape_gradient(noise.chain(self.grad, self.steps), self.theta)
                 self.steps += 1
-                hyper = {**self.hyper, "lr": self.hyper["lr"] * factors[:, t : t + 1]}
+                hyper = {**self.set.hyper, "lr": self.set.hyper["lr"] * factors[:, t : t + 1]}
                 step = self.steps.to(device, torch.float64).unsqueeze(1)
-                optim.apply(self.rule, self.theta, self.grad, self.state, hyper, step, self.template.layout)
+                optim.apply(self.rule, self.theta, gradient, self.state, hyper, step, self.template.layout)
                 sums.loss += (losses * weight).sum(dim=1)
                 sums.score += (self.loss.score(outputs, target) * weight).sum(dim=1)
                 sums.finite &= torch.isfinite(mean)
+        if self.set.perturbed:
+            self.point.copy_(self.theta)
         sums.finite &= torch.isfinite(self.theta).all(dim=1)
-        sums.lr = self.hyper["lr"][:, 0] * factors[:, -1]
+        sums.lr = self.set.hyper["lr"][:, 0] * factors[:, -1]
         return sums
 
     def _collect(self, gradients: Sequence[Tensor | None]) -> None:

@@ -30,6 +30,12 @@ class Member(Record):
     init: str = "torch"
     dropout: float | None = Field(default=None, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, le=1)
+    l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # coupled: l1 sign(theta) joins the gradient
+    clip: float | None = Field(default=None, gt=0)  # longest gradient, by its norm over the whole row
+    clip_value: float | None = Field(default=None, gt=0)  # largest component of the gradient
+    input_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # standard deviation, in the inputs' unit
+    weight_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # standard deviation
+    dropconnect: float = Field(default=0.0, ge=0, lt=1)  # share of the weights left out of each step
 
     def hyper(self) -> dict[str, float]:
         """The optimizer's hyperparameters by the rule's names, its defaults filled in."""
