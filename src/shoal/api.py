@@ -20,6 +20,7 @@ from pydantic import JsonValue
 import shoal
 from shoal import data as data_room
 from shoal import prepare
+from shoal.core.atomic import write_atomically
 from shoal.core.budget import parse_budget
 from shoal.core.errors import InputError, Interrupted, RunError
 from shoal.core.events import (
@@ -44,7 +45,6 @@ from shoal.recipe.recipe import Outcome
 from shoal.recipe.search_steps import baseline
 from shoal.report import render
 from shoal.resample import Plan, hold_out
-from shoal.store.atomic import write_atomically
 from shoal.store.model_folder import load_model, save_model
 from shoal.store.run_folder import RunFolder, name_of
 

@@ -23,7 +23,7 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
     """Predict new rows: CSV, one line for each."""
     with reserved_stdout() as answer:
         from shoal import api
-        from shoal.store.atomic import write_atomically
+        from shoal.core.atomic import write_atomically
 
         found = api.predict(run, data)
         for finding in found.findings:

@@ -12,8 +12,8 @@ from shoal.cli.output import reserved_stdout, write_json
 def report(run: str, **also: Any) -> int:
     """Draw report.html again from the stored events."""
     with reserved_stdout() as answer:
+        from shoal.core.atomic import write_atomically
         from shoal.report import render
-        from shoal.store.atomic import write_atomically
         from shoal.store.run_folder import RunFolder
 
         folder = RunFolder.open(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from shoal import losses, optim
 from shoal.core.errors import InputError
-from shoal.population import executor, training
+from shoal.population import executor, saving, training
 from shoal.population.block import EVALUATION_BATCH, Block
 from shoal.population.executor import Plan
 from shoal.population.member import Member, check
@@ -70,7 +71,7 @@ class Population:
         self.status = ["ok"] * len(self.members)
         self.steps = torch.zeros(len(self.members), dtype=torch.int64)  # gradient steps done, by row
         self.epochs = 0  # passes over the data that this population has seen
-        self._state: list[dict[str, Tensor]] = [{}] * len(self.members)  # optimizer state [P] by row, {} before a step
+        self.state: list[dict[str, Tensor]] = [{}] * len(self.members)  # the optimizer's, by row; {} before a step
 
     def __len__(self) -> int:
         return len(self.members)
@@ -84,7 +85,7 @@ class Population:
         part.buffers = {name: stack[chosen] for name, stack in self.buffers.items()}
         part.status = [self.status[row] for row in chosen]
         part.steps = self.steps[chosen]
-        part._state = [self._state[row] for row in chosen]
+        part.state = [self.state[row] for row in chosen]
         return part
 
     @property
@@ -179,6 +180,43 @@ class Population:
                     module.p = member.dropout
         return network.eval()
 
+    def save(self, path: str | Path) -> None:
+        """Write everything but the network's code: weights, buffers, optimizer state, members, counts.
+
+        Args:
+            path: one safetensors file, written whole or not at all.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        saving.save(self, Path(path))
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        make_net: MakeNet | nn.Module,
+        *,
+        device: str | torch.device = "cpu",
+        memory_bytes: int = 2 << 30,
+    ) -> Population:
+        """The population that `save` wrote; training it goes on as if it had never stopped.
+
+        Args:
+            path: of `save`.
+            make_net: as at the first time; its weights are overwritten.
+            device: where the matrix shall live.
+            memory_bytes: what the rows at work may take together.
+
+        Raises:
+            InputError: the file is missing, damaged, or of another network.
+        """
+
+        def build(members: list[Member], loss: str, dtype: torch.dtype) -> Population:
+            return cls(make_net, members, loss=loss, dtype=dtype, device=device, memory_bytes=memory_bytes)
+
+        return saving.load(build, Path(path))
+
     # --- what the training loop uses ------------------------------------------------------------------------------
 
     def tensor(self, values: Array) -> Tensor:
@@ -227,7 +265,7 @@ class Population:
         rule = optim.rule(self.members[rows[0]].optimizer)
         state = optim.fresh_state(rule, len(rows), self.parameters, self.device, self.dtype)
         for number, row in enumerate(rows):
-            for slot, values in self._state[row].items():
+            for slot, values in self.state[row].items():
                 state[slot][number] = values
         return Block(
             template=self.template,
@@ -252,4 +290,4 @@ class Population:
         """Keep the blocks' optimizer state, so that a later training goes on from it."""
         for block in blocks:
             for number, row in enumerate(block.rows):
-                self._state[row] = {slot: values[number].clone() for slot, values in block.state.items()}
+                self.state[row] = {slot: values[number].clone() for slot, values in block.state.items()}

@@ -13,8 +13,8 @@ from pydantic import JsonValue
 from safetensors import SafetensorError
 from torch import Tensor
 
+from shoal.core.atomic import write_atomically, write_error
 from shoal.core.errors import InputError, RunError
-from shoal.store.atomic import write_atomically, write_error
 
 FORMAT = "shoal-model"
 FORMAT_VERSION = 1

@@ -13,11 +13,11 @@ from typing import Any
 
 import tomlkit
 
+from shoal.core.atomic import write_atomically, write_error
 from shoal.core.errors import InputError
 from shoal.core.events import Event
 from shoal.core.names import closest
 from shoal.core.settings import FitSettings
-from shoal.store.atomic import write_atomically, write_error
 from shoal.store.events_store import EventStore, without_password
 
 RUNS = Path("runs")

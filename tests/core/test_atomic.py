@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from shoal.core.atomic import write_atomically
 from shoal.core.errors import RunError
-from shoal.store.atomic import write_atomically
 
 
 def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
