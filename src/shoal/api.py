@@ -164,7 +164,7 @@ def _run(
         return
     model = Model(
         tuple(
-            models.Part(member.network.cpu(), member.architecture.document(), count, member.id)
+            models.Part(member.network.cpu(), member.architecture.document(), count, member.id, member.temperature)
             for member, count in zip(outcome.chosen.members, outcome.chosen.counts, strict=True)
         ),
         work.preparation,

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RowScores = Callable[[Floats], Floats]  # mean predictions [N, C] to (score, -loss) of each row, [2, N]
 
+ROUNDED = 9  # decimals of a loss: a longer ensemble must be better by more than rounding
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -51,7 +53,7 @@ def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Select
         chosen.append(best)
         total = total + predictions[best]
         path.append((merits[best][0], merits[best][1]))
-    length = max(range(most), key=lambda i: (path[i][0], -i)) + 1
+    length = max(range(most), key=lambda i: (round(path[i][0], ROUNDED), -i)) + 1
     members = sorted(set(chosen[:length]))
     return Selection(
         members=tuple(members),

@@ -20,6 +20,7 @@ from shoal.core.events import Finding
 from shoal.core.names import did_you_mean
 from shoal.data import Features, read_rows
 from shoal.data.schema import Schema
+from shoal.ensemble.calibration import probabilities
 from shoal.nn import networks
 from shoal.prepare import Preparation, TargetScaling
 
@@ -35,6 +36,7 @@ class Part:
     architecture: Mapping[str, JsonValue]
     count: int
     member: int  # its number in the run
+    temperature: float = 1.0  # of its probabilities, see `calibration`
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,11 @@ class Model:
         """The same for prepared inputs [N, ...]."""
         total: Floats = np.zeros(())
         for part in self.parts:
-            outputs = torch.cat([part.network(batch) for batch in torch.split(x, BATCH)]).double()
-            if self.target.classes is not None:
-                outputs = torch.softmax(outputs, dim=-1)
-            total = total + part.count * outputs.numpy()
+            outputs = torch.cat([part.network(batch) for batch in torch.split(x, BATCH)])
+            classes = self.target.classes is not None
+            total = total + part.count * (
+                probabilities(outputs, part.temperature) if classes else outputs.double().numpy()
+            )
         return total / sum(part.count for part in self.parts)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -103,7 +106,12 @@ class Model:
         """All the rest, as JSON."""
         return {
             "networks": [
-                {"architecture": dict(part.architecture), "count": part.count, "member": part.member}
+                {
+                    "architecture": dict(part.architecture),
+                    "count": part.count,
+                    "member": part.member,
+                    "temperature": part.temperature,
+                }
                 for part in self.parts
             ],
             "preparation": self.preparation.model_dump(mode="json"),
@@ -130,14 +138,15 @@ class Model:
             target = TargetScaling.model_validate(document["target"])
             schema = Schema.model_validate(document["schema"])
             described = [
-                (each["architecture"], int(each["count"]), int(each["member"])) for each in document["networks"]
+                (each["architecture"], int(each["count"]), int(each["member"]), float(each["temperature"]))
+                for each in document["networks"]
             ]
-        except (ValidationError, KeyError, TypeError) as error:
+        except (ValidationError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"The saved model was written by another version of Shoal: fit again ({error!r:.80})"
             ) from None
         parts = []
-        for number, (architecture, count, member) in enumerate(described):
+        for number, (architecture, *about) in enumerate(described):
             network = build(architecture, make_net)
             prefix = f"{number}."
             state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
@@ -145,7 +154,7 @@ class Model:
                 network.load_state_dict(state)
             except RuntimeError as error:
                 raise InputError(f"The network of the saved model has changed since: {error}") from None
-            parts.append(Part(network.eval(), architecture, count, member))
+            parts.append(Part(network.eval(), architecture, *about))
         return cls(tuple(parts), preparation, target, schema)
 
 

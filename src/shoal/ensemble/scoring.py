@@ -37,7 +37,8 @@ def wilson(successes: int, n: int) -> Interval:
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # at the ends the formula gives 0 and 1, but for rounding
+    return (centre - half if successes else 0.0), (centre + half if successes < n else 1.0)
 
 
 def confusion(answer: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

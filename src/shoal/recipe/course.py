@@ -29,6 +29,7 @@ from shoal.core.events import (
     StepProgress,
 )
 from shoal.diagnose.verdict import Verdict
+from shoal.ensemble.calibration import fit_temperature, probabilities
 from shoal.population import EpochRecord, Member, Population
 from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Architecture, Options, Part, Problem
@@ -51,6 +52,7 @@ class Candidate:
     network: nn.Module
     outputs: Floats  # [N, C] on the validation rows: probabilities, or standardised numbers
     score: float
+    temperature: float  # of its probabilities; 1 for numbers
 
 
 @dataclass
@@ -296,24 +298,26 @@ def _keep_candidates(course: Course, trained: Trained) -> None:
     rows = order[:KEPT_CANDIDATES]
     if not rows:
         return
-    outputs = answers(trained.population[rows].predict(course.problem.validation.x), course.problem)
+    problem = course.problem
+    outputs = trained.population[rows].predict(problem.validation.x)
     for number, row in enumerate(rows):
+        temperature = 1.0 if problem.classes is None else fit_temperature(outputs[number], problem.validation.y)
         course.candidates.append(
             Candidate(
                 id=trained.ids[row],
                 values=infos([trained.ids[row]], [trained.population.members[row]])[0].values,
                 architecture=trained.architecture,
                 network=trained.population.network(row),
-                outputs=outputs[number],
+                outputs=answers(outputs[number], problem, temperature),
                 score=float(scores[row]),
+                temperature=temperature,
             )
         )
 
 
-def answers(outputs: torch.Tensor, problem: Problem) -> Floats:
+def answers(outputs: torch.Tensor, problem: Problem, temperature: float) -> Floats:
     """Raw outputs [..., C] as what is averaged: probabilities for classes, the numbers themselves otherwise."""
-    values = torch.softmax(outputs.double(), dim=-1) if problem.classes is not None else outputs.double()
-    return values.cpu().numpy()
+    return probabilities(outputs, temperature) if problem.classes is not None else outputs.double().cpu().numpy()
 
 
 def row_scores(problem: Problem, y: torch.Tensor) -> Callable[[Floats], Floats]:

@@ -123,7 +123,7 @@ def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
     with torch.no_grad():
         for member, count in zip(chosen.members, chosen.counts, strict=True):
             outputs = torch.cat([member.network(part) for part in torch.split(x, EVALUATION_BATCH)])
-            total = total + count * answers(outputs, problem)
+            total = total + count * answers(outputs, problem, member.temperature)
     return total / sum(chosen.counts)
 
 
