@@ -24,7 +24,13 @@ def test_the_planted_temperature_is_found(planted: float) -> None:
     assert loss(found) <= min(loss(found * factor) for factor in (0.9, 0.99, 1.01, 1.1))
 
 
-def test_perfect_answers_do_not_break_it() -> None:
-    logits = torch.eye(3).repeat(5, 1) * 20
-    truth = torch.arange(3).repeat(5)
-    assert 0.04 < fit_temperature(logits, truth) < 21
+def test_a_few_right_answers_do_not_prove_certainty() -> None:
+    """Without the prior the temperature would fall to its bound; with more rows it may fall further."""
+    logits, truth = torch.eye(3) * 2, torch.arange(3)
+    few, many = (fit_temperature(logits.repeat(n, 1), truth.repeat(n)) for n in (5, 500))
+    assert 0.3 < few < 1.0
+    assert many < few
+
+
+def test_constant_answers_keep_their_temperature() -> None:
+    assert fit_temperature(torch.zeros(9, 3), torch.arange(3).repeat(3)) == pytest.approx(1.0, abs=0.01)
