@@ -146,7 +146,7 @@ class Model:
                 f"The saved model was written by another version of Shoal: fit again ({error!r:.80})"
             ) from None
         parts = []
-        for number, (architecture, *about) in enumerate(described):
+        for number, (architecture, count, member, temperature) in enumerate(described):
             network = build(architecture, make_net)
             prefix = f"{number}."
             state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
@@ -154,7 +154,7 @@ class Model:
                 network.load_state_dict(state)
             except RuntimeError as error:
                 raise InputError(f"The network of the saved model has changed since: {error}") from None
-            parts.append(Part(network.eval(), architecture, *about))
+            parts.append(Part(network.eval(), architecture, count, member, temperature))
         return cls(tuple(parts), preparation, target, schema)
 
 
