@@ -24,7 +24,7 @@ from tests.recipe import planted
 CASES: dict[str, tuple[Callable[[], planted.Data], dict[str, Any]]] = {
     "healthy": (planted.blobs, {"model": planted.small_net(4, 3)}),
     "last layer times 100": (planted.blobs, {"model": planted.small_net(4, 3, scale=100)}),
-    "contradictions": (planted.contradictions, {}),
+    "contradictions": (planted.contradictions, {"model": planted.small_net(2, 2)}),
     "linear on a ring": (planted.ring, {"model": lambda: nn.Linear(2, 2)}),
     "ring": (planted.ring, {}),
     "lr too low": (planted.blobs, {"ranges": {"lr": (1e-10, 1e-8)}, "model": planted.small_net(4, 3)}),

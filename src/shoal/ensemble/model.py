@@ -188,6 +188,8 @@ def find_factory(name: str) -> Callable[[], nn.Module]:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(f"The model {name} cannot be found: {error}; run from the folder that holds it.") from None
+    except Exception as error:  # whatever the user's own module does while it is loaded
+        raise InputError(f"The model {name} cannot be loaded: {type(error).__name__}: {error}") from error
     finally:
         if added:
             sys.path.remove(here)

@@ -153,7 +153,7 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
 def _elsewhere(sweep: Sweep, low: float, high: float, climb: bool) -> tuple[float, float] | None:
     """Where to sweep next, or None where this sweep has said what there is to say.
 
-    A range that the user gave is left only when it is of no use, so then `climb` is False: the sweep stays below its top.
+    A range that the user gave is left only when it is of no use: then `climb`, past a best value at the top, is False.
     """
     if sweep.outcome == "too_high":
         return (max(low / SHIFT, LOWEST_LR), low) if low > LOWEST_LR else None

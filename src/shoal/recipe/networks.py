@@ -11,6 +11,7 @@ from torch import nn
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.nn.networks import Cnn, Mlp
+from shoal.population.template import adopt
 from shoal.recipe.problem import Architecture, BuiltIn, Given
 
 MLP_WIDTH, MLP_DEPTH = 128, 2
@@ -48,21 +49,28 @@ def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], 
         outputs: classes, or 1.
 
     Raises:
-        InputError: it returns no module, cannot take the rows, or gives answers of another shape.
+        InputError: it fails, returns no module or nothing to train, cannot take the rows, or answers in another shape.
     """
     called = f"the model {name}" if name else "the given model"
     with torch.random.fork_rng(devices=[]):
-        network = make_net()
+        try:
+            network = make_net()
+        except Exception as error:  # whatever the user's own function raises
+            raise InputError(f"{called} could not be built: {_reason(error)}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"{called} returned {type(network).__name__}: make_net must return a torch.nn.Module.")
     rows = torch.zeros(2, *shape)
     try:
         with torch.no_grad():
             answer = network.eval()(rows)
-    except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{called} cannot take rows of shape {list(rows.shape)}: {reason}") from None
+    except Exception as error:  # whatever the user's own forward raises
+        raise InputError(f"{called} cannot take rows of shape {list(rows.shape)}: {_reason(error)}") from error
     if not isinstance(answer, torch.Tensor) or answer.shape != (2, outputs):
         got = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise InputError(f"{called} answers rows of shape {list(rows.shape)} with {got}: it must be [2, {outputs}].")
+    adopt(network, torch.float32, torch.device("cpu"))  # refuses what cannot train
     return Given(make_net, name)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__

@@ -1,0 +1,65 @@
+"""The edge rule: walls move outwards, and never through what a value can mean."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shoal.core.events import Range
+from shoal.search import edges
+from shoal.search.space import position, value_at
+
+
+@st.composite
+def searched(draw: st.DrawFn) -> tuple[str, Range]:
+    name = draw(st.sampled_from(list(edges.NATURAL)))
+    least, most = edges.NATURAL[name]
+    log = least > 0
+    whole = Range(low=least, high=most, log=log)
+    low = draw(st.floats(0, 0.95))
+    high = draw(st.floats(low + 0.02, 1))
+    return name, Range(low=max(least, value_at(whole, low)), high=min(most, value_at(whole, high)), log=log)
+
+
+@settings(deadline=None)
+@given(searched(), st.floats(0, 1))
+def test_a_wall_moves_exactly_when_the_best_value_is_near_it(case: tuple[str, Range], where: float) -> None:
+    name, range_ = case
+    least, most = edges.NATURAL[name]
+    moved, sides = edges.extend({name: range_}, {name: value_at(range_, where)}, 4)
+    after, near = moved[name], sides.get(name)
+    assert least <= after.low <= range_.low and range_.high <= after.high <= most
+    if 0.101 < where < 0.899:
+        assert near is None and after is range_
+    if where < 0.099 and range_.low > least * 1.01 and range_.low > least:
+        assert near == "low"
+    if where > 0.901 and range_.high < most * 0.99:
+        assert near == "high"
+    if near is not None:
+        assert (after.was, after.moved_in_round) == ((range_.low, range_.high), 4)
+        assert (after.low < range_.low) == (near == "low") and (after.high > range_.high) == (near == "high")
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "log", "best", "side"),
+    [
+        ("lr", 1e-4, 1e-3, True, 9.5e-4, "high"),  # the published fine search ends here
+        ("lr", 1e-6, 1e-3, True, 9.5e-4, "high"),
+        ("lr", 1e-6, 1e-3, True, 3e-5, None),
+        ("weight_decay", 1e-4, 1.0, True, 1.1e-4, "low"),
+        ("weight_decay", 1e-4, 100.0, True, 99.0, None),  # the natural wall
+        ("dropout", 0.0, 0.5, False, 0.0, None),
+        ("dropout", 0.0, 0.5, False, 0.48, "high"),
+        ("dropout", 0.2, 0.5, False, 0.2, "low"),
+        ("momentum", 0.8, 0.999, False, 0.998, None),
+    ],
+)
+def test_cases(name: str, low: float, high: float, log: bool, best: float, side: str | None) -> None:
+    assert edges.edge_of(name, Range(low=low, high=high, log=log), best) == side
+
+
+def test_a_moved_wall_reaches_three_quarters_of_the_width_further() -> None:
+    moved = edges.moved("lr", Range(low=1e-4, high=1e-2), "high", 1)
+    assert position(Range(low=1e-4, high=1e-2), moved.high) == pytest.approx(1.75)
+    assert moved.low == 1e-4

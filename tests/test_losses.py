@@ -1,0 +1,77 @@
+"""Losses and scores against torch and scikit-learn, member by member."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, r2_score
+from torch.nn import functional
+
+from shoal import losses
+from shoal.core.errors import InputError
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(2, 7), st.integers(0, 1000), st.floats(0, 1))
+@settings(max_examples=50, deadline=None)
+def test_cross_entropy_equals_torch_with_smoothing_by_member(k: int, b: int, c: int, seed: int, most: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    outputs = 5 * torch.randn(k, b, c, generator=generator, dtype=torch.float64)
+    target = torch.randint(0, c, (k, b), generator=generator)
+    smoothing = most * torch.rand(k, generator=generator, dtype=torch.float64)
+    ours = losses.cross_entropy(outputs, target, smoothing)
+    for member in range(k):
+        theirs = functional.cross_entropy(
+            outputs[member], target[member], reduction="none", label_smoothing=float(smoothing[member])
+        )
+        torch.testing.assert_close(ours[member], theirs, rtol=1e-12, atol=1e-12)
+
+
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 4), st.integers(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_squared_error_equals_torch(k: int, b: int, c: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    outputs, target = torch.randn(2, k, b, c, generator=generator, dtype=torch.float64)
+    theirs = functional.mse_loss(outputs, target, reduction="none").mean(dim=-1)
+    torch.testing.assert_close(losses.squared_error(outputs, target, torch.zeros(k)), theirs)
+    torch.testing.assert_close(losses.explained(outputs, target), -theirs)
+
+
+def test_the_metrics_are_accuracy_and_r2() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs, classes = torch.randn(3, 50, 4, generator=generator), torch.randint(0, 4, (50,), generator=generator)
+    loss = losses.find("cross_entropy")
+    mean = loss.score(outputs, classes.expand(3, 50)).mean(dim=1).numpy()
+    accuracy = loss.metric(mean, loss.target_variance(classes))
+    assert accuracy == pytest.approx([accuracy_score(classes, each.argmax(dim=1)) for each in outputs])
+    loss = losses.find("squared_error")
+    values = 3 + 2 * torch.randn(50, 1, generator=generator, dtype=torch.float64)
+    guesses = values + torch.randn(3, 50, 1, generator=generator, dtype=torch.float64)
+    mean = loss.score(guesses, values.expand(3, 50, 1)).mean(dim=1).numpy()
+    assert loss.metric(mean, loss.target_variance(values)) == pytest.approx(
+        [r2_score(values, each) for each in guesses]
+    )
+
+
+def test_an_answer_that_is_not_a_number_is_no_hit() -> None:
+    outputs = torch.tensor([[[1.0, 0.0], [torch.nan, 0.0], [torch.nan, torch.nan], [0.0, torch.nan]]])
+    scores = losses.hits(outputs, torch.tensor([[0, 0, 0, 1]]))
+    assert scores[0, 0] == 1 and torch.isnan(scores[0, 1:]).all()
+
+
+def test_members_do_not_touch_each_other() -> None:
+    outputs = torch.randn(3, 6, 4)
+    broken = outputs.clone()
+    broken[1] = torch.nan
+    target, smoothing = torch.zeros(3, 6, dtype=torch.int64), torch.tensor([0.0, 0.1, 0.2])
+    kept = torch.tensor([0, 2])
+    for function in (lambda o: losses.cross_entropy(o, target, smoothing), lambda o: losses.hits(o, target)):
+        assert torch.equal(function(outputs)[kept], function(broken)[kept])
+
+
+def test_an_unknown_loss_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'hinge' is not known.*cross_entropy, squared_error"):
+        losses.find("hinge")
+    assert np.isfinite(losses.find("cross_entropy").target_variance(torch.tensor([0, 0])))
