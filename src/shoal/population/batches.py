@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,15 +13,34 @@ from shoal.core import keyed
 
 @dataclass(frozen=True)
 class Batches:
-    """One epoch: `rows` int64 [T, B] and `weights` [T, B], 1 for a row that counts and 0 for filling."""
+    """One epoch: which rows, and `weights` [T, B], 1 for a row that counts and 0 for filling."""
 
-    rows: Tensor
+    rows: Tensor  # int64 [T, B] for all members, or [c, T, B] for each its own
     weights: Tensor
 
     @property
     def steps(self) -> int:
         """Gradient steps T of the epoch."""
-        return self.rows.shape[0]
+        return self.weights.shape[0]
+
+    @property
+    def by_row(self) -> bool:
+        """Each member has rows of its own."""
+        return self.rows.dim() == 3
+
+    def at(self, step: int) -> Tensor:
+        """The rows of one step, [B] or [c, B]."""
+        return self.rows[..., step, :]
+
+    def through(self, views: Sequence[Tensor]) -> Batches:
+        """These batches of positions as batches of rows of the data, each member looking through its view.
+
+        Args:
+            views: int64 [n] of each member of a block, all of the length that the batches were made for.
+        """
+        if all(view is views[0] or torch.equal(view, views[0]) for view in views):
+            return Batches(views[0][self.rows], self.weights)
+        return Batches(torch.stack([view[self.rows] for view in views]), self.weights)
 
 
 def epoch_batches(n: int, batch_size: int, seed: int, epoch: int, dtype: torch.dtype, device: torch.device) -> Batches:

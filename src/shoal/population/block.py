@@ -130,7 +130,7 @@ class Block:
             torch.ones(c, dtype=torch.bool, device=device),
             self.set.hyper["lr"][:, 0],
         )
-        noise = Noise(self.set, self.template)
+        noise, by_row = Noise(self.set, self.template), self.set.noisy_inputs or batches.by_row
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
         keys = {
             name: keyed.key(self.set.seeds.unsqueeze(1), keyed.Purpose.DROPOUT, layer, numbers).to(device)  # (c, T, 2)
@@ -138,13 +138,13 @@ class Block:
         }
         factors = self._schedule_factors(numbers - first.unsqueeze(1), total)  # (c, T)
         for t in range(batches.steps):
-            rows, weight = batches.rows[t], batches.weights[t]
-            batch, target = x[rows], y[rows].expand(c, *y[rows].shape)
+            rows, weight = batches.at(t), batches.weights[t]
+            batch, target = x[rows], y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
             if self.set.noisy_inputs:
-                batch = noise.inputs(batch, self.steps)
+                batch = noise.inputs(batch, self.steps, batches.by_row)
             if self.set.perturbed:
                 self.point.copy_(noise.weights(self.theta, self.steps))
-            outputs = self.forward(batch, {n: key[:, t] for n, key in keys.items()}, self.set.noisy_inputs)
+            outputs = self.forward(batch, {n: key[:, t] for n, key in keys.items()}, by_row)
             losses = self.loss.value(outputs, target, self.set.smoothing)  # (c, B)
             mean = (losses * weight).sum(dim=1) / weight.sum()
             gradients = torch.autograd.grad(mean.sum(), list(self.leaves.values()), allow_unused=True)

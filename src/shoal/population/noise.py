@@ -23,11 +23,12 @@ class Noise:
     set: RowSettings
     template: Template
 
-    def inputs(self, batch: Tensor, steps: Tensor) -> Tensor:
-        """A batch [B, ...] as each row sees it, [c, B, ...]."""
+    def inputs(self, batch: Tensor, steps: Tensor, by_row: bool) -> Tensor:
+        """A batch [B, ...] (or [c, B, ...] where `by_row`) as each row sees it, [c, B, ...]."""
         key = keyed.key(self.set.seeds, keyed.Purpose.INPUT_NOISE, steps).to(batch.device)
-        draws = keyed.gaussian(key, batch.shape, batch.dtype)
-        return batch + draws * self.set.input_noise.reshape(-1, *(1,) * batch.dim())
+        shape = batch.shape[1:] if by_row else batch.shape
+        draws = keyed.gaussian(key, shape, batch.dtype)
+        return batch + draws * self.set.input_noise.reshape(-1, *(1,) * len(shape))
 
     @torch.no_grad()
     def weights(self, theta: Tensor, steps: Tensor) -> Tensor:

@@ -103,6 +103,7 @@ class Population:
         validation: tuple[Array, Array] | None = None,
         patience: int | None = None,
         order_seed: int = 0,
+        views: Sequence[Array] | None = None,
     ) -> Generator[EpochRecord, None, None]:
         """Train every row whose status is `ok`, all on the same mini-batches; one record an epoch.
 
@@ -115,6 +116,9 @@ class Population:
             patience: stop a row when its validation score has not improved for so many epochs; every row gets the
                 weights of its best epoch back at the end. None trains to the end and keeps the last weights.
             order_seed: seed of the order of the mini-batches.
+            views: row numbers of x that each member sees (a fold, a bootstrap sample, ...), K of them; each member is
+                trained exactly as if it had been given x[view], y[view] alone. Members with one view share its batches
+                in memory.
 
         Yields:
             An `EpochRecord` whose fields are [K]. Between two records the caller may call `stop`.
@@ -126,7 +130,8 @@ class Population:
         held_out = None if validation is None else self.data(*validation)
         if patience is not None and held_out is None:
             raise InputError("patience needs validation data: without them no row knows when to stop.")
-        return training.train(self, data, held_out, epochs, batch_size, patience, order_seed)
+        seen = None if views is None else self._views(views, len(data[0]))
+        return training.train(self, data, held_out, epochs, batch_size, patience, order_seed, seen)
 
     def stop(self, rows: Sequence[int], status: str = "pruned") -> None:
         """Train these rows no further.
@@ -247,17 +252,32 @@ class Population:
         copies = 4 + max(optim.rule(self.members[row].optimizer).copies for row in rows)
         return executor.plan(self.template, len(rows), batch, copies, self.memory_bytes)
 
-    def blocks(self, rows: Sequence[int], plan: Plan) -> list[Block]:
-        """Rows as blocks of one optimizer rule each.
+    def _views(self, views: Sequence[Array], rows: int) -> list[Tensor]:
+        """Views as int64 tensors; equal objects stay one tensor."""
+        if len(views) != len(self):
+            raise InputError(f"There are {len(views)} views for {len(self)} members: give one for each.")
+        known: dict[int, Tensor] = {}
+        for member, view in enumerate(views):
+            tensor = torch.as_tensor(view)
+            if tensor.dim() != 1 or not len(tensor) or tensor.is_floating_point() or tensor.dtype == torch.bool:
+                raise InputError(f"The view of member {member} must be a list of row numbers, at least one.")
+            if int(tensor.min()) < 0 or int(tensor.max()) >= rows:
+                raise InputError(f"The view of member {member} has rows outside 0 to {rows - 1}, the rows of x.")
+            known.setdefault(id(view), tensor.to(self.device, torch.int64))
+        return [known[id(view)] for view in views]
+
+    def blocks(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None = None) -> list[Block]:
+        """Rows as blocks of one optimizer rule each and, where they have views, of views of one length.
 
         Stacked rows give the same bits in any company but alone (one row takes other kernels), so a row that is left
         alone in a stacked plan is computed twice: that nobody else diverged or stopped must not show (law 1).
         """
-        by_rule: dict[str, list[int]] = {}
+        alike: dict[tuple[str, int], list[int]] = {}
         for row in rows:
-            by_rule.setdefault(self.members[row].optimizer, []).append(row)
+            key = self.members[row].optimizer, 0 if views is None else len(views[row])
+            alike.setdefault(key, []).append(row)
         chunks = [
-            same[start : start + plan.rows] for same in by_rule.values() for start in range(0, len(same), plan.rows)
+            same[start : start + plan.rows] for same in alike.values() for start in range(0, len(same), plan.rows)
         ]
         return [self._block(chunk * 2 if len(chunk) == 1 < plan.rows else chunk) for chunk in chunks]
 

@@ -28,6 +28,7 @@ def train(
     batch_size: int,
     patience: int | None,
     order_seed: int,
+    views: Sequence[Tensor] | None,
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok`; see `Population.train`."""
     x, y = data
@@ -43,11 +44,17 @@ def train(
             plan = plan or population.plan(active, x[: min(batch_size, len(x))])  # kept while rows leave: same bits
             if sorted({row for block in blocks for row in block.rows}) != active:
                 population.take_state(blocks)
-                blocks = population.blocks(active, plan)
-            batches = epoch_batches(len(x), batch_size, order_seed, population.epochs, population.dtype, x.device)
-            total = epochs * batches.steps
+                blocks = population.blocks(active, plan, views)
+
+            def one_epoch(block: Block) -> EpochSums:
+                n = len(x) if views is None else len(views[block.rows[0]])
+                batches = epoch_batches(n, batch_size, order_seed, population.epochs, population.dtype, x.device)
+                if views is not None:
+                    batches = batches.through([views[row] for row in block.rows])
+                return block.train_epoch(x, y, batches, first[block.rows], epochs * batches.steps)
+
             with executor.pool(plan.workers) as run:
-                sums = run(lambda block: block.train_epoch(x, y, batches, first[block.rows], total), blocks)  # noqa: B023
+                sums = run(one_epoch, blocks)
                 scores = [] if held_out is None else run(lambda block: block.evaluate(*held_out), blocks)
             population.take_weights(blocks)
             population.epochs += 1
