@@ -211,6 +211,7 @@ def test_step_7_stops_when_nothing_improves_and_goes_on_while_it_does(fitted: Fi
     assert steps[-1].code == "SHL171"
     last = decisions(fitted("healthy"), 7)[-1]
     assert last.code == "SHL171" and last.evidence["gain"] <= last.evidence["standard_error"]
+    assert "nothing improves beyond the noise" in last.verdict  # though a trial is left
     for case in ("healthy", "optimum outside", "labels shuffled"):
         codes = [decision.code for decision in decisions(fitted(case), 7)]
         rounds = [each for each in search_rounds(fitted(case)) if each.step == 5]

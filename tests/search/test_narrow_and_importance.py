@@ -64,5 +64,7 @@ def test_importance_names_what_the_score_depends_on() -> None:
     shares = importance(RANGES, trials, scores)
     assert shares["lr"] > 0.9 and shares["dropout"] < 0.2
     assert importance(RANGES, trials, [nan, *scores[1:]])["lr"] > 0.8  # one diverged trial does not decide
+    worst = sorted(scores)[15]
+    assert importance(RANGES, trials, [nan if s <= worst else s for s in scores])["lr"] > 0.8  # diverged ones rank last
     assert importance(RANGES, trials, [1.0] * 60) == {"lr": 0.0, "dropout": 0.0}
     assert importance(RANGES, trials[: LEAST_TRIALS - 1], scores[: LEAST_TRIALS - 1]) == {}
