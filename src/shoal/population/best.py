@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from torch import Tensor
 
+from shoal.population.matrix import Matrix
 from shoal.population.record import Floats
-
-if TYPE_CHECKING:
-    from shoal.population.population import Population
 
 
 class Best:
@@ -30,7 +26,7 @@ class Best:
         self.loss = np.where(better, loss, self.loss)
         self.epoch = np.where(better, epoch, self.epoch)
 
-    def keep(self, rows: list[int], population: Population) -> None:
+    def keep(self, rows: list[int], population: Matrix) -> None:
         """Copy the weights and buffers of these rows."""
         if self._theta is None:
             self._theta = population.theta.clone()
@@ -39,7 +35,7 @@ class Best:
         for name, stack in population.buffers.items():
             self._buffers[name][rows] = stack[rows]
 
-    def restore(self, population: Population) -> None:
+    def restore(self, population: Matrix) -> None:
         """Put the kept weights back, in place, for rows that have a best epoch."""
         rows = [int(row) for row in np.flatnonzero(self.epoch)]
         if self._theta is None or not rows:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from shoal.core.atomic import write_atomically
 from shoal.core.errors import InputError
-from shoal.population.member import Member
-
-if TYPE_CHECKING:
-    from shoal.population.population import Population
+from shoal.population.matrix import Matrix
 
 FORMAT = "shoal-population-1"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-def save(population: Population, path: Path) -> None:
+def save(population: Matrix, path: Path) -> None:
     """Write the file; see `Population.save`."""
     from safetensors.torch import save as to_bytes
 
@@ -67,11 +63,12 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, document
 
 
-def load(build: Callable[[list[Member], str, torch.dtype], Population], path: Path) -> Population:
-    """A population built by `build` and filled from the file; see `Population.load`."""
-    tensors, document = read(path)
-    members = [Member.model_validate(member) for member in document["members"]]
-    population = build(members, document["loss"], DTYPES[document["dtype"]])
+def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any], path: Path) -> None:
+    """Put what `read` found into a fresh population of the same members.
+
+    Raises:
+        InputError: the network has other parameters than the saved one.
+    """
     layout = population.template.layout
     if [list(shape) for shape in layout.shapes] != document["shapes"] or list(layout.names) != document["names"]:
         raise InputError(f"{path} was saved from another network: its parameters differ from those of make_net.")
@@ -87,4 +84,3 @@ def load(build: Callable[[list[Member], str, torch.dtype], Population], path: Pa
             for name, tensor in tensors.items()
             if name.startswith(prefix)
         }
-    return population

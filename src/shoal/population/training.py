@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -12,16 +11,14 @@ from shoal.population import executor
 from shoal.population.batches import epoch_batches
 from shoal.population.best import Best
 from shoal.population.block import Block, EpochSums
+from shoal.population.matrix import Matrix
 from shoal.population.record import EpochRecord, scatter
-
-if TYPE_CHECKING:
-    from shoal.population.population import Population
 
 Data = tuple[Tensor, Tensor]
 
 
 def train(
-    population: Population,
+    population: Matrix,
     data: Data,
     held_out: Data | None,
     epochs: int,
@@ -74,7 +71,7 @@ def train(
 
 
 def _record(
-    population: Population,
+    population: Matrix,
     blocks: Sequence[Block],
     sums: Sequence[EpochSums],
     scores: Sequence[tuple[Tensor, Tensor]],
