@@ -72,6 +72,8 @@ def score(story: Story) -> Score | None:
         return Score(story.test.score, story.test.interval, story.test.baseline, True)
     stated = story.summary.get("test")
     if isinstance(stated, int | float):
+        known = story.summary.get("baseline")
+        baseline = float(known) if isinstance(known, int | float) else baseline
         return Score(float(stated), _pair(story.summary.get("test_interval")), baseline, True)
     if story.ensemble is not None and math.isfinite(story.ensemble.score):
         return Score(story.ensemble.score, None, baseline, False)
@@ -158,10 +160,11 @@ def figures(story: Story) -> list[Figure]:
         else:
             note = "on validation rows, which flatter"
         shown.append(Figure(word, value, note, explained))
+    baseline = found.baseline if found and found.baseline is not None else start.baseline  # read on the score's rows
     shown.append(
         Figure(
             "baseline",
-            formats.score(start.metric, start.baseline, found.interval if found else None, start.split.get("test")),
+            formats.score(start.metric, baseline, found.interval if found else None, start.split.get("test")),
             f"{word} of always answering `{_baseline_answer(start, 24)}`",
             "what the simplest possible answer scores: the commonest class, or the mean",
         )
