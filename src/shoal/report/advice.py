@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shoal.core import events as ev
-from shoal.report import answer, exhibits, formats, wrong
+from shoal.report import exhibits, formats, wrong
 from shoal.report.pictures import finite
 from shoal.report.story import Story
 
@@ -41,7 +41,6 @@ def actions(story: Story) -> list[Action]:
         *_walls(story),
         *_rounds(story),
         *_mistakes(story),
-        *_ensemble(story),
         *_test_rows(story),
         *_decisions(story),
     ]
@@ -151,22 +150,6 @@ def _mistakes(story: Story) -> list[Action]:
             f"At most {formats.difference(story.test.metric, share)}, if every one of them were mended.",
             "note",
             share,
-        )
-    ]
-
-
-def _ensemble(story: Story) -> list[Action]:
-    chosen = story.ensemble
-    size = answer.ensemble_size(story)
-    if chosen is None or size < 2 or chosen.gain_interval[0] > 0:
-        return []
-    return [
-        Action(
-            f"Use the best single network where speed counts: it answers with {size} times less work.",
-            "There is no evidence that the ensemble is better than its best network.",
-            f"A score within {formats.bounds(story.metric, chosen.gain_interval)} of the ensemble's"
-            f"{' points (in %)' if story.metric in formats.SHARES else ''}.",
-            "note",
         )
     ]
 
