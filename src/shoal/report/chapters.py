@@ -129,11 +129,11 @@ def together(story: Story) -> list[Picture]:
     if len(chosen.path) < 2:
         return [gain]
     metric, rows = story.metric, story.validation_rows
-    brought = formats.difference(metric, chosen.path[-1] - chosen.path[0])
+    brought = formats.signed(metric, chosen.path[-1] - chosen.path[0])
     reached = formats.score(metric, chosen.path[-1], rows=rows)
     pool, added = formats.count(chosen.candidates, "candidate"), formats.count(len(chosen.path), "addition")
-    caption = f"Networks were added one at a time from {pool}, each time the one that helped most: {added} brought "
-    caption += f"{brought} on validation rows, to {reached}. One network may be added several times."
+    caption = f"Networks were added one at a time from {pool}, each time the one that lowered the loss most: {added} "
+    caption += f"changed the score by {brought} on validation rows, to {reached}. One network may be added several times."
     path = Picture("path", "path", "The greedy path", caption, {"values": chosen.path, "single": chosen.single})
     return [gain, path]
 
