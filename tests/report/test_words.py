@@ -48,3 +48,35 @@ def test_the_greedy_path_keeps_its_sign() -> None:
     assert f"3 additions changed the score by {MINUS}0.74 points on validation rows, to 82.8 %" in caption
     higher = changed(streams.income(), ev.EnsembleChosen, path=[0.8284, 0.8358])
     assert "2 additions changed the score by +0.74 points" in chapters.together(story.read(higher))[1].caption
+
+
+def at_the_wall(share: float, gain: float) -> list[ev.Event]:
+    """A run whose best weight decay lies at its upper wall, explains `share`, and whose last round gained `gain`."""
+    events = streams.income()
+    last = [e for e in events if isinstance(e, ev.SearchRound)][-1]
+    best = next(m for m in last.members if m.id == last.best)
+    decay = float(best.values["weight_decay"])  # type: ignore[arg-type]
+    walls = {name: ev.Range(low=-1e3, high=1e3, log=False) for name in last.ranges}
+    walls["weight_decay"] = ev.Range(low=decay / 1e3, high=decay)
+    out: list[ev.Event] = []
+    for e in events:
+        if e is last:
+            e = last.model_copy(update={"ranges": walls})
+        if isinstance(e, ev.SearchRound):
+            e = e.model_copy(update={"importance": {"lr": 0.9 - share, "weight_decay": share}})
+        if isinstance(e, ev.DecisionMade) and e.decision.step == 7:
+            told: dict[str, Any] = {"gain": gain, "standard_error": 0.002, "noises": 2.0}
+            e = ev.DecisionMade(decision=e.decision.model_copy(update={"evidence": told}))
+        out.append(e)
+    return out
+
+
+@pytest.mark.parametrize(("share", "gain", "expected"), [(0.3, 0.01, True), (0.3, 0.003, False), (0.0, 0.01, False)])
+def test_another_round_is_advised_only_where_step_7_and_the_importance_leave_room(
+    share: float, gain: float, expected: bool
+) -> None:
+    """Not after a round that changed nothing beyond the noise, nor for a wall of what explains nothing."""
+    texts = advised(at_the_wall(share, gain))
+    assert any("best weight decay lies near its upper wall" in text for text in texts) is expected
+    if gain < 0.004:
+        assert not [text for text in texts if "Search" in text]

@@ -11,6 +11,7 @@ from shoal.report import exhibits, formats, wrong
 from shoal.report.pictures import finite
 from shoal.report.story import Story
 
+MATTERS = 0.05  # share of the score's variance below which a hyperparameter's wall is not worth a round
 _RANK = {"problem": 0, "warning": 1, "note": 2, "fine": 3}
 
 
@@ -107,22 +108,33 @@ def _curves(story: Story) -> list[Action]:
 
 
 def _walls(story: Story) -> list[Action]:
-    if not story.searches:
+    if not story.searches or _settled(story):
         return []
     last = story.searches[-1]
     best = next((m for m in last.members if m.id == last.best), None)
     if best is None:
         return []
-    said = [edge for name in last.ranges if (edge := exhibits.at_edge(last, best, name))]
+    weighed = exhibits.weighed(story)
+    shares = weighed.importance if weighed else {}
+    matter = [name for name in last.ranges if not shares.get(name, 1.0) < MATTERS]
+    said = [edge for name in matter if (edge := exhibits.at_edge(last, best, name))]
     if not said:
         return []
     why = f"In the last round the best {' and the best '.join(said)}, so a better value may lie outside."
     return [Action("Search another round with wider walls: a larger `--budget`.", why, "Not measured.", "warning")]
 
 
+def _settled(story: Story) -> bool:
+    """Whether the last step 7 found that the last round changed nothing beyond the noise."""
+    seen = next((d.evidence for d in reversed(story.decisions) if d.step == 7), {})
+    told = (seen.get("gain"), seen.get("standard_error"), seen.get("noises", 1))
+    known = [float(v) for v in told if isinstance(v, int | float)]
+    return len(known) == 3 and known[0] <= known[2] * known[1]
+
+
 def _rounds(story: Story) -> list[Action]:
     best = finite([max(finite(s.score), default=math.nan) for s in story.searches])
-    if len(best) < 2 or not story.finished or _walls(story):
+    if len(best) < 2 or not story.finished or _settled(story) or _walls(story):
         return []
     step = best[-1] - max(best[:-1])
     half = formats.half_width(story.metric, best[-1], story.validation_rows)

@@ -65,9 +65,8 @@ def _loss_caption(story: Story) -> str:
 def mattered(story: Story) -> list[Picture]:
     """The whole search by hyperparameter, and how much of the score each one explains."""
     drawn = []
-    weighed = [s for s in story.searches if s.importance]
-    if weighed:
-        widest = max(weighed, key=lambda s: len(s.members))
+    widest = exhibits.weighed(story)
+    if widest is not None:
         ranked = sorted(widest.importance.items(), key=lambda item: -item[1] if math.isfinite(item[1]) else 1.0)
         first, share = ranked[0]
         name, of = exhibits.spoken(first), formats.count(len(widest.members), "network")

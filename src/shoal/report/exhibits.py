@@ -146,6 +146,12 @@ def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = ""
     return Picture(key, "search", title or "Score by hyperparameter", _search_caption(story, rounds), data)
 
 
+def weighed(story: Story) -> ev.SearchRound | None:
+    """The round that says most about which hyperparameters mattered: the one with the most networks."""
+    told = [s for s in story.searches if s.importance]
+    return max(told, key=lambda s: len(s.members), default=None)
+
+
 def _varies(rounds: list[ev.SearchRound], name: str) -> bool:
     return len({str(m.values.get(name)) for r in rounds for m in r.members}) > 1
 
