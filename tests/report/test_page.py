@@ -332,7 +332,9 @@ def test_an_interrupted_run_says_where_it_stopped_and_how_to_go_on() -> None:
     assert (
         "Stopped by the user at step 5 (refine and train longer); what stands here is what was done until then." in text
     )
-    assert "shoal resume fashion-1" in text.partition("What would help next?")[2]
+    assert "Run it again: shoal fit fashion_folder --target class --budget 4m --seed 7." in text
+    assert "shoal predict works on this run's folder" in text
+    assert "resume" not in text
     assert "the test rows have not been read" in text
     assert "not finite" not in text.partition("Which decisions")[0]
 

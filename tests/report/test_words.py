@@ -80,3 +80,36 @@ def test_another_round_is_advised_only_where_step_7_and_the_importance_leave_roo
     assert any("best weight decay lies near its upper wall" in text for text in texts) is expected
     if gain < 0.004:
         assert not [text for text in texts if "Search" in text]
+
+
+def test_only_a_run_that_kept_a_network_promises_that_it_predicts() -> None:
+    events = streams.interrupted()
+    first = next(k for k, e in enumerate(events) if isinstance(e, ev.SearchRound))
+    early = [*events[:first], ev.RunInterrupted(step=4, sentence="Stopped by the user.")]
+    assert "shoal predict" in advised(events)[0]
+    assert "shoal predict" not in advised(early)[0] and "shoal fit" in advised(early)[0]
+
+
+def one_chosen() -> list[ev.Event]:
+    """A finished run whose answer is one network, its summary counting 14 short trainings of step 3 too."""
+    out: list[ev.Event] = []
+    for e in streams.income():
+        if isinstance(e, ev.EnsembleChosen):
+            e = e.model_copy(update={"members": e.members[:1], "counts": [1], "path": [e.single], "gain": 0.0})
+        if isinstance(e, ev.RunFinished):
+            e = ev.RunFinished(summary={**e.summary, "members_trained": 246, "epochs_trained": 449.7})
+        out.append(e)
+    return out
+
+
+def test_the_best_of_n_counts_only_networks_that_could_be_chosen() -> None:
+    told = story.read(one_chosen())
+    searched = sum(len(e.members) for e in one_chosen() if isinstance(e, ev.PopulationStarted))
+    assert searched == 232
+    assert answer.sentence(told).startswith("The best of 232 networks predicts")
+
+
+def test_networks_and_epochs_trained_are_the_summary_s() -> None:
+    figure = next(f for f in answer.figures(story.read(one_chosen())) if f.label == "networks trained")
+    assert figure.value == "246"
+    assert figure.note == "232 of them in the search, 450 epochs in all"

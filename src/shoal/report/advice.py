@@ -36,7 +36,7 @@ def actions(story: Story) -> list[Action]:
         The actions in order; empty where nothing follows from the numbers.
     """
     found = [
-        *_resume(story),
+        *_unfinished(story),
         *_findings(story),
         *_curves(story),
         *_walls(story),
@@ -51,13 +51,16 @@ def actions(story: Story) -> list[Action]:
     return sorted(kept.values(), key=lambda a: (_RANK[a.level], -a.size))
 
 
-def _resume(story: Story) -> list[Action]:
+def _unfinished(story: Story) -> list[Action]:
     if story.start is None or story.finished is not None:
         return []
+    why = "It did not reach its end: the ensemble was not chosen and the test rows were not read."
+    if story.interrupted is not None and any(finite(s.score) for s in story.searches):
+        why += " The best network so far is kept as its model, so `shoal predict` works on this run's folder."
     return [
         Action(
-            f"Finish the run: `shoal resume {story.start.run}`.",
-            "It did not reach its end; everything trained so far is kept.",
+            f"Run it again: `{story.start.command}`.",
+            why + " A new run begins at step 1, in a folder of its own; if the command names `--out`, name another.",
             "The remaining steps, the ensemble and the one look at the test rows.",
             "problem",
         )

@@ -48,8 +48,8 @@ def sentence(story: Story) -> str:
     target = f"`{formats.shorten(start.target)}`"
     if found is None:
         if story.searches:
-            trained = formats.count(story.members_trained, "network")
-            return f"None of {trained} that were to predict {target} has a finite score."
+            tried = formats.count(story.members_searched, "network")
+            return f"None of {tried} that were to predict {target} has a finite score."
         rows = formats.count(start.rows, "row")
         return f"Shoal has read {rows} of `{formats.shorten(start.source)}` to predict {target}; no score is known yet."
     who = _who(story)
@@ -102,8 +102,8 @@ def _who(story: Story) -> str:
     size = ensemble_size(story)
     if size > 1:
         return f"An ensemble of {size} networks"
-    trained = story.members_trained
-    return f"The best of {formats.count(trained, 'network')}" if trained > 1 else "One network"
+    tried = story.members_searched  # only these could be chosen; step 3's short trainings could not
+    return f"The best of {formats.count(tried, 'network')}" if tried > 1 else "One network"
 
 
 def _score_phrase(story: Story, found: Score) -> str:
@@ -182,9 +182,10 @@ def _test_rows(story: Story) -> str:
 
 
 def _epochs(story: Story) -> str:
-    stated = story.summary.get("epochs_trained")
-    total = stated if isinstance(stated, int) else sum(len(e.members) for c in story.crowds.values() for e in c.epochs)
-    searched = sum(len(crowd.started.members) for crowd in story.crowds.values())
+    stated = story.summary.get("epochs_trained")  # counts the short trainings too, by the share of an epoch they took
+    told = isinstance(stated, int | float) and math.isfinite(stated)
+    total = round(stated) if told else sum(len(e.members) for c in story.crowds.values() for e in c.epochs)
+    searched = story.members_searched
     most = f"{searched:,} of them in the search, " if 0 < searched < story.members_trained else ""
     return f"{most}{formats.count(total, 'epoch')} in all" if total else ""
 

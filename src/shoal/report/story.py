@@ -71,6 +71,11 @@ class Story:
         stated = self.summary.get("members_trained")
         if isinstance(stated, int):
             return stated
+        return self.members_searched
+
+    @property
+    def members_searched(self) -> int:
+        """Networks of the search, among which the answer was chosen."""
         return sum(len(crowd.started.members) for crowd in self.crowds.values())
 
     @property
