@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from shoal.cli.output import one_line
+from shoal.core.events import RunFinished
+from shoal.store.run_folder import RunFolder
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
@@ -58,3 +61,30 @@ main(["predict"])
 def test_text_becomes_one_printable_line(evil: str) -> None:
     assert one_line(evil).isprintable()
     assert one_line(evil)[0] == "a" and one_line(evil)[-1] == "b"
+
+
+def piped(arguments: str, pipe: str, folder: Path) -> tuple[int, subprocess.CompletedProcess[str]]:
+    """Run the program in a pipe; its own exit code, and what came out at the end of the pipe."""
+    program = (
+        f"{sys.executable} -c 'from shoal.cli import main; main()' {arguments} {pipe}; echo ${{PIPESTATUS[0]}} >&9"
+    )
+    ended = subprocess.run(
+        ["bash", "-c", f"exec 9>code; {program}"], capture_output=True, text=True, timeout=110, cwd=folder
+    )
+    return int((folder / "code").read_text()), ended
+
+
+def test_a_reader_of_the_progress_that_leaves_does_not_end_the_run(tmp_path: Path) -> None:
+    code, ended = piped("fit iris --budget trials=3 --out run", "2>&1 | head -n 1", tmp_path)
+    assert code == 0, ended
+    assert ended.stdout.startswith("iris: 150 rows") and len(ended.stdout.splitlines()) == 1
+    events = RunFolder.open(tmp_path / "run").read_events()
+    assert isinstance(events[-1], RunFinished)
+    assert (tmp_path / "run/model/model.safetensors").exists()
+
+    code, ended = piped("predict run iris", "| head -n 1", tmp_path)
+    assert (code, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("prediction,")
+    code, ended = piped("predict run iris --json", "> /dev/full", tmp_path)
+    assert code == 1
+    assert "standard output" in ended.stderr and "expect" not in ended.stderr and len(ended.stderr.splitlines()) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,18 +13,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and end the process with its exit code.
 
     0 done; 1 failed while running; 2 bad usage or bad input, with one sentence on standard error; 130 interrupted. With
-    `--debug` the traceback comes before the sentence.
+    `--debug` the traceback comes before the sentence. A reader that leaves early, as `head` does, is no failure.
 
     Args:
         arguments: what follows `shoal`; those of the process when `None`.
     """
+    from shoal.cli.output import forgiving_stderr
+
+    sys.stderr = forgiving_stderr()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     from shoal.cli.app import application
-    from shoal.cli.output import BrokenOutput
+    from shoal.cli.output import BrokenOutput, forget_stdout
 
     try:
         code = application()(args=arguments or ["--help"], prog_name="shoal", standalone_mode=False)
@@ -33,8 +35,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _failed(arguments, 130, "interrupted before anything was trained")
     except BrokenOutput:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: be quiet at exit too
-        return 1
+        forget_stdout()
+        return 0
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -72,9 +74,13 @@ def _usage_sentence(error: Exception, arguments: list[str]) -> str:
 
 def _failed(arguments: list[str], code: int, sentence: str) -> int:
     """Say why; with `--json` standard output still gets its one document."""
-    from shoal.cli.output import one_line, write_json
+    from shoal.cli.output import forget_stdout, one_line, write_json
 
     print(f"shoal: {one_line(sentence)}", file=sys.stderr)
     if "--json" in arguments:
-        write_json({"error": sentence, "exit_code": code})
+        try:
+            write_json({"error": sentence, "exit_code": code})
+            sys.stdout.flush()
+        except OSError:  # standard output may be what failed
+            forget_stdout()
     return code

@@ -11,12 +11,12 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli.options import CONFIG, DEBUG, JSON, Argument, Option, given_only, read_config, takes
-from shoal.cli.output import reserved_stdout, write_json
+from shoal.cli.output import BrokenOutput, reserved_stdout, write_json
 
 if TYPE_CHECKING:
     from shoal.cli.terminal import TerminalView
@@ -56,7 +56,8 @@ def fit(**given: Any) -> int:
     settings = resolve(given)
     stop = threading.Event()
     view = terminal_view(sys.stderr)
-    with reserved_stdout() as answer:
+    code = 0
+    with suppress(BrokenOutput), reserved_stdout() as answer:
         with view, _interrupts(stop, view):
             events = _watch(settings, stop, view)
         document, code = outcome(events, settings.out)

@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+from shoal.core.errors import RunError
 
 
 class BrokenOutput(Exception):
     """Nobody reads standard output any more, as in `shoal predict ... | head`."""
+
+
+class _Descriptor(io.RawIOBase):
+    """What is written goes to a descriptor; what the system refuses goes to `refused`, or is lost without it."""
+
+    def __init__(self, number: int, refused: Callable[[OSError], Exception] | None = None) -> None:
+        self._number, self._refused, self._broken = number, refused, False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def write(self, data: Any) -> int | None:
+        if self._broken:  # said once; the last flush must not say it again
+            return len(data)
+        try:
+            return os.write(self._number, data)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if self._refused is None:
+                return len(data)
+            self._broken = True
+            raise self._refused(error) from error
+
+
+def forgiving_stderr() -> TextIO:
+    """Return standard error as a stream that never fails: a progress line that nobody takes must not end a run."""
+    try:
+        number = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):  # no file of the system, or none at all
+        return sys.stderr
+    raw = io.BufferedWriter(_Descriptor(number))
+    return io.TextIOWrapper(raw, encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
+
+
+def forget_stdout() -> None:
+    """Send the rest of standard output nowhere, so that nothing complains when the process ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 @contextmanager
@@ -20,11 +70,15 @@ def reserved_stdout() -> Iterator[TextIO]:
 
     Yields:
         Where the answer is written.
+
+    Raises:
+        BrokenOutput: the reader went away.
+        RunError: standard output refuses for another reason, such as a full disk.
     """
     sys.stdout.flush()
     usual = sys.stdout
     try:
-        kept = os.dup(sys.stdout.fileno())
+        kept = os.dup(usual.fileno())
     except OSError:  # standard output is no file of the system, as in a notebook
         sys.stdout = sys.stderr
         try:
@@ -33,19 +87,23 @@ def reserved_stdout() -> Iterator[TextIO]:
             sys.stdout = usual
         return
     os.dup2(sys.stderr.fileno(), usual.fileno())
+    sys.stdout = sys.stderr
     try:
-        with os.fdopen(os.dup(kept), "w", encoding="utf-8", newline="", closefd=True) as answer:
-            try:
-                yield answer
-                answer.flush()
-            except BrokenPipeError as error:
-                with suppress(OSError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), answer.fileno())
-                raise BrokenOutput from error
+        raw = io.BufferedWriter(_Descriptor(kept, _no_answer))
+        with io.TextIOWrapper(raw, encoding="utf-8", newline="") as answer:
+            yield answer
     finally:
-        usual.flush()
+        sys.stdout = usual
+        with suppress(OSError):
+            usual.flush()
         os.dup2(kept, usual.fileno())
         os.close(kept)
+
+
+def _no_answer(error: OSError) -> Exception:
+    if isinstance(error, BrokenPipeError):
+        return BrokenOutput()
+    return RunError(f"the answer cannot be written to standard output: {error.strerror or error}")
 
 
 def write_json(document: Any, to: TextIO | None = None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
@@ -147,7 +148,8 @@ class PlainView:
 
     def stopping(self) -> None:
         """Say that the run will end soon; safe in a signal handler."""
-        os.write(2, f"{_STOPPING}\n".encode())
+        with suppress(OSError):
+            os.write(2, f"{_STOPPING}\n".encode())
 
     def let_go(self) -> None:
         """Leave the terminal in order before the process ends at once: there is nothing to do."""
@@ -229,7 +231,8 @@ class LiveView:
 
     def let_go(self) -> None:
         """Show the cursor again before the process ends at once."""
-        os.write(2, b"\x1b[?25h\n")
+        with suppress(OSError):
+            os.write(2, b"\x1b[?25h\n")
 
     def _above(self, line: str, colour: str) -> None:
         from rich.text import Text
