@@ -193,9 +193,9 @@ class Maker:
         low, high = (-3.2, -1.9) if step == 4 or number == 1 else (-3.2, -1.4)
         yield ev.StepStarted(step=step, round=number, why=f"{n} networks, {epochs} epochs")
         members = self.members(n, (low + high) / 2, (high - low) / 2)
+        cnn: dict[str, Any] = {"network": "cnn", "channels": 1, "size": [28, 28], "outputs": 10, "width": 16, "blocks": 2}
         yield ev.PopulationStarted(
-            population=name, step=step, round=number, network={"kind": "cnn", "width": 16}, parameters=20490,
-            batch_size=64, members=members,
+            population=name, step=step, round=number, network=cnn, parameters=20538, batch_size=64, members=members
         )  # fmt: skip
         scores, stopped, status = yield from self.curves(name, members, epochs)
         order = np.argsort([-s if math.isfinite(s) else 9e9 for s in scores])

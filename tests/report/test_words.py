@@ -113,3 +113,28 @@ def test_networks_and_epochs_trained_are_the_summary_s() -> None:
     figure = next(f for f in answer.figures(story.read(one_chosen())) if f.label == "networks trained")
     assert figure.value == "246"
     assert figure.note == "232 of them in the search, 450 epochs in all"
+
+
+def built(*networks: dict[str, Any]) -> str:
+    start = next(e for e in streams.income() if isinstance(e, ev.PopulationStarted))
+    told = [
+        start.model_copy(update={"population": f"refine {k}", "network": network, "parameters": 1000 * k + 18})
+        for k, network in enumerate(networks, 1)
+    ]
+    return chapters.networks(story.read(told))
+
+
+def test_the_network_is_said_in_words() -> None:
+    mlp = {"network": "mlp", "inputs": 113, "outputs": 2, "width": 128, "depth": 2, "dropout": 0.0}
+    cnn = {"network": "cnn", "channels": 1, "size": [8, 8], "outputs": 10, "width": 16, "blocks": 2}
+    assert built(mlp) == "Each network has two hidden layers of 128: 1,018 numbers to learn."
+    assert built(cnn) == (
+        "Each network has two convolutions of 16 and 32 channels and a linear layer: 1,018 numbers to learn."
+    )
+    assert built({"network": "given", "factory": "nets:make"}) == (
+        "Each network is your own, `nets:make`: 1,018 numbers to learn."
+    )
+    assert built(mlp, {**mlp, "width": 256}) == (
+        "In refine 1 each network has two hidden layers of 128: 1,018 numbers to learn. "
+        "In refine 2 each network has two hidden layers of 256: 2,018 numbers to learn."
+    )

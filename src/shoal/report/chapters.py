@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from shoal.core import events as ev
 from shoal.report import exhibits, formats
@@ -15,16 +16,59 @@ def learned(story: Story) -> list[Picture]:
     crowds = [name for name, crowd in story.crowds.items() if crowd.epochs]
     if not crowds:
         return []
-    networks = trained(story)
+    shown = trained(story)
     verdicts = [exhibits.verdict_data(v) for v in story.verdicts[-1:]]
     shared = {"crowds": crowds, "band": crowds[-1], "verdicts": verdicts}
     word = formats.metric_word(story.metric)
     score, loss = {**shared, "what": "validation_score"}, {**shared, "what": "validation_loss"}
     title = f"{word[0].upper()}{word[1:]} by epoch, every network"
     return [
-        Picture("shoal-score", "curves", title, _score_caption(story, networks), score),
+        Picture("shoal-score", "curves", title, _score_caption(story, shown), score),
         Picture("shoal-loss", "curves", "Loss by epoch, every network", _loss_caption(story), loss),
     ]
+
+
+def networks(story: Story) -> str:
+    """What was trained, in words: "Each network has two hidden layers of 128: 30,018 numbers to learn."."""
+    kinds: dict[tuple[str, int], list[str]] = {}
+    for name, crowd in story.crowds.items():
+        kinds.setdefault((_built(crowd.started.network), crowd.started.parameters), []).append(exhibits.spoken(name))
+    said = [
+        (f"{built}: {formats.count(size, 'number')} to learn", of) for (built, size), of in kinds.items() if built
+    ]
+    if len(said) == 1:
+        return f"Each network {said[0][0]}."
+    return " ".join(f"In {_listed(of)} each network {words}." for words, of in said)
+
+
+def _built(network: Mapping[str, object]) -> str:
+    """The document of a network, after "each network"; empty where it is not known."""
+    width, depth, blocks = (_whole(network.get(key)) for key in ("width", "depth", "blocks"))
+    match network.get("network"):
+        case "mlp" if depth:
+            return f"has {_small(depth)} hidden layer{'s' if depth > 1 else ''} of {width:,}"
+        case "mlp":
+            return "is one linear layer"
+        case "cnn" if width and blocks:
+            wide = _listed([f"{width * 2**k:,}" for k in range(blocks)])
+            return f"has {_small(blocks)} convolution{'s' if blocks > 1 else ''} of {wide} channels and a linear layer"
+        case str():
+            name = network.get("factory")
+            return f"is your own, `{formats.shorten(name, 60)}`" if isinstance(name, str) and name else "is your own"
+    return ""
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _small(n: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return words[n] if 0 <= n < len(words) else f"{n:,}"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _score_caption(story: Story, networks: dict[int, Trained]) -> str:

@@ -100,6 +100,7 @@ def render(events: Sequence[ev.Event]) -> str:
         "figures": answer.figures(story),
         "steps": steps,
         "learned": learned,
+        "networks": chapters.networks(story),
         "mattered": mattered,
         "overfitting": overfitting,
         "together": together,
