@@ -164,7 +164,7 @@ def test_values_that_are_refused() -> None:
     refused((x, np.full(60, 4)), "4")
     refused(x, "pair (X, y)")
     refused(object(), "object")
-    for value, word in ((np.nan, "NaN"), (np.inf, "infinity")):
+    for value, word in ((np.nan, "NaN"), (np.inf, "infinity"), (-1e300, "1e30")):
         spoiled = x.copy()
         spoiled[17, 2, 3] = value
         refused((spoiled, Y), "row 17", word)

@@ -91,6 +91,12 @@ def test_infinity_is_refused_with_its_place() -> None:
         role([1.0, float("-inf"), *range(9)])
 
 
+def test_a_number_whose_square_overflows_is_refused_with_its_place() -> None:
+    with pytest.raises(InputError, match=r"column 'x': -1e\+300 in row 2"):
+        role(["1", "2", "-1e300", *NUMBERS])
+    assert role([1.5, 2e99, *NUMBERS]).column.role == "number"
+
+
 def test_missing_markers() -> None:
     series = pl.Series(["", " ", "NA", "n/a", "NaN", "null", "None", "?", "-", "<NA>", "0", "nano"])
     assert cells.text(series).to_list() == [None] * 10 + ["0", "nano"]

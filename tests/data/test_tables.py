@@ -206,6 +206,7 @@ def test_columns_that_are_not_there(options: dict[str, object], words: list[str]
         (["a", "b"] * 59 + ["a", "c"], ["'c'", "single row", "row 119"]),
         (["a", None, "b"] * 40, ["40 cells of 120", "row", "1, 4, 7"]),
         ([1.5, 2.5, float("inf")] * 40, ["infinity", "2, 5, 8"]),
+        ([1.5 * k for k in range(119)] + [1e300], ["1e+300", "row 119", "too large"]),
         ([str(i / 7) for i in range(119)] + ["12 kg"], ["'12 kg'", "row 119"]),
         ([f"own {i}" for i in range(120)], ["120 of 120 classes", "single row"]),
     ],

@@ -18,6 +18,7 @@ from shoal import prepare
 from shoal.core.errors import InputError
 from shoal.data import ArrayFeatures, Dataset, TableFeatures, read, read_rows
 from shoal.prepare import Preparation, TargetScaling
+from shoal.prepare.numbers import fit_number
 
 RNG = np.random.default_rng(0)
 ROWS = 1500
@@ -182,6 +183,12 @@ def test_json_keeps_every_bit(dataset: Dataset) -> None:
     again = Preparation.from_json(preparation.to_json())
     assert again == preparation
     assert np.array_equal(again.transform(dataset.features).x, preparation.transform(dataset.features).x)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_new_number_beyond_all_measure_is_the_limit_and_not_the_middle() -> None:
+    column = fit_number("x", np.linspace(0, 1e-9, 50))
+    assert column.transform(np.array([1e300, -1e300]))[:, 0].tolist() == [3, -3]
 
 
 def test_new_rows_are_bent_and_counted(frame: pl.DataFrame, dataset: Dataset) -> None:

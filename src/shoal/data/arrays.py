@@ -17,6 +17,7 @@ from shoal.core.events import Finding, Kind, Task
 from shoal.data import codes
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.frames import RawTable
+from shoal.data.limits import LARGEST_VALUE
 from shoal.data.schema import Schema
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
@@ -156,10 +157,10 @@ def to_numpy(value: Any, what: str) -> NDArray[np.generic]:
 
 
 def check_features(x: NDArray[np.generic], source: str, *, table: bool = False) -> None:
-    """Refuse what is not numbers; of anything but a table also NaN and infinity.
+    """Refuse what is not numbers; of anything but a table also NaN, infinity and values above 1e30.
 
     Raises:
-        InputError: names the type, or the first row that is not finite.
+        InputError: names the type, or the first row that cannot be computed with.
     """
     if x.dtype.kind not in "biuf":
         kind = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}.get(x.dtype.kind, str(x.dtype))
@@ -169,11 +170,12 @@ def check_features(x: NDArray[np.generic], source: str, *, table: bool = False) 
     if x.dtype.kind != "f" or table:
         return
     for start in range(0, len(x), 4096):
-        finite = np.isfinite(x[start : start + 4096]).reshape(len(x[start : start + 4096]), -1).all(axis=1)
-        if not finite.all():
-            row = start + int(np.flatnonzero(~finite)[0])
-            kind = "NaN" if np.isnan(x[row]).any() else "infinity"
-            raise InputError(f"{source}, row {row}: {kind} among the values; fill it or delete the row.")
+        block = x[start : start + 4096]
+        usable = (np.abs(block) <= np.float64(LARGEST_VALUE)).reshape(len(block), -1).all(axis=1)
+        if not usable.all():
+            row = start + int(np.flatnonzero(~usable)[0])
+            kind = "NaN" if np.isnan(x[row]).any() else "infinity" if np.isinf(x[row]).any() else "a value above 1e30"
+            raise InputError(f"{source}, row {row}: {kind} among the values; mend it or delete the row.")
 
 
 def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDArray[np.generic], Kind, list[Finding]]:

@@ -10,6 +10,8 @@ IMAGE_PIXELS = 64_000_000  # of one image: a header can declare any size
 IMAGE_BYTES = 256 << 20  # of one image file
 LARGEST_SIDE = 224  # pixels: the side to which larger images are reduced
 FALLBACK_BYTES = 8 << 30
+LARGEST_NUMBER = 1e100  # of a table: squares and their sums stay finite; above it, a typing error
+LARGEST_VALUE = 1e30  # of an array, whose values are prepared in float32
 
 
 def memory_bytes() -> int:

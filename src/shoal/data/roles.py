@@ -21,6 +21,7 @@ import polars as pl
 from shoal.core.errors import InputError
 from shoal.data import cells
 from shoal.data.frames import RawTable
+from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.schema import Column, Role
 from shoal.data.wording import count, listing, percent
 
@@ -47,7 +48,7 @@ def infer(raw: RawTable, name: str) -> Inferred:
     """The role of one column and its cells read by it.
 
     Raises:
-        InputError: an infinity in a number column, with its place.
+        InputError: an infinity or a number above 1e100 in a number column, with its place.
     """
     series = raw.frame.get_column(name)
     is_text = series.dtype in (pl.String, pl.Categorical, pl.Enum)
@@ -132,6 +133,12 @@ def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: 
             "replace it by a number or leave the cell empty."
         )
     values = read.values
+    huge = np.flatnonzero((values.abs() > LARGEST_NUMBER).fill_null(False).to_numpy())
+    if len(huge):
+        raise InputError(
+            f"{raw.source}, column {facts.name!r}: {values[int(huge[0])]:g} in {raw.places(huge)} is too large to "
+            "compute with; mend the number or leave the cell empty."
+        )
     distinct = values.drop_nulls().n_unique()
     if distinct == 0:
         return Inferred(facts.aside("empty", "no cell holds a number"), None)

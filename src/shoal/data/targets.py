@@ -17,6 +17,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
 from shoal.data import cells, codes
 from shoal.data.frames import RawTable
+from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.wording import count, listing, percent
 
 MOST_WHOLE_CLASSES = 20
@@ -164,6 +165,12 @@ def _by_rule(values: NDArray[np.float64], task: Task | None, raw: RawTable, wher
         many = coded and contiguous and len(distinct) <= MOST_CODED_CLASSES and len(values) >= 5 * len(distinct)
         task = "classification" if len(distinct) == 2 or (whole and (few or many)) else "regression"
     if task == "regression":
+        huge = np.flatnonzero(np.abs(values) > LARGEST_NUMBER)
+        if len(huge):
+            raise InputError(
+                f"{where}: {values[huge[0]]:g} in {raw.places(huge)} is too large to compute with; "
+                "mend the number or delete the row."
+            )
         return Target(values, task, None)
     return _classes(inverse.astype(np.int64), tuple(label_text(f"{value:.17g}") for value in distinct), raw, where)
 

@@ -44,7 +44,8 @@ class NumberColumn(Record):
         """[N] with NaN for missing cells to [N, 1 to 3]."""
         missing = np.isnan(values)
         filled = np.where(missing, self.fill, values)
-        columns = [_soft((filled - self.mean) / self.std if self.std > 0 else np.zeros(len(values)))]
+        with np.errstate(over="ignore"):  # an infinite score is the limit all the same
+            columns = [_soft((filled - self.mean) / self.std if self.std > 0 else np.zeros(len(values)))]
         if self.knots:
             columns.append(_soft(np.interp(filled, self.knots, self.scores)))
         if self.indicator:
@@ -87,5 +88,6 @@ def _distribution(present: NDArray[np.float64]) -> tuple[tuple[float, ...], tupl
 
 
 def _soft(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped: NDArray[np.float64] = score / np.sqrt(1 + (score / SOFT_LIMIT) ** 2)
+    near = np.clip(score, -1e8, 1e8)  # beyond, the value is the limit to the last bit, and the square could overflow
+    clipped: NDArray[np.float64] = near / np.sqrt(1 + (near / SOFT_LIMIT) ** 2)
     return clipped
