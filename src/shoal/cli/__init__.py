@@ -26,14 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
-    from shoal.cli.app import application
     from shoal.cli.output import BrokenOutput, forget_stdout
+    from shoal.cli.signals import Stopped, ends_in_order
 
     try:
-        code = application()(args=arguments or ["--help"], prog_name="shoal", standalone_mode=False)
+        with ends_in_order():
+            from shoal.cli.app import application
+
+            code = application()(args=arguments or ["--help"], prog_name="shoal", standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except KeyboardInterrupt:
-        return _failed(arguments, 130, "interrupted before anything was trained")
+    except Stopped as stopped:
+        return _failed(arguments, 130, str(stopped))
     except BrokenOutput:
         forget_stdout()
         return 0

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import shutil
-import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli.options import CONFIG, DEBUG, JSON, Argument, Option, given_only, read_config, takes
 from shoal.cli.output import BrokenOutput, reserved_stdout, write_json
+from shoal.cli.signals import ends_after_the_epoch
 
 if TYPE_CHECKING:
     from shoal.cli.terminal import TerminalView
@@ -58,7 +57,7 @@ def fit(**given: Any) -> int:
     view = terminal_view(sys.stderr)
     code = 0
     with suppress(BrokenOutput), reserved_stdout() as answer:
-        with view, _interrupts(stop, view):
+        with view, ends_after_the_epoch(stop, view):
             events = _watch(settings, stop, view)
         document, code = outcome(events, settings.out)
         said = sys.stderr if given["json"] else answer
@@ -138,26 +137,6 @@ def _watch(settings: FitSettings, stop: threading.Event, view: TerminalView) -> 
         if not isinstance(event, StepProgress | EpochFinished):  # the closing words need neither
             kept.append(event)
     return kept
-
-
-@contextmanager
-def _interrupts(stop: threading.Event, view: TerminalView) -> Iterator[None]:
-    """The first Ctrl-C asks the run to end after the current epoch, the second ends the process at once."""
-
-    def interrupted(_number: int, _frame: object) -> None:
-        if not view.started:  # nothing is trained yet, so nothing can be kept
-            raise KeyboardInterrupt
-        if stop.is_set():
-            view.let_go()
-            os._exit(130)
-        stop.set()
-        view.stopping()
-
-    former = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def _opener() -> str:
