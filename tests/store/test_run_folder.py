@@ -43,6 +43,38 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path: Path) -> 
     assert first.summary_json.read_text() == "{}"
 
 
+def test_a_start_that_failed_does_not_block_the_next_one(tmp_path: Path) -> None:
+    settings = FitSettings(data="digits", store="bogus://x")
+    for out, left in (("here", False), (None, False), ("mine", True)):
+        if left:
+            (tmp_path / "mine").mkdir()
+        folder = RunFolder.create(out, "digits")
+        folder.write_settings(settings, {})
+        with pytest.raises(InputError):
+            folder.open_store(settings)
+        RunFolder(folder.path).open_store(FitSettings(data="digits")).close()  # a store without an event
+        folder.release()
+        assert folder.path.exists() == left
+        assert RunFolder.create(out, "digits").path == folder.path
+
+
+def test_a_run_that_began_is_not_released() -> None:
+    folder = RunFolder.create("here", "digits")
+    (folder.path / "notes.txt").write_text("mine")
+    folder.release()
+    assert [each.name for each in folder.path.iterdir()] == ["notes.txt"]
+    folder = RunFolder.create("here", "digits")
+    settings = FitSettings(data="digits")
+    key = folder.write_settings(settings, {})
+    with folder.open_store(settings) as store:
+        store.append(key, StepStarted(step=1, round=1, why="to see"))
+        folder.release()
+    folder.release()
+    assert len(folder.read_events()) == 1
+    with pytest.raises(InputError, match="already holds a run"):
+        RunFolder.create("here", "digits")
+
+
 def test_an_empty_folder_is_taken_and_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert RunFolder.create("empty", "digits").path == Path("empty")

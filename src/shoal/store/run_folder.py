@@ -7,7 +7,8 @@ import secrets
 import socket
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class RunFolder:
     """The paths of a run. The folder holds a run when `run.toml` or `store.db` is there."""
 
     path: Path
+    made: bool = field(default=False, compare=False)  # by `create`; it was not there before
 
     @property
     def name(self) -> str:
@@ -77,15 +79,15 @@ class RunFolder:
             RunError: the folder cannot be written.
         """
         if out is not None:
-            chosen = cls(Path(out))
+            chosen = cls(Path(out), made=not Path(out).exists())
             if chosen.path.exists() and not chosen.path.is_dir():
-                raise InputError(f"{chosen.path} is a file: choose a new folder with --out")
+                raise InputError(f"{chosen.path} is a file: choose a new folder")
             if _holds_a_run(chosen.path) or not chosen._claim():
-                raise InputError(f"{chosen.path} already holds a run: choose another folder with --out, or remove it")
+                raise InputError(f"{chosen.path} already holds a run: choose another folder, or remove it")
             return chosen
         count = 1
         while True:
-            candidate = cls(RUNS / (name if count == 1 else f"{name}-{count}"))
+            candidate = cls(RUNS / (name if count == 1 else f"{name}-{count}"), made=True)
             if not candidate.path.exists() and candidate._claim():
                 return candidate
             count += 1
@@ -104,6 +106,24 @@ class RunFolder:
         near = _runs_nearby(folder.path)
         hint = f"did you mean {' or '.join(near)}?" if near else "a run folder is what `shoal fit` wrote, as runs/NAME"
         raise InputError(f"{folder.path} {state}: {hint}")
+
+    def release(self) -> None:
+        """Give up a claimed folder in which no run has begun, so that the same command can be given again.
+
+        Whoever created the folder calls it when the start fails. A folder whose store holds an event is left alone, and
+        so is every file that is not of a start; a folder that was there before `create` stays.
+        """
+        if self.summary_json.exists() or self.report_html.exists():
+            return
+        if self.store_db.exists():
+            with suppress(InputError), EventStore(self.store_db) as store:  # one that cannot be read holds nothing
+                if store.runs():
+                    return
+        with suppress(OSError):
+            for each in (self.store_db, *self.path.glob("store.db-*"), self.run_toml):
+                each.unlink(missing_ok=True)
+            if self.made:
+                self.path.rmdir()
 
     def write_settings(self, settings: FitSettings, record: Mapping[str, Any]) -> str:
         """Write `run.toml`, which `--config` accepts for a rerun.
@@ -180,7 +200,7 @@ class RunFolder:
         except FileExistsError:
             if self.path.is_dir():
                 return False
-            raise InputError(f"{self.path} is a file: choose a new folder with --out") from None
+            raise InputError(f"{self.path} is a file: choose a new folder") from None
         except NotADirectoryError as error:
             raise InputError(f"{self.path} cannot be a folder: a part of the path is a file") from error
         except OSError as error:
