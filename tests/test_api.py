@@ -279,10 +279,34 @@ def test_a_run_that_is_stopped_ends_with_what_it_has(tmp_path: Path) -> None:
     run = shoal.load(tmp_path / "run")
     assert isinstance(run.events[-1], RunInterrupted)
     assert "stopped" in run.folder.report_html.read_text(encoding="utf-8").lower()
-    with pytest.raises(InputError, match="ended before its model was saved"):
-        run.model  # noqa: B018
+    assert "kept" in seen[-1].sentence
+    assert len(run.model.predict(planted.blobs(90)[0])) == 90  # the best networks so far
+    assert not any(isinstance(event, TestRead) for event in run.events)
     with pytest.raises(InputError, match="did not finish"):
         run.summary  # noqa: B018
+
+
+def test_a_run_that_is_stopped_before_anything_is_trained_says_so(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    settings = FitSettings(data="blobs", budget="trials=20", out=str(tmp_path / "run"))
+    *_, last = api.stream(settings, planted.blobs(90), stop=stop)
+    assert isinstance(last, RunInterrupted) and "no network" in last.sentence
+    with pytest.raises(InputError, match="ended before its model was saved"):
+        shoal.load(tmp_path / "run").model  # noqa: B018
+
+
+def test_scoring_the_rows_of_the_run_itself_is_warned_about(tmp_path: Path) -> None:
+    x, y = planted.blobs(90)
+    path = tmp_path / "blobs.csv"
+    lines = [",".join(map(str, (*row, f"c{label}"))) for row, label in zip(x.tolist(), y.tolist(), strict=True)]
+    path.write_text("a,b,c,d,y\n" + "\n".join(lines) + "\n")
+    run = shoal.fit(path, target="y", budget="trials=4", out=str(tmp_path / "run"))
+    codes = [finding["code"] for finding in api.evaluate(run.folder.path, path)["findings"]]
+    assert "SHL191" in codes
+    elsewhere = tmp_path / "new.csv"
+    elsewhere.write_text(path.read_text())
+    assert "SHL191" not in [f["code"] for f in api.evaluate(run.folder.path, elsewhere)["findings"]]
 
 
 def test_an_ignored_finding_is_not_raised_but_its_decision_stays(tmp_path: Path) -> None:

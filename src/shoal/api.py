@@ -22,7 +22,7 @@ from shoal import data as data_room
 from shoal import prepare
 from shoal.core.atomic import write_atomically
 from shoal.core.budget import parse_budget
-from shoal.core.errors import InputError, Interrupted, RunError
+from shoal.core.errors import InputError, RunError
 from shoal.core.events import (
     Decision,
     DecisionMade,
@@ -32,6 +32,7 @@ from shoal.core.events import (
     RunFinished,
     RunInterrupted,
     RunStarted,
+    TestRead,
 )
 from shoal.core.settings import FitSettings
 from shoal.data import Dataset
@@ -40,9 +41,9 @@ from shoal.ensemble import model as models
 from shoal.ensemble import scoring
 from shoal.ensemble.model import Model
 from shoal.recipe import networks, recipe
+from shoal.recipe.finish import Chosen
 from shoal.recipe.problem import Options, Part, Problem, Sealed
 from shoal.recipe.recipe import Outcome
-from shoal.recipe.search_steps import baseline
 from shoal.report import render
 from shoal.resample import Plan, hold_out
 from shoal.store.model_folder import load_model, save_model
@@ -137,7 +138,7 @@ def _prepare(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
         scale=target.std,
         shift=target.mean,
         device=_device(settings.device),
-        describe_row=lambda row: describe(dataset, int(plan.test[row])),
+        describe_row=lambda row: {"row": int(plan.test[row]), **describe(dataset, int(plan.test[row]))},
     )
     return _Work(dataset, plan, preparation, target, problem)
 
@@ -159,22 +160,31 @@ def _run(
             yield event
     except StopIteration as end:
         outcome: Outcome = end.value
-    except Interrupted as error:
-        yield RunInterrupted(step=step, sentence=str(error))
+    if outcome.chosen is not None:
+        _save(folder, work, outcome.chosen)
+    if outcome.chosen is None or outcome.test is None:
+        kept = (
+            "its record is kept, and no network yet" if outcome.chosen is None else "the best networks so far are kept"
+        )
+        yield RunInterrupted(step=step, sentence=f"{outcome.stopped[:-1]}: {kept}.")
         return
+    summary = _summary(folder, begun, outcome, outcome.chosen, outcome.test, time.monotonic() - started)
+    write_atomically(folder.summary_json, json.dumps(summary, indent=1) + "\n")
+    yield RunFinished(summary=summary)
+
+
+def _save(folder: RunFolder, work: _Work, chosen: Chosen) -> None:
+    """Write the ensemble as a model that predicts from raw rows."""
     model = Model(
         tuple(
             models.Part(member.network.cpu(), member.architecture.document(), count, member.id, member.temperature)
-            for member, count in zip(outcome.chosen.members, outcome.chosen.counts, strict=True)
+            for member, count in zip(chosen.members, chosen.counts, strict=True)
         ),
         work.preparation,
         work.target,
         work.dataset.schema,
     )
     save_model(folder.model, model.tensors(), model.document())
-    summary = _summary(folder, begun, outcome, time.monotonic() - started)
-    write_atomically(folder.summary_json, json.dumps(summary, indent=1) + "\n")
-    yield RunFinished(summary=summary)
 
 
 def _begun(settings: FitSettings, folder: RunFolder, work: _Work) -> RunStarted:
@@ -196,7 +206,7 @@ def _begun(settings: FitSettings, folder: RunFolder, work: _Work) -> RunStarted:
         columns=dataset.columns,
         shape=list(work.preparation.shape),
         split={"train": len(plan.train), "validation": len(plan.validation), "test": len(plan.test)},
-        baseline=baseline(train_y, validation_y, dataset.classes is not None),
+        baseline=scoring.baseline(train_y, validation_y, dataset.classes is not None),
         baseline_answer=usual,
         budget=settings.budget,
         seed=settings.seed,
@@ -227,8 +237,9 @@ def command(settings: FitSettings) -> str:
     return shlex.join(words)
 
 
-def _summary(folder: RunFolder, begun: RunStarted, outcome: Outcome, seconds: float) -> dict[str, JsonValue]:
-    test, chosen = outcome.test, outcome.chosen
+def _summary(
+    folder: RunFolder, begun: RunStarted, outcome: Outcome, chosen: Chosen, test: TestRead, seconds: float
+) -> dict[str, JsonValue]:
     return {
         "run": begun.run,
         "task": begun.task,
@@ -392,10 +403,12 @@ def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
     Raises:
         InputError: no such run, or the target is missing.
     """
-    model = load(run).model
+    opened = load(run)
+    model = opened.model
     rows = data_room.read_rows(source, model.schema)
     if rows.truth is None:
-        raise InputError(f"{source} has no usable column `{model.schema.target}`: give rows with their true answers.")
+        what = f"column `{model.schema.target}`" if model.schema.target else "true answers"
+        raise InputError(f"{source} has no usable {what}: give rows whose answers are known.")
     answers, warnings = model.answers(rows.features)
     if model.target.classes is not None:
         scores = scoring.of_classes(answers, rows.truth.astype(np.int64))
@@ -407,5 +420,22 @@ def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
         "interval": list(scores.interval),
         "rows": scores.rows,
         "scores": scores.further,
-        "findings": [finding.model_dump(mode="json") for finding in (*rows.warnings, *warnings)],
+        "findings": [
+            finding.model_dump(mode="json") for finding in (*_seen_before(opened, source), *rows.warnings, *warnings)
+        ],
     }
+
+
+def _seen_before(run: Run, source: Any) -> list[Finding]:
+    """A warning when the rows to score are those that the run was given: most were trained on."""
+    begun = next((event for event in run.events if isinstance(event, RunStarted)), None)
+    if begun is None or not isinstance(source, str | Path) or Path(source).resolve() != Path(begun.source).resolve():
+        return []
+    return [
+        Finding(
+            code="SHL191",
+            level="warning",
+            sentence=f"{source} is what the run was trained on, so this score flatters it: the run's own test score "
+            "comes from rows that no network had seen.",
+        )
+    ]

@@ -34,7 +34,8 @@ RISING: dict[str, Any] = {"validation_loss": [1.0, 0.5, 0.33, 0.4, 0.5, 0.6], "b
     [
         ({}, "good", "SHL160"),
         (FALLING, "more_training", "SHL161"),
-        ({**FALLING, "best_epoch": 4}, "good", "SHL160"),  # the score was best before: not a matter of length alone
+        ({**FALLING, "best_epoch": 4}, "more_training", "SHL161"),  # a loss that falls has not settled
+        ({**FALLING, "validation_score": 1.0, "train_score": 1.0, "noise": 0.0}, "good", "SHL160"),  # nothing to gain
         ({"train_score": 0.88 + GAP + 0.01}, "overfitting", "SHL162"),
         ({"train_score": 0.88 + GAP - 0.01}, "good", "SHL160"),
         ({"train_score": 0.97, "noise": 0.05}, "good", "SHL160"),  # within two standard errors
@@ -57,7 +58,13 @@ def test_a_larger_network_that_was_no_better_ends_the_talk_of_underfitting() -> 
     weak = replace(SETTLED, train_score=0.6, last_train_score=0.6, validation_score=0.6)
     assert judge(weak).verdict == "underfitting"
     reading = judge(weak, larger_was_no_better=True)
-    assert reading.verdict == "good" and "larger network was no better" in reading.sentence
+    assert reading.verdict == "good" and "twice as wide was no better" in reading.sentence
+
+
+def test_a_good_verdict_never_calls_a_moving_loss_settled() -> None:
+    assert "has settled" in judge(SETTLED).sentence
+    unstable = judge(replace(SETTLED, **RISING, train_loss=[1, 0.5, 0.3, 0.4, 0.5, 0.6]))
+    assert unstable.verdict == "good" and "settled" not in unstable.sentence and "rises" in unstable.sentence
 
 
 def test_a_verdict_cites_its_numbers() -> None:

@@ -60,6 +60,12 @@ def test_cases(name: str, low: float, high: float, log: bool, best: float, side:
 
 
 def test_a_moved_wall_reaches_three_quarters_of_the_width_further() -> None:
-    moved = edges.moved("lr", Range(low=1e-4, high=1e-2), "high", 1)
-    assert position(Range(low=1e-4, high=1e-2), moved.high) == pytest.approx(1.75)
-    assert moved.low == 1e-4
+    moved = edges.moved("lr", Range(low=1e-3, high=1e-2), "high", 1)
+    assert position(Range(low=1e-3, high=1e-2), moved.high) == pytest.approx(1.75)
+    assert moved.low == 1e-3
+
+
+def test_one_lucky_trial_moves_a_wall_tenfold_at_most() -> None:
+    wide = Range(low=1e-6, high=1.0)
+    assert edges.moved("weight_decay", wide, "high", 1).high == pytest.approx(10.0)
+    assert edges.moved("weight_decay", wide, "low", 1).low == pytest.approx(1e-7)

@@ -83,12 +83,13 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
     lowest, rise = _rise(curves.validation_loss, curves.chance_loss)
     reached = max(curves.train_score, curves.last_train_score)  # the best epoch may have come before it could fit
     skill = (reached - curves.baseline) / (1.0 - curves.baseline) if curves.baseline < 1 else 1.0
+    room = 1.0 - curves.validation_score > NOISES * curves.noise  # a better score could show on these rows
     code: str
     verdict: Answer
     if curves.diverged_share > DIVERGED or not isfinite(curves.validation_loss[-1]):
         code, verdict = "SHL164", "diverged"
         sentence = f"{curves.diverged_share:.0%} of the networks diverged: the learning rates are too high."
-    elif steepness < SLOPE and curves.best_epoch == epochs:
+    elif steepness < SLOPE and room:
         code, verdict = "SHL161", "more_training"
         sentence = (
             f"The validation loss still falls by {-steepness:.1%} of chance's loss per epoch at the last of {epochs} "
@@ -111,17 +112,22 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
         code, verdict = "SHL163", "underfitting"
         sentence = (
             f"Even on training rows the network gets only {max(skill, 0.0):.0%} of the way from the baseline to a "
-            f"perfect score (less than {WEAK:.0%}), and no better than on new rows (gap {gap:.3f}): "
+            f"perfect score (less than {WEAK:.0%}), and hardly better than on new rows (gap {gap:.3f}): "
             "a larger network may help."
         )
     else:
         code, verdict = "SHL160", "good"
-        tail = (
-            "; a larger network was no better, so the rest looks like noise or a missing input" if skill < WEAK else ""
-        )
+        tail = "; a network twice as wide was no better within this budget" if skill < WEAK else ""
+        moves = f"{steepness:+.2%} of chance's loss per epoch"
+        if steepness < SLOPE:
+            state = f"still falls ({moves}), but these rows are too few to show a better score"
+        elif steepness > -SLOPE:
+            state = f"rises at the end ({moves}), after its best epoch"
+        else:
+            state = f"has settled ({moves})"
         sentence = (
-            f"The loss has settled (slope {steepness:+.2%} of chance's loss per epoch) and training rows score only "
-            f"{gap:+.3f} against validation rows{tail}."
+            f"The validation loss {state}, and the score on training rows is within {threshold:.3f} of the one on "
+            f"validation rows (gap {gap:+.3f}){tail}."
         )
     return Reading(
         code=code,

@@ -94,3 +94,11 @@ def of_numbers(predicted: Floats, truth: Floats, seed: int) -> Scores:
         {"rmse": float(np.sqrt(squared.mean())), "mae": float(np.abs(predicted - truth).mean())},
         n,
     )
+
+
+def baseline(train_y: NDArray[np.generic], y: NDArray[np.generic], categorical: bool) -> float:
+    """The score on `y` of always answering the training rows' most frequent class, or their mean."""
+    if categorical:
+        return float((y == np.bincount(train_y.astype(np.int64)).argmax()).mean())
+    values = y.astype(np.float64)
+    return float(1 - ((values - train_y.astype(np.float64).mean(axis=0)) ** 2).mean() / values.var())

@@ -26,6 +26,7 @@ from shoal.core.events import (
     MemberInfo,
     PopulationStarted,
     Range,
+    StepFinished,
     StepProgress,
 )
 from shoal.diagnose.verdict import Verdict
@@ -104,7 +105,7 @@ class Course:
             Interrupted: they did.
         """
         if self.stopped():
-            raise Interrupted(f"Stopped by the user at step {step}; everything trained so far is kept.")
+            raise Interrupted(f"Stopped by the user at step {step}.")
 
     def progress(self, step: int, done: float, doing: str) -> StepProgress:
         """How far the running step is."""
@@ -116,6 +117,18 @@ class Course:
             left_s=None if left is None else max(left, 0.0),
             doing=doing,
         )
+
+
+def finished(step: int, verdict: Verdict, number: str, started: float, round_: int = 1) -> StepFinished:
+    """The end of a step that began at `started`, by `time.perf_counter`."""
+    return StepFinished(
+        step=step,
+        round=round_,
+        level=verdict.level,
+        verdict=verdict.phrase,
+        number=number,
+        seconds=time.perf_counter() - started,
+    )
 
 
 @dataclass(frozen=True)
@@ -223,6 +236,7 @@ def train(
         order_seed=course.options.seed,
     )
     yield course.progress(step, 0.0, f"{len(ids)} networks, {epochs} epochs")
+    interrupted: Interrupted | None = None
     try:
         for number, record in enumerate(loop, start=1):
             if halve and number == max(1, round(PRUNE_AT * epochs)) and number < epochs:
@@ -235,14 +249,18 @@ def train(
             course.check_interrupt(step)
             if course.pace.timed and course.pace.exhausted():
                 break
+    except Interrupted as error:
+        interrupted = error
     finally:
-        loop.close()
+        loop.close()  # every row gets the weights of its best epoch back
         course.members_trained += len(ids)
         course.epochs_trained += member_epochs
     course.pace.learned(time.perf_counter() - started, member_epochs * course.steps_per_epoch())
     course.pace.spend(len(ids))
     trained = Trained(name, population, ids, list(values), records, course.network)
     _keep_candidates(course, trained)
+    if interrupted is not None:
+        raise interrupted
     return trained
 
 

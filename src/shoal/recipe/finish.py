@@ -16,7 +16,6 @@ from shoal.ensemble import scoring
 from shoal.ensemble.greedy import paired_gain, select
 from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
 from shoal.recipe.problem import Problem
-from shoal.recipe.search_steps import baseline
 
 Floats = NDArray[np.float64]
 MOST_CANDIDATES = 30
@@ -100,7 +99,8 @@ def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead
     else:
         read = _numbers(problem, mean, truth, course.options.seed)
     yield read
-    beats = read.interval[0] > read.baseline
+    blind = max(read.baseline, 1 / len(problem.classes)) if problem.classes is not None else read.baseline
+    beats = read.interval[0] > blind
     verdict = Verdict(
         code="SHL190" if beats else "SHL301",
         level="fine" if beats else "problem",
@@ -110,7 +110,13 @@ def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead
             f"({read.interval[0]:.4f} to {read.interval[1]:.4f}); without a network it is {read.baseline:.4f}."
             + ("" if beats else " That is no evidence that the inputs say anything about the target.")
         ),
-        evidence={"score": read.score, "interval": list(read.interval), "baseline": read.baseline, "rows": read.rows},
+        evidence={
+            "score": read.score,
+            "interval": list(read.interval),
+            "baseline": read.baseline,
+            "chance": blind,
+            "rows": read.rows,
+        },
         fix="" if beats else "Check that targets belong to their rows; collect other columns or more rows.",
     )
     yield from decided(9, verdict, "Report this score." if beats else "Do not use this model.")
@@ -130,14 +136,13 @@ def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
 def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> TestRead:
     labels, answer = problem.classes or (), mean.argmax(axis=1)
     scores = scoring.of_classes(mean, truth)
-    given = mean[np.arange(len(truth)), truth]
     wrong = np.flatnonzero(answer != truth)
-    worst = wrong[np.argsort(given[wrong], kind="stable")][:WORST]
+    worst = wrong[np.argsort(-mean[wrong, answer[wrong]], kind="stable")][:WORST]  # most sure first
     return TestRead(
         metric=problem.metric,
         score=scores.score,
         interval=scores.interval,
-        baseline=baseline(problem.train.y.cpu().numpy(), truth, True),
+        baseline=scoring.baseline(problem.train.y.cpu().numpy(), truth, True),
         rows=scores.rows,
         scores=scores.further,
         labels=list(labels),
@@ -164,7 +169,7 @@ def _numbers(problem: Problem, mean: Floats, truth: Floats, seed: int) -> TestRe
         metric=problem.metric,
         score=scores.score,
         interval=scores.interval,
-        baseline=baseline(problem.train.y.cpu().numpy(), truth, False),
+        baseline=scoring.baseline(problem.train.y.cpu().numpy(), truth, False),
         rows=scores.rows,
         scores=scores.further,
         truth=true[shown].tolist(),

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepFinished, StepStarted
+from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepStarted
+from shoal.data.wording import count
 from shoal.diagnose import initial_loss, learning_rate, small_sample
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member, Population
-from shoal.recipe.course import Course, decided
+from shoal.recipe.course import Course, decided, finished
 from shoal.recipe.problem import Part
 
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
@@ -62,7 +63,7 @@ def check_initial_loss(course: Course) -> Generator[Event, None, None]:
     )
     yield from decided(1, verdict, f"Initialize with `{course.init}`.")
     number = f"loss {np.mean(losses[course.init]):.3g}, chance {chance:.3g}"
-    yield _finished(1, verdict, number, started)
+    yield finished(1, verdict, number, started)
 
 
 def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
@@ -116,7 +117,7 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
     )
     yield from decided(2, verdict, "Go on." if reached else "Go on, but read the results with this in mind.")
     number = f"after {reached} steps" if reached else f"best score {verdict.evidence['best']:.3g}"
-    yield _finished(2, verdict, number, started)
+    yield finished(2, verdict, number, started)
 
 
 def find_learning_rate(course: Course) -> Generator[Event, None, None]:
@@ -147,7 +148,7 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
     yield exhibit.model_copy(update={"chosen": walls, "chosen_optimizer": course.optimizer, "best": sweep.best})
     verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls)
     yield from decided(3, verdict, f"Search lr from {walls[0]:.2g} to {walls[1]:.2g} with `{course.optimizer}`.")
-    yield _finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
+    yield finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
 
 
 def _elsewhere(sweep: Sweep, low: float, high: float, climb: bool) -> tuple[float, float] | None:
@@ -285,7 +286,7 @@ def _sweep_verdict(
         "moved_from": [list(move) for move in moves],
         "by_optimizer": {name: each.improvement for name, each in sweeps.items()},
     }
-    diverged = sum(not isfinite(value) for value in exhibit.end)
+    rose = sum(not end < start for start, end in zip(exhibit.start, exhibit.end, strict=True))  # NaN: diverged
     if sweep.outcome != "found" and not isfinite(sweep.improvement):
         return Verdict(
             code="SHL124",
@@ -349,11 +350,6 @@ def _sweep_verdict(
         code="SHL120",
         level="fine",
         phrase=f"best near {sweep.best:.2g}",
-        sentence=f"{went}; {diverged} of {len(exhibit.lr)} short trainings diverged.",
+        sentence=f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged.",
         evidence=evidence,
     )
-
-
-def _finished(step: int, verdict: Verdict, number: str, started: float) -> StepFinished:
-    seconds = time.perf_counter() - started
-    return StepFinished(step=step, level=verdict.level, verdict=verdict.phrase, number=number, seconds=seconds)

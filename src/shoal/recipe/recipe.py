@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 from shoal.core.budget import Budget
+from shoal.core.errors import Interrupted
 from shoal.core.events import Decision, DecisionMade, Event, TestRead
-from shoal.recipe import finish, first_steps, search_steps
+from shoal.recipe import finish, first_steps, rounds, search_steps
 from shoal.recipe.course import Course
 from shoal.recipe.finish import Chosen
 from shoal.recipe.pace import Pace
@@ -18,13 +19,17 @@ from shoal.recipe.problem import Options, Problem
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves: the ensemble, the test score, the decisions, and how much was trained."""
+    """What a run leaves: the ensemble, the test score, the decisions, and how much was trained.
 
-    chosen: Chosen
-    test: TestRead
+    A run that was stopped, as `stopped` says, has no test score, and no ensemble where nothing had been trained yet.
+    """
+
+    chosen: Chosen | None
+    test: TestRead | None
     decisions: tuple[Decision, ...]
     members_trained: int
     epochs_trained: float
+    stopped: str = ""
 
 
 def run(
@@ -41,7 +46,7 @@ def run(
         problem: data, task and network.
         budget: a time or a number of trials; with trials the same options give the same numbers.
         options: what the user fixed.
-        stopped: asked between epochs; True ends the run.
+        stopped: asked between epochs; True ends the run with the best networks so far.
         now: a clock in seconds, for a budget in time.
 
     Yields:
@@ -51,7 +56,6 @@ def run(
         The outcome.
 
     Raises:
-        Interrupted: `stopped` said so.
         RunError: not one training gave a usable network.
     """
     batch_size = options.batch_size or default_batch_size(len(problem.train))
@@ -59,33 +63,48 @@ def run(
     course = Course(problem, options, pace, stopped, problem.network, batch_size)
     decisions: list[Decision] = []
     steps = _steps(course)
+    chosen: Chosen | None = None
+    test: TestRead | None = None
+    reason = ""
     while True:
         try:
             event = next(steps)
         except StopIteration as end:
             chosen, test = end.value
-            return Outcome(chosen, test, tuple(decisions), course.members_trained, course.epochs_trained)
+            break
+        except Interrupted as error:
+            reason, steps = str(error), _rescue(course)
+            continue
         if isinstance(event, DecisionMade):
             decisions.append(event.decision)
         yield event
+    return Outcome(chosen, test, tuple(decisions), course.members_trained, course.epochs_trained, reason)
 
 
-def _steps(course: Course) -> Generator[Event, None, tuple[Chosen, TestRead]]:
+def _steps(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
     yield from first_steps.check_initial_loss(course)
     yield from first_steps.overfit_small_sample(course)
     yield from first_steps.find_learning_rate(course)
     loop = yield from search_steps.coarse_search(course)
-    for round_ in range(1, search_steps.MOST_ROUNDS + 1):
+    for round_ in range(1, rounds.MOST_ROUNDS + 1):
         trained = yield from search_steps.refine(course, loop, round_)
         if trained is None:
             break
-        reading = yield from search_steps.read_curves(course, loop, trained, round_)
-        again = yield from search_steps.go_again(course, loop, trained, reading, round_)
+        reading = yield from rounds.read_curves(course, loop, trained, round_)
+        again = yield from rounds.go_again(course, loop, trained, reading, round_)
         if not again:
             break
     chosen = yield from finish.choose_ensemble(course)
     test = yield from finish.read_test(course, chosen)
     return chosen, test
+
+
+def _rescue(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
+    """The end of a run that was stopped: the best networks so far, and no look at the test rows."""
+    if not course.candidates:
+        return None, None
+    chosen = yield from finish.choose_ensemble(course)
+    return chosen, None
 
 
 def default_batch_size(rows: int) -> int:

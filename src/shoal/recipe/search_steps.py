@@ -1,32 +1,24 @@
-"""Steps 4 to 7: search coarsely, refine, read the curves, and go round until nothing improves beyond the noise."""
+"""Steps 4 and 5: search coarsely in wide ranges, then finely where the best lay."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from math import isfinite, sqrt
-
-import numpy as np
-from numpy.typing import NDArray
+from math import isfinite
 
 from shoal.core.errors import RunError
-from shoal.core.events import CurveVerdict, Event, Range, SearchRound, StepFinished, StepStarted
-from shoal.diagnose import curves
-from shoal.diagnose.curves import Curves, Reading
-from shoal.diagnose.initial_loss import expected
+from shoal.core.events import Event, Range, SearchRound, StepStarted
+from shoal.data.wording import count
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
-from shoal.recipe.course import Candidate, Course, Trained, decided, infos, row_scores, train
+from shoal.recipe.course import Candidate, Course, Trained, decided, finished, infos, train
 from shoal.recipe.problem import Architecture
 from shoal.search import edges
 from shoal.search.importance import importance
 from shoal.search.narrow import narrow
 from shoal.search.space import draw
 
-MOST_ROUNDS = 6
-MOST_EPOCHS = 60
-SEEN_ROWS = 2000  # training rows that the training score is read from, at least: fewer would blur the gap
 RANGES = {
     "adamw": Range(low=1e-4, high=1.0),  # decoupled: the share of a weight that lr = 1 would take away
     "nesterov": Range(low=1e-6, high=1e-2),  # coupled: added to the gradient
@@ -53,7 +45,9 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     started = time.perf_counter()
     ranges = _initial_ranges(course)
     allotment = course.pace.coarse()
-    yield StepStarted(step=4, why=f"{allotment.members} random settings for {allotment.epochs} epochs each")
+    yield StepStarted(
+        step=4, why=f"{count(allotment.members, 'random setting')} for {count(allotment.epochs, 'epoch')} each"
+    )
     values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
     trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
     yield _exhibit(trained, 4, 1, ranges)
@@ -66,7 +60,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
         sentence = f"All {len(values)} trainings diverged."
     else:
         sentence = (
-            f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} ({_edge_words(sides)})."
+            f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} ({_edgewords(sides)})."
         )
     verdict = Verdict(
         code="SHL141" if sides else "SHL140",
@@ -84,8 +78,8 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
             "diverged": trained.last.status.count("diverged"),
         },
     )
-    yield from decided(4, verdict, f"Refine within {_words(moved)}.")
-    yield _finished(4, 1, verdict, f"{len(values)} networks", started)
+    yield from decided(4, verdict, f"Refine within {words(moved)}.")
+    yield finished(4, verdict, count(len(values), "network"), started)
     if not course.candidates:
         raise RunError("Every training diverged: no network can be kept; check the scale of inputs and targets.")
     return Loop(ranges=moved, best=best, incumbent=course.best(), epochs=course.options.epochs)
@@ -99,7 +93,9 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     if allotment is None:
         return None
     yield StepStarted(
-        step=5, round=round_, why=f"{allotment.members} settings near the best for {allotment.epochs} epochs each"
+        step=5,
+        round=round_,
+        why=f"{count(allotment.members, 'setting')} near the best for {count(allotment.epochs, 'epoch')} each",
     )
     offset = round_ * 100_000  # each round has draws of its own
     values = [loop.best] + [
@@ -108,15 +104,15 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     trained = yield from train(course, f"refine {round_}", 5, round_, values, allotment.epochs, halve=True)
     yield _exhibit(trained, 5, round_, loop.ranges)
     best = trained.best()
-    moved, sides = edges.extend(loop.ranges, _inside(loop.ranges, values[best]), round_)
+    moved, sides = edges.extend(loop.ranges, inside(loop.ranges, values[best]), round_)
     score = trained.scores()[best]
     verdict = Verdict(
         code="SHL151" if sides else "SHL150",
         level="note" if sides else "fine",
         phrase=f"best {score:.3f}" + (f", near the edge of {', '.join(sides)}" if sides else ""),
         sentence=(
-            f"{len(values)} settings, {allotment.epochs} epochs: best validation score {score:.4f} "
-            f"({_edge_words(sides)})."
+            f"{count(len(values), 'setting')}, {count(allotment.epochs, 'epoch')}: best validation score {score:.4f} "
+            f"({_edgewords(sides)})."
         ),
         evidence={
             "members": len(values),
@@ -129,97 +125,11 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
             "diverged": trained.last.status.count("diverged"),
         },
     )
-    action = f"Move the walls to {_words({name: moved[name] for name in sides})}." if sides else "Keep the ranges."
+    action = f"Move the walls to {words({name: moved[name] for name in sides})}." if sides else "Keep the ranges."
     loop.ranges = moved
     yield from decided(5, verdict, action)
-    yield _finished(5, round_, verdict, f"{len(values)} networks, {allotment.epochs} epochs", started)
+    yield finished(5, verdict, f"{count(len(values), 'network')}, {count(allotment.epochs, 'epoch')}", started, round_)
     return trained
-
-
-def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Generator[Event, None, Reading]:
-    """Step 6: what the curves of the round's best member say."""
-    started = time.perf_counter()
-    yield StepStarted(step=6, round=round_, why="the curves of the best network")
-    _settle_larger(course, loop)
-    best = trained.best()
-    problem = course.problem
-    seen = course.sample(6, max(len(problem.validation), SEEN_ROWS))
-    train_score = float(trained.population[[best]].evaluate(seen.x, seen.y)[1][0])
-    score = trained.scores()[best]
-    classes = problem.classes
-    reading = curves.judge(
-        Curves(
-            train_loss=trained.curve(best, "loss"),
-            last_train_score=trained.curve(best, "score")[-1],
-            validation_loss=trained.curve(best, "validation_loss"),
-            validation_score=score,
-            train_score=train_score,
-            best_epoch=int(trained.last.best_epoch[best] - trained.records[0].epoch + 1),
-            noise=_standard_error(course, score),
-            baseline=baseline(problem.train.y.numpy(), problem.validation.y.numpy(), classes is not None),
-            chance_loss=expected(classes, problem.validation.y),
-            diverged_share=trained.last.status.count("diverged") / len(trained.ids),
-        ),
-        larger_was_no_better=loop.larger_failed,
-    )
-    shown = reading.model_dump(exclude={"rise", "rise_threshold"})
-    yield CurveVerdict(round=round_, population=trained.name, member=trained.ids[best], **shown)
-    verdict = Verdict(
-        code=reading.code,
-        level="fine" if reading.verdict == "good" else ("problem" if reading.verdict == "diverged" else "note"),
-        phrase=reading.verdict.replace("_", " "),
-        sentence=reading.sentence,
-        evidence={**reading.model_dump(mode="json"), "train_score": train_score, "validation_score": score},
-    )
-    yield from decided(6, verdict, _answer_to(course, loop, reading))
-    yield _finished(6, round_, verdict, f"gap {reading.gap:+.3f}, slope {reading.slope:+.2%}", started)
-    return reading
-
-
-def go_again(
-    course: Course, loop: Loop, trained: Trained, reading: Reading, round_: int
-) -> Generator[Event, None, bool]:
-    """Step 7: apply what the verdict asks for and say whether another round is worth it."""
-    started = time.perf_counter()
-    yield StepStarted(step=7, round=round_, why="was the last round better than chance would make it?")
-    gain, error = _improvement(course, loop.incumbent)
-    improved = gain > error
-    changed = _apply(course, loop, trained, reading)
-    loop.incumbent = course.best()
-    loop.history.append((reading.verdict, gain))
-    room = course.pace.next_round(1.0, loop.epochs) is not None
-    again = room and round_ < MOST_ROUNDS and (improved or changed)
-    why = (
-        ("another round" if improved else "another round all the same, to try what step 6 asks for")
-        if again
-        else "the budget is spent"
-        if not room
-        else "enough rounds"
-        if round_ >= MOST_ROUNDS
-        else "nothing improves beyond the noise"
-    )
-    verdict = Verdict(
-        code="SHL170" if again else "SHL171",
-        level="fine",
-        phrase=why,
-        sentence=(
-            f"The best validation score changed by {gain:+.4f} (standard error {error:.4f}), "
-            f"{'beyond' if improved else 'not beyond'} the noise: {why}."
-        ),
-        evidence={"gain": gain, "standard_error": error, "round": round_, "verdict": reading.verdict},
-    )
-    action = f"Go to step 5 with {_words(loop.ranges)}." if again else "Stop searching."
-    yield from decided(7, verdict, action)
-    yield _finished(7, round_, verdict, f"best {course.best().score:.4f}", started)
-    return again
-
-
-def baseline(train_y: NDArray[np.generic], y: NDArray[np.generic], categorical: bool) -> float:
-    """The score on `y` of always answering the training rows' most frequent class, or their mean."""
-    if categorical:
-        return float((y == np.bincount(train_y.astype(np.int64)).argmax()).mean())
-    values = y.astype(np.float64)
-    return float(1 - ((values - train_y.astype(np.float64).mean(axis=0)) ** 2).mean() / values.var())
 
 
 def _initial_ranges(course: Course) -> dict[str, Range]:
@@ -258,94 +168,14 @@ def _beyond(
     return moved, sides
 
 
-def _inside(ranges: dict[str, Range], values: dict[str, float]) -> dict[str, float]:
+def inside(ranges: dict[str, Range], values: dict[str, float]) -> dict[str, float]:
     """Values clamped to their ranges: the incumbent's may lie outside after a verdict moved them."""
     return {name: min(max(values[name], r.low), r.high) for name, r in ranges.items()}
 
 
-def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bool:
-    """Change the ranges, the epochs or the network as the verdict asks; True if anything new will be tried."""
-    values = trained.values
-    best = dict(values[trained.best()])
-    loop.best = best
-    fixed = course.options.ranges
-    if reading.verdict == "more_training":
-        if course.options.epochs is not None:
-            return False
-        epochs = len(trained.records)
-        loop.epochs = min(2 * epochs, MOST_EPOCHS)
-        return loop.epochs > epochs
-    if reading.verdict == "overfitting":
-        if "dropout" in loop.ranges and "dropout" not in fixed:
-            low = min(best["dropout"], 0.6)
-            loop.ranges["dropout"] = Range(
-                low=low, high=min(0.8, max(low + 0.3, loop.ranges["dropout"].high)), log=False
-            )
-        if "weight_decay" not in fixed:
-            low = min(best["weight_decay"], 1.0)
-            loop.ranges["weight_decay"] = Range(low=low, high=max(100 * low, loop.ranges["weight_decay"].high))
-        return len(loop.history) < 2 or loop.history[-1][0] != "overfitting"
-    if reading.verdict == "underfitting":
-        larger = course.network.wider()
-        if loop.larger_failed or larger is None:
-            return False
-        loop.previous, course.network = course.network, larger
-        return True
-    if reading.verdict == "diverged":
-        loop.ranges["lr"] = Range(low=loop.ranges["lr"].low / 10, high=loop.ranges["lr"].high / 5)
-        return True
-    loop.ranges = {**loop.ranges, **narrow(loop.ranges, [_inside(loop.ranges, v) for v in values], trained.scores())}
-    return False
-
-
-def _answer_to(course: Course, loop: Loop, reading: Reading) -> str:
-    """What the verdict asks for, in words."""
-    if reading.verdict == "more_training":
-        if course.options.epochs is not None:
-            return f"Allow more than {course.options.epochs} epochs (--epochs)."
-        return "Train for twice as many epochs."
-    if reading.verdict == "overfitting":
-        return "Search stronger dropout and weight decay."
-    if reading.verdict == "underfitting":
-        if loop.larger_failed or course.network.wider() is None:
-            return "Give the network more width or depth."
-        return "Try a network twice as wide."
-    if reading.verdict == "diverged":
-        return "Lower the learning rates."
-    return "Narrow the ranges."
-
-
-def _settle_larger(course: Course, loop: Loop) -> None:
-    """After the round that tried a larger network: keep it where it was better beyond the noise, else go back."""
-    if loop.previous is None:
-        return
-    gain, error = _improvement(course, loop.incumbent)
-    if gain <= error:
-        course.network, loop.larger_failed = loop.previous, True
-    loop.previous = None
-
-
-def _improvement(course: Course, incumbent: Candidate) -> tuple[float, float]:
-    """By how much the best candidate's metric beats the incumbent's on the same validation rows; standard error."""
-    problem, y = course.problem, course.problem.validation.y
-    score_of = row_scores(problem, y)
-    difference = score_of(course.best().outputs)[0] - score_of(incumbent.outputs)[0]
-    variance = problem.loss.target_variance(y)
-    return float(difference.mean() / variance), float(difference.std() / sqrt(len(difference)) / variance)
-
-
-def _standard_error(course: Course, score: float) -> float:
-    """Standard error of a validation score: binomial for accuracy; for R^2 from the squared errors of the rows."""
-    problem, y = course.problem, course.problem.validation.y
-    if problem.classes is not None:
-        return sqrt(max(score * (1 - score), 0.0) / len(y))
-    rows = row_scores(problem, y)(course.best().outputs)[0]
-    return float(rows.std() / sqrt(len(y)) / problem.loss.target_variance(y))
-
-
 def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range]) -> SearchRound:
     last = trained.last
-    inside = [_inside(ranges, values) for values in trained.values]
+    clamped = [inside(ranges, values) for values in trained.values]
     return SearchRound(
         step=step,
         round=round_,
@@ -356,11 +186,11 @@ def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range])
         best_epoch=[int(epoch) for epoch in last.best_epoch],
         status=list(last.status),
         best=trained.ids[trained.best()],
-        importance=importance(ranges, inside, trained.scores()),
+        importance=importance(ranges, clamped, trained.scores()),
     )
 
 
-def _edge_words(sides: dict[str, edges.Side]) -> str:
+def _edgewords(sides: dict[str, edges.Side]) -> str:
     if not sides:
         return "no best value near the edge of its range"
     return "; ".join(
@@ -368,16 +198,6 @@ def _edge_words(sides: dict[str, edges.Side]) -> str:
     )
 
 
-def _words(ranges: dict[str, Range]) -> str:
+def words(ranges: dict[str, Range]) -> str:
+    """Ranges in a sentence."""
     return ", ".join(f"{name} {r.low:.2g} to {r.high:.2g}" for name, r in ranges.items())
-
-
-def _finished(step: int, round_: int, verdict: Verdict, number: str, started: float) -> StepFinished:
-    return StepFinished(
-        step=step,
-        round=round_,
-        level=verdict.level,
-        verdict=verdict.phrase,
-        number=number,
-        seconds=time.perf_counter() - started,
-    )

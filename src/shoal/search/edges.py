@@ -12,6 +12,7 @@ Side = Literal["low", "high"]
 
 MARGIN = 0.1  # share of a range, on its own scale, that counts as its edge
 STRETCH = 0.75  # how far beyond the wall the range then reaches, as a share of its width
+MOST = 10.0  # and at most this many times beyond it, on a logarithmic scale: one lucky trial moves it no farther
 NATURAL: Mapping[str, tuple[float, float]] = {  # walls that no rule moves: outside them a value has no meaning
     "lr": (1e-10, 1e2),
     "weight_decay": (1e-10, 1e2),
@@ -42,9 +43,11 @@ def moved(name: str, range_: Range, side: Side, round_: int) -> Range:
     """The range with one wall moved outwards by `STRETCH` of its width; remembers where the walls were."""
     low, high = NATURAL[name]
     if side == "low":
-        walls = max(low, value_at(range_, -STRETCH)), range_.high
+        wall = value_at(range_, -STRETCH)
+        walls = max(low, wall, range_.low / MOST if range_.log else wall), range_.high
     else:
-        walls = range_.low, min(high, value_at(range_, 1 + STRETCH))
+        wall = value_at(range_, 1 + STRETCH)
+        walls = range_.low, min(high, wall, range_.high * MOST if range_.log else wall)
     return Range(low=walls[0], high=walls[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_)
 
 
