@@ -204,6 +204,21 @@ def test_narrow_screens_never_scroll_sideways(visit: Open, name: str) -> None:
     assert small == 0
 
 
+@pytest.mark.parametrize("name", ["income", "classification"])
+def test_narrow_screens_keep_words_whole_and_rows_low(visit: Open, name: str) -> None:
+    page = visit(name, width=375).page
+    open_all(page)
+    high = """(s) => [...document.querySelectorAll(s)].map((e) => {
+      const words = document.createRange();
+      words.selectNodeContents(e);
+      return [e.textContent, words.getBoundingClientRect().height];
+    })"""
+    keys = [(text, h) for text, h in page.evaluate(high, ".evidence dt") if h]
+    assert "best" in [text for text, _ in keys]
+    assert not [(text, h) for text, h in keys if len(text) < 12 and h > 30]
+    assert not [(text, h) for text, h in page.evaluate(high, "#columns tbody tr") if h > 60]
+
+
 CONTRAST = """() => {
   const parse = (c) => {
     const p = c.match(/[\\d.]+/g).map(Number);
