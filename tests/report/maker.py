@@ -193,7 +193,8 @@ class Maker:
         low, high = (-3.2, -1.9) if step == 4 or number == 1 else (-3.2, -1.4)
         yield ev.StepStarted(step=step, round=number, why=f"{n} networks, {epochs} epochs")
         members = self.members(n, (low + high) / 2, (high - low) / 2)
-        cnn: dict[str, Any] = {"network": "cnn", "channels": 1, "size": [28, 28], "outputs": 10, "width": 16, "blocks": 2}
+        cnn: dict[str, Any] = {"network": "cnn", "channels": 1, "size": [28, 28], "outputs": 10, "width": 16}
+        cnn["blocks"] = 2
         yield ev.PopulationStarted(
             population=name, step=step, round=number, network=cnn, parameters=20538, batch_size=64, members=members
         )  # fmt: skip
@@ -221,7 +222,7 @@ class Maker:
         diverged = sum(s == "diverged" for s in status)
         yield self.decide(
             step, f"SHL{step}01", f"The best of {n} is network {best}",
-            {"round": number, "best": best, "score": top, "diverged": diverged},
+            {"round": number, "best": dict(members[int(order[0])].values), "score": top, "diverged": diverged},
             "move the upper wall of the learning rate" if step == 5 and number == 1 else "narrow the ranges around it",
         )  # fmt: skip
         key = f"{top:.3f} on validation rows"

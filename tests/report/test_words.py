@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from shoal.core import events as ev
-from shoal.report import advice, answer, chapters, exhibits, story
+from shoal.report import advice, answer, chapters, exhibits, page, story
 from shoal.report.formats import MINUS
 from tests.report import streams
 
@@ -17,7 +18,7 @@ def changed(events: list[ev.Event], kind: type[Any], **update: Any) -> list[ev.E
     return [e.model_copy(update=update) if isinstance(e, kind) else e for e in events]
 
 
-def baseline(events: list[ev.Event]) -> str:
+def baseline(events: Sequence[ev.Event]) -> str:
     return next(f.value for f in answer.figures(story.read(events)) if f.label == "baseline")
 
 
@@ -29,7 +30,7 @@ def test_once_the_test_was_read_the_baseline_is_that_of_the_test_rows() -> None:
     assert baseline(unread) == "76.1 %"
 
 
-def advised(events: list[ev.Event]) -> list[str]:
+def advised(events: Sequence[ev.Event]) -> list[str]:
     return [" ".join((a.what, a.why, a.effect)) for a in advice.actions(story.read(events))]
 
 
@@ -138,3 +139,22 @@ def test_the_network_is_said_in_words() -> None:
         "In refine 1 each network has two hidden layers of 128: 1,018 numbers to learn. "
         "In refine 2 each network has two hidden layers of 256: 2,018 numbers to learn."
     )
+
+
+@pytest.mark.parametrize(
+    ("slope", "said"),
+    [
+        (0.00017, "rose by 0.02 % of chance's loss an epoch"),
+        (-0.0214, "fell by 2.14 % of chance's loss an epoch"),
+        (-0.000021, "changed by less than 0.01 % of chance's loss an epoch"),
+    ],
+)
+def test_a_slope_is_said_in_the_digits_of_the_run_s_own_log(slope: float, said: str) -> None:
+    """Step 6 says `+0.02%`: the sentence beside it must not say 0.015."""
+    seen = next(e for e in streams.income() if isinstance(e, ev.CurveVerdict)).model_copy(update={"slope": slope})
+    assert f"the validation loss {said} (called settled" in exhibits.verdict_numbers(story.read([]), seen)
+
+
+def test_per_cent_stands_apart_from_its_number_except_in_names() -> None:
+    text = str(page.said("gap 3.4%, `a 5%` of 48%: settled"))
+    assert "3.4 %" in text and "48 %" in text and "<code>a 5%</code>" in text

@@ -94,8 +94,7 @@ def _curves(story: Story) -> list[Action]:
     why = last.sentence
     gap = formats.difference(story.metric, last.gap) if math.isfinite(last.gap) else "unknown"
     if last.verdict == "more_training":
-        rate = formats.number(abs(last.slope) * 100, 2)
-        effect = f"The validation loss still falls by {rate} % an epoch; how much score that brings was not measured."
+        effect = f"In its last epochs the validation loss {exhibits.fell(last.slope)}; the score that it brings is not known."
         return [Action("Train longer: give the run a larger `--budget`.", why, effect, "warning")]
     if last.verdict == "overfitting":
         effect = f"At most about {gap}, the whole gap between training and validation; usually a part of it."

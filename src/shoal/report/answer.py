@@ -183,8 +183,9 @@ def _test_rows(story: Story) -> str:
 
 def _epochs(story: Story) -> str:
     stated = story.summary.get("epochs_trained")  # counts the short trainings too, by the share of an epoch they took
-    told = isinstance(stated, int | float) and math.isfinite(stated)
-    total = round(stated) if told else sum(len(e.members) for c in story.crowds.values() for e in c.epochs)
+    total = sum(len(e.members) for crowd in story.crowds.values() for e in crowd.epochs)
+    if isinstance(stated, int | float) and math.isfinite(stated):
+        total = round(stated)
     searched = story.members_searched
     most = f"{searched:,} of them in the search, " if 0 < searched < story.members_trained else ""
     return f"{most}{formats.count(total, 'epoch')} in all" if total else ""

@@ -33,9 +33,7 @@ def networks(story: Story) -> str:
     kinds: dict[tuple[str, int], list[str]] = {}
     for name, crowd in story.crowds.items():
         kinds.setdefault((_built(crowd.started.network), crowd.started.parameters), []).append(exhibits.spoken(name))
-    said = [
-        (f"{built}: {formats.count(size, 'number')} to learn", of) for (built, size), of in kinds.items() if built
-    ]
+    said = [(f"{built}: {formats.count(size, 'number')} to learn", of) for (built, size), of in kinds.items() if built]
     if len(said) == 1:
         return f"Each network {said[0][0]}."
     return " ".join(f"In {_listed(of)} each network {words}." for words, of in said)
@@ -176,7 +174,7 @@ def together(story: Story) -> list[Picture]:
     reached = formats.score(metric, chosen.path[-1], rows=rows)
     pool, added = formats.count(chosen.candidates, "candidate"), formats.count(len(chosen.path), "addition")
     caption = f"Networks were added one at a time from {pool}, each time the one that lowered the loss most: {added} "
-    caption += f"changed the score by {brought} on validation rows, to {reached}. One network may be added several times."
+    caption += f"changed the score by {brought} on validation rows, to {reached}. A network may be added several times."
     path = Picture("path", "path", "The greedy path", caption, {"values": chosen.path, "single": chosen.single})
     return [gain, path]
 

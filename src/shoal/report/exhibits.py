@@ -222,18 +222,28 @@ def _verdict(story: Story, key: str, seen: ev.CurveVerdict) -> Picture:
 def verdict_numbers(story: Story, seen: ev.CurveVerdict) -> str:
     """The numbers that a verdict stands on, in words, with their thresholds."""
     first, last = seen.epochs_read
-    way = "fell" if seen.slope < 0 else "rose"
-    slope = f"the validation loss {way} by {formats.number(abs(seen.slope) * 100, 2)} % an epoch"
+    slope = f"the validation loss {fell(seen.slope)}"
     if not math.isfinite(seen.slope):
         slope = "the slope of the validation loss is not finite"
     gap = f"the training score is {formats.signed(story.metric, seen.gap)} from the validation score"
     if not math.isfinite(seen.gap):
         gap = "the gap between training and validation score is not finite"
     limit = formats.difference(story.metric, seen.gap_threshold)
-    level = formats.number(abs(seen.slope_threshold) * 100, 2)
+    level = _hundredths(seen.slope_threshold)
     return (
         f"epochs {first} to {last}: {slope} (called settled within {level} %), and {gap} (called a gap above {limit})"
     )
+
+
+def fell(slope: float) -> str:
+    """What a loss did, by its slope: "fell by 0.12 % of chance's loss an epoch", in the digits of the run's own log."""
+    if not 0.00005 <= abs(slope):
+        return "changed by less than 0.01 % of chance's loss an epoch"
+    return f"{'fell' if slope < 0 else 'rose'} by {_hundredths(slope)} % of chance's loss an epoch"
+
+
+def _hundredths(share: float) -> str:
+    return formats.number(float(f"{abs(share) * 100:.2f}"), 6)
 
 
 def verdict_data(seen: ev.CurveVerdict) -> dict[str, Any]:

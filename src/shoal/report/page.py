@@ -195,6 +195,7 @@ def said(text: str) -> object:
     from markupsafe import Markup, escape
 
     safe = str(escape(formats.clean(text)))
+    safe = re.sub(r"(`[^`]+`)|(?<=\d)%", lambda m: m[1] or " %", safe)
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"(?<![\w;#.])([\d.,]+ (?:%|points?\b)|[\d.]+e-\d+)", r'<span class="unit">\1</span>', safe)
     return Markup(safe)

@@ -160,7 +160,7 @@
       const [first, last] = v.epochs_read;
       if (loss) {
         const read = crowd.validation_loss[k].slice(Math.max(0, first - 1), last).filter(finite);
-        const slope = finite(v.slope) ? `${v.slope > 0 ? "+" : v.slope < 0 ? "\u2212" : ""}${number(Math.abs(100 * v.slope), 2)} % an epoch` : "slope not finite";
+        const slope = finite(v.slope) ? `${v.slope > 0 ? "+" : v.slope < 0 ? "\u2212" : ""}${number(Math.round(1e4 * Math.abs(v.slope)) / 100)} % an epoch` : "slope not finite";
         if (read.length) marks.push({ type: "bracket", from: first, to: last, at: Math.max(...read), say: slope });
       } else {
         const scores = crowd.validation_score[k], best = scores.reduce((b, s, t) => (finite(s) && (b < 0 || s > scores[b]) ? t : b), -1);
