@@ -350,3 +350,11 @@ def test_cuda_where_there_is_none_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="device=cuda"):
         shoal.fit(planted.blobs(60), device="cuda", out=str(tmp_path / "run"), **QUICK)
+
+
+def test_a_start_that_fails_leaves_its_folder_free(tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    with pytest.raises(InputError, match="bogus"):
+        shoal.fit(planted.blobs(90), budget="trials=2", store="bogus://x", out=out)
+    assert not (tmp_path / "run").exists()
+    assert shoal.fit(planted.blobs(90), budget="trials=2", out=out).summary["test"] > 0.5

@@ -88,8 +88,13 @@ def stream(
     work = _prepare(settings, dataset, make_net)
     folder = RunFolder.create(settings.out, name_of(settings.data))
     begun = _begun(settings, folder, work)
-    key = folder.write_settings(settings, {"data_hash": dataset.content_hash, "versions": begun.versions})
-    with folder.open_store(settings) as store:
+    try:
+        key = folder.write_settings(settings, {"data_hash": dataset.content_hash, "versions": begun.versions})
+        store = folder.open_store(settings)
+    except BaseException:
+        folder.release()
+        raise
+    with store:
         kept: list[Event] = []
         for event in _run(settings, folder, work, begun, stop or threading.Event(), started):
             if isinstance(event, FindingRaised) and event.finding.code in settings.ignore:
