@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shoal.core.atomic import write_atomically
-from shoal.core.errors import RunError
+from shoal.core.errors import InputError, ShoalError
 
 
 def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
@@ -20,10 +20,11 @@ def test_text_and_bytes_are_written_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize(
-    ("number", "words"), [(errno.ENOSPC, "disk is full"), (errno.EROFS, "may not be written"), (errno.EIO, "cannot")]
+    ("number", "words", "exit_code"),
+    [(errno.ENOSPC, "disk is full", 1), (errno.EROFS, "may not be written", 2), (errno.EIO, "cannot", 1)],
 )
 def test_a_failed_write_leaves_the_former_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, words: str, exit_code: int
 ) -> None:
     path = tmp_path / "summary.json"
     path.write_text("before")
@@ -32,15 +33,15 @@ def test_a_failed_write_leaves_the_former_file_and_nothing_else(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(RunError, match=words) as raised:
+    with pytest.raises(ShoalError, match=words) as raised:
         write_atomically(path, "after" * 1000)
-    assert str(path) in str(raised.value)
+    assert str(path) in str(raised.value) and raised.value.exit_code == exit_code
     assert path.read_text() == "before"
     assert [each.name for each in tmp_path.iterdir()] == ["summary.json"]
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         write_atomically(tmp_path / "no" / "a.txt", "x")
 
 

@@ -85,6 +85,13 @@ def test_infinities_are_refused(frame: pl.DataFrame, schema: Schema, tmp_path: P
     refused(tmp_path / "new.csv", schema, "'number'", "line 61", "infinity")
 
 
+def test_a_file_without_rows_does_not_speak_of_learning(frame: pl.DataFrame, schema: Schema, tmp_path: Path) -> None:
+    frame.head(0).write_csv(tmp_path / "new.csv")
+    with pytest.raises(InputError, match="header and no rows") as raised:
+        read_rows(tmp_path / "new.csv", schema)
+    assert "learn" not in str(raised.value)
+
+
 def test_numeric_targets(frame: pl.DataFrame) -> None:
     schema = read(frame, target="number").schema
     assert read_rows(frame, schema).truth.tolist() == frame["number"].to_list()

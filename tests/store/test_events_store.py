@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import (
@@ -155,6 +156,27 @@ def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, body: str) -> Non
     connection.close()
     with EventStore(tmp_path / "store.db") as store, pytest.raises(InputError, match="number 2"):
         store.read("digits")
+
+
+def test_the_content_of_a_damaged_store_is_not_poured_out(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        store.append("digits", EVENTS[0])
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("UPDATE events SET body = CAST(x'7b22ff22' AS TEXT)")
+    connection.commit()
+    connection.close()
+    with EventStore(tmp_path / "store.db") as store, pytest.raises(InputError, match="it is damaged") as raised:
+        store.read("digits")
+    assert "{" not in str(raised.value)
+
+
+def test_a_disk_that_is_full_from_the_start_is_no_wrong_choice(tmp_path: Path) -> None:
+    with (
+        EventStore(tmp_path / "store.db") as store,
+        pytest.raises(RunError, match="full"),
+        store._refusals(InputError, "opened"),
+    ):
+        raise OperationalError("CREATE", {}, sqlite3.OperationalError("database or disk is full"))
 
 
 def test_a_database_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:

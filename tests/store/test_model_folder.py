@@ -109,5 +109,5 @@ def test_numbers_that_json_has_not_are_refused_before_anything_is_written(tmp_pa
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         save_model(tmp_path / "file" / "model", TENSORS, {})

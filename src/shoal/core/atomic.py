@@ -8,7 +8,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from shoal.core.errors import RunError, ShoalError
+from shoal.core.errors import InputError, RunError, ShoalError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -19,7 +19,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         content: text is written as UTF-8, line ends as they are.
 
     Raises:
-        RunError: the disk is full, or the folder cannot be written; the former file is untouched.
+        RunError: the disk is full or fails; the former file is untouched.
+        InputError: the folder does not exist, or may not be written to.
     """
     data = content.encode() if isinstance(content, str) else content
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
@@ -38,11 +39,13 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def write_error(path: Path, error: OSError) -> ShoalError:
-    """Return what to tell the user when `path` could not be written."""
+    """Return what to tell the user when `path` could not be written: a choice that cannot work, or a refusing disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(f"{path} cannot be written: the disk is full; make room and run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return RunError(f"{path} cannot be written: the folder may not be written to; choose another one with --out")
+        return InputError(f"{path} cannot be written: the folder may not be written to; choose another one")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
+        return InputError(f"{path} cannot be written: {error.strerror or error}; choose another place")
     return RunError(f"{path} cannot be written: {error.strerror or error}")
 
 

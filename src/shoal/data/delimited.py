@@ -54,7 +54,7 @@ def read_delimited(path: Path) -> RawTable:
     else:
         frame, lines = _by_csv(text, delimiter, names, path)
     if frame.height == 0:
-        raise InputError(f"{path} has a header and no rows: it needs at least two rows of each class to learn from.")
+        raise InputError(f"{path} has a header and no rows: add rows below it.")
     return RawTable(frame, str(path), lines, (*findings, *header_findings), delimiter != ",")
 
 

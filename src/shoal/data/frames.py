@@ -66,7 +66,7 @@ def is_frame(source: object) -> bool:
         return True
 
 
-def from_frame(source: Any, name: str = "frame") -> RawTable:
+def from_frame(source: Any, name: str = "the frame") -> RawTable:
     """A frame of another library; pandas needs no Arrow for this.
 
     Raises:

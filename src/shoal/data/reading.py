@@ -68,7 +68,7 @@ def read(
     if isinstance(source, tuple | list) and len(source) == 2:
         return _read_pair(source[0], source[1], columns, kind, task, name or "arrays")
     if frames.is_frame(source):
-        return _table(frames.from_frame(source, name or "frame"), columns, kind, task, name or "frame")
+        return _table(frames.from_frame(source, name or "the frame"), columns, kind, task, name or "frame")
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         raise InputError("an array alone has no answers; give a pair (X, y).")
     raise InputError(
@@ -146,7 +146,7 @@ def _read_archive(path: Path, columns: dict[str, Any], kind: Kind | None, task: 
     held = archives.read_npz(path)
     for key in columns["drop"]:
         if key not in held:
-            raise InputError(f"{path}: no array {key!r} (--drop); {closest(key, list(held))}")
+            raise InputError(f"{path}: no array {key!r} (option `drop`); {closest(key, list(held))}")
         del held[key]
     wanted = tuple(each for each in (columns["group"], columns["time"]) if each is not None)
     found = arrays.pick(held, str(path), wanted, columns["target"])
@@ -182,6 +182,6 @@ def _as_kind(dataset: Dataset, kind: Kind | None) -> Dataset:
 
 
 def _only_for_tables(columns: dict[str, Any], source: str) -> None:
-    asked = [f"--{option}" for option, value in columns.items() if value]
+    asked = [f"`{option}`" for option, value in columns.items() if value]
     if asked:
-        raise InputError(f"{source} has no named columns: {listing(asked)} cannot be used with it.")
+        raise InputError(f"{source} has no named columns: the option {listing(asked)} cannot be used with it.")

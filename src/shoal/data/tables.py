@@ -121,11 +121,11 @@ def _check_names(
     columns = raw.frame.columns
     if target is None and wants_target:
         raise InputError(
-            f"{raw.source}: no target given; name the column to predict with --target: {listing(columns, 20)}."
+            f"{raw.source}: no target given; say which column to predict (option `target`): {listing(columns, 20)}."
         )
     for option, value in (("target", target), ("time", time), ("group", group), *(("drop", each) for each in drop)):
         if value is not None and value not in columns and (option != "target" or wants_target):
-            raise InputError(f"{raw.source}: no column {value!r} (--{option}); {closest(value, columns)}")
+            raise InputError(f"{raw.source}: no column {value!r} (option `{option}`); {closest(value, columns)}")
     taken = [value for value in (target, time, group, *drop) if value is not None]
     twice = sorted({value for value in taken if taken.count(value) > 1})
     if twice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,7 +149,11 @@ class EventStore:
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             reason = " ".join(str(cause).split())
-            raise error_type(f"the store {self.name} cannot be {done}: {reason}") from error
+            if reason.startswith("Could not decode"):  # what follows is the whole cell
+                reason = "it is damaged; restore it from a copy"
+            if re.search(r"\bfull\b|disk I/O error", reason):  # the disk refuses, not the caller's choice
+                error_type = RunError
+            raise error_type(f"the store {self.name} cannot be {done}: {reason[:200]}") from error
 
 
 def without_password(where: str) -> str:

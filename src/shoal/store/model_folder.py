@@ -31,7 +31,8 @@ def save_model(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[st
         document: architecture, preparation, schema, classes: plain JSON, and every number finite.
 
     Raises:
-        RunError: the folder cannot be written, or the document holds NaN or infinity, which JSON has not.
+        RunError: the disk refuses, or the document holds NaN or infinity, which JSON has not.
+        InputError: the folder cannot be made or may not be written to.
     """
     data = safetensors.torch.save({name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()})
     whole = {

@@ -75,8 +75,8 @@ class RunFolder:
             The folder, which holds an empty `run.toml`.
 
         Raises:
-            InputError: `out` holds a run already or is a file.
-            RunError: the folder cannot be written.
+            InputError: `out` holds a run already, is a file, or may not be written to.
+            RunError: the disk refuses.
         """
         if out is not None:
             chosen = cls(Path(out), made=not Path(out).exists())
