@@ -96,6 +96,7 @@ def test_predict_gives_one_line_for_each_row(
     for row in rows:
         probabilities = {name: float(value) for name, value in row.items() if name != "prediction"}
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert all(len(text) <= 11 for name, text in row.items() if name != "prediction")  # 1.23456e-05
         assert max(probabilities, key=lambda name: probabilities[name]).endswith(row["prediction"])
     assert "petal length" in ended.stderr  # the missing cell is counted, not silent
 

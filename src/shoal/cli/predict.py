@@ -41,8 +41,10 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
 
 
 def _as_csv(columns: list[str], rows: list[list[Any]]) -> str:
+    """The answer and, for classes, the probabilities."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    for answer, *probabilities in rows:
+        writer.writerow([answer, *(f"{each:.6g}" for each in probabilities)])  # float32 holds no more digits
     return text.getvalue()
