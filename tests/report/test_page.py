@@ -212,7 +212,10 @@ def test_the_curves_in_the_page_are_those_of_the_events() -> None:
 
 def test_the_verdict_is_cited_with_its_numbers_and_thresholds() -> None:
     text = reader("classification").text
-    assert "epochs 10 to 14: the validation loss fell by 2.1 % of chance's loss an epoch (called settled within 0.5 %)" in text
+    assert (
+        "epochs 10 to 14: the validation loss fell by 2.1 % of chance's loss an epoch (called settled within 0.5 %)"
+        in text
+    )
     assert "+3.4 points from the validation score (called a gap above 5 points)" in text
 
 

@@ -158,3 +158,9 @@ def test_a_slope_is_said_in_the_digits_of_the_run_s_own_log(slope: float, said: 
 def test_per_cent_stands_apart_from_its_number_except_in_names() -> None:
     text = str(page.said("gap 3.4%, `a 5%` of 48%: settled"))
     assert "3.4 %" in text and "48 %" in text and "<code>a 5%</code>" in text
+
+
+def test_a_finding_s_fix_is_advised_as_a_sentence() -> None:
+    copies = ev.Finding(code="SHL214", sentence="52 rows repeat.", fix="drop the copies, or give --group to them")
+    what = [a.what for a in advice.actions(story.read([ev.FindingRaised(finding=copies)]))]
+    assert what == ["Drop the copies, or give `--group` to them."]

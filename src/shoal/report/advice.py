@@ -70,7 +70,7 @@ def _unfinished(story: Story) -> list[Action]:
 def _findings(story: Story) -> list[Action]:
     return [
         Action(
-            finding.fix,
+            formats.order(finding.fix),
             finding.sentence,
             _stated(finding.evidence),
             finding.level,
@@ -94,7 +94,8 @@ def _curves(story: Story) -> list[Action]:
     why = last.sentence
     gap = formats.difference(story.metric, last.gap) if math.isfinite(last.gap) else "unknown"
     if last.verdict == "more_training":
-        effect = f"In its last epochs the validation loss {exhibits.fell(last.slope)}; the score that it brings is not known."
+        effect = f"In its last epochs the validation loss {exhibits.fell(last.slope)}; how much score that brings "
+        effect += "was not measured."
         return [Action("Train longer: give the run a larger `--budget`.", why, effect, "warning")]
     if last.verdict == "overfitting":
         effect = f"At most about {gap}, the whole gap between training and validation; usually a part of it."

@@ -237,7 +237,7 @@ def verdict_numbers(story: Story, seen: ev.CurveVerdict) -> str:
 
 def fell(slope: float) -> str:
     """What a loss did, by its slope: "fell by 0.12 % of chance's loss an epoch", in the digits of the run's own log."""
-    if not 0.00005 <= abs(slope):
+    if abs(slope) < 0.00005:
         return "changed by less than 0.01 % of chance's loss an epoch"
     return f"{'fell' if slope < 0 else 'rose'} by {_hundredths(slope)} % of chance's loss an epoch"
 

@@ -8,6 +8,7 @@ standard error of that many rows does.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 SHARES = frozenset({"accuracy", "balanced_accuracy", "top5_accuracy"})  # said in per cent
@@ -219,6 +220,17 @@ def shorten(text: str, most: int = 48) -> str:
         return text
     keep = (most - 1) // 2
     return text[: most - 1 - keep] + "\u2026" + text[len(text) - keep :]
+
+
+def order(text: str) -> str:
+    """What to do, as a sentence of its own: capital letter, full stop, and options of the command line as code.
+
+    >>> order("drop the copies, or give --group"), order("--drop fee if it leaks")
+    ('Drop the copies, or give `--group`.', 'Use `--drop` fee if it leaks.')
+    """
+    marked = re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text.strip()) if "`" not in text else text.strip()
+    marked = f"Use {marked}" if marked.startswith("`--") else marked[:1].upper() + marked[1:]
+    return marked + "." if (marked and marked[-1].isalnum()) or marked.endswith("`") else marked
 
 
 def clean(text: str) -> str:

@@ -181,6 +181,7 @@ def _environment() -> Environment:
     )
     env.filters["said"] = said
     env.filters["number"] = formats.number
+    env.filters["order"] = formats.order
     env.filters["short"] = formats.shorten
     return env
 
