@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from shoal.cli.fit import closing, outcome
@@ -71,15 +72,37 @@ def live_picture(events: list[Event], clock: Clock | None = None, width: int = 1
 
 
 def test_the_seven_lines_fill_in_and_a_later_round_takes_the_place_of_the_former() -> None:
-    assert live_picture(finished_run()).strip().splitlines() == [
-        "1  Initial loss                      as chance gives                      1.10               1.2 s",
-        "2  Overfit a small sample            learnt by heart                      in 40 steps        1.2 s",
-        "3  Find the learning rate            the loss goes down                   lr 0.01            1.2 s",
-        "4  Coarse search                     a region is clear                    90 %               1.2 s",
-        "5  Refine and train longer, round 2  better                               96 %               1.2 s",
-        "6  Look at the curves, round 2       good                                 gap 0.5 points     1.2 s",
-        "7  Go again or stop, round 2         stop                                 within the noise   1.2 s",
+    rows = [
+        ("Initial loss", "as chance gives", "1.10"),
+        ("Overfit a small sample", "learnt by heart", "in 40 steps"),
+        ("Find the learning rate", "the loss goes down", "lr 0.01"),
+        ("Coarse search", "a region is clear", "90 %"),
+        ("Refine and train longer, round 2", "better", "96 %"),
+        ("Look at the curves, round 2", "good", "gap 0.5 points"),
+        ("Go again or stop, round 2", "stop", "within the noise"),
     ]
+    assert live_picture(finished_run()).strip().splitlines() == [
+        f"{place}  {name:<32}  {verdict:<26}  {number:<24}    1.2 s"
+        for place, (name, verdict, number) in enumerate(rows, 1)
+    ]
+
+
+LONG = "best 0.996, near the edge of lr, weight_decay"
+
+
+@pytest.mark.parametrize("width", [40, 50, 75, 80, 100, 160])
+def test_a_verdict_has_the_free_width_and_nothing_jumps(width: int) -> None:
+    events = [STARTED, *step(1, "as chance gives", "1.10"), *step(4, LONG, "12 networks, 200 epochs")]
+    places = set()
+    for shown in (4, 7):
+        lines = live_picture(events[:shown], width=width).strip().splitlines()
+        assert all(len(line) <= width for line in lines)
+        places.add(lines[0])
+    assert len(places) == 1  # the line of the first step is where it was
+    start = lines[0].index("as chance")
+    fourth = next(place for place, line in enumerate(lines) if line.startswith("4"))
+    words = [re.sub(r" *(12 networks.*|1\.2 s)$", "", line[start:]) for line in lines[fourth : fourth + 3]]
+    assert " ".join(each.strip() for each in words).strip() == LONG
 
 
 def test_the_running_step_has_a_bar_whose_time_left_goes_down_between_events() -> None:
@@ -126,8 +149,8 @@ def test_a_narrow_terminal_keeps_the_steps_and_the_seconds() -> None:
 def test_a_long_verdict_is_cut_to_the_line() -> None:
     picture = live_picture([STARTED, *step(1, "a verdict " * 20, "1.0")])
     lines = [line for line in picture.splitlines() if line.strip()]
-    assert len(lines) == 7 and all(len(line) <= 100 for line in lines)
-    assert lines[0].startswith("1  Initial loss  ") and "…" in lines[0] and lines[0].endswith("  1.0   1.2 s")
+    assert len(lines) == 9 and all(len(line) <= 100 for line in lines)
+    assert lines[0].startswith("1  Initial loss  ") and lines[0].endswith("  1.2 s") and lines[2].endswith("…")
 
 
 def test_text_from_the_data_cannot_steer_the_terminal() -> None:

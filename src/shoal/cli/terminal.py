@@ -7,12 +7,13 @@ ended step is one plain line, without control codes.
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO
 
 from shoal.cli.output import one_line
 from shoal.core.events import (
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PLAIN_PROGRESS_S = 30.0  # how often a plain log says how far it is
-WIDE = 76  # columns from which on the key number has room
-VERDICT = 44  # the most columns of a verdict
+NAME, SHORT_NAME, NUMBER, SECONDS = 32, 13, 24, 7  # columns of the table; the verdict gets the rest
+FULL, WITH_NUMBER, WITH_SECONDS = 92, 72, 48  # from which width on there is room for full names, number and seconds
+VERDICT_LINES = 3
+SHORT_NAMES = {1: "Initial loss", 2: "Overfit", 3: "Learning rate", 4: "Coarse", 5: "Refine", 6: "Curves", 7: "Decide"}
 _COLOURS = {"fine": "green", "note": "default", "warning": "yellow", "problem": "red"}
 _STOPPING = "Stopping after the current epoch. Ctrl-C again ends at once."
 
@@ -72,9 +75,10 @@ class _Line:
     why: str = ""
     ended: StepFinished | None = None
 
-    @property
-    def name(self) -> str:
-        return step_name(self.step, self.round)
+    def name(self, full: bool) -> str:
+        if full:
+            return step_name(self.step, self.round)
+        return SHORT_NAMES.get(self.step, "") + (f" {self.round}" if self.round > 1 else "")
 
 
 def step_name(step: int, round_: int) -> str:
@@ -244,43 +248,47 @@ class LiveView:
 
         table = Table.grid(padding=(0, 2, 0, 0))
         widths = self._widths()
-        for place, width in enumerate(widths):
-            last_or_first = place in (0, len(widths) - 1)
-            table.add_column(
-                justify="right" if last_or_first else "left", no_wrap=True, overflow="ellipsis", width=width
-            )
+        for what, width in widths.items():
+            justify: Literal["left", "right"] = "right" if what in ("step", "seconds") else "left"
+            table.add_column(justify=justify, no_wrap=True, overflow="ellipsis", width=width)
         for line in self._state.lines.values():
-            cells = self._cells(line)
-            table.add_row(*(cells if len(widths) == 5 else (*cells[:3], cells[4])))
+            cells = self._cells(line, widths["verdict"])
+            table.add_row(*(cells[what] for what in widths))
         return table
 
-    def _widths(self) -> list[int]:
-        """Columns for step, name, verdict, number and seconds; the number only where there is room.
+    def _widths(self) -> dict[str, int]:
+        """What a line shows at this width, and in how many columns.
 
-        The name gets the width that it will need later, so that nothing jumps; the verdict gets what is left.
+        All but the verdict's are fixed, so that nothing jumps when a step ends; the verdict gets what is left.
         """
-        wide = self._console.width >= WIDE
-        ended = [line.ended for line in self._state.lines.values() if line.ended is not None]
-        number = min(24, max([len(each.number) for each in ended], default=20))
-        seconds = max([6, *(len(formats.duration(each.seconds)) for each in ended)])
-        name = len(step_name(5, 2)) if wide else len(step_name(5, 1))
-        taken = [1, name, number, seconds] if wide else [1, name, seconds]
-        left = self._console.width - sum(taken) - 2 * (len(taken) + 1)
-        return [*taken[:2], max(4, min(left, VERDICT)), *taken[2:]]
+        width = self._console.width
+        shown = {"step": 1, "name": NAME if width >= FULL else SHORT_NAME, "verdict": 0}
+        shown |= {"number": NUMBER} if width >= WITH_NUMBER else {}
+        shown |= {"seconds": SECONDS} if width >= WITH_SECONDS else {}
+        return shown | {"verdict": max(4, width - sum(shown.values()) - 2 * len(shown))}
 
-    def _cells(self, line: _Line) -> tuple[Text, ...]:
+    def _cells(self, line: _Line, width: int) -> dict[str, Text]:
+        """One line of the table; a verdict that needs more than `width` columns breaks between words."""
         from rich.text import Text
 
+        def broken(words: str) -> str:
+            return "\n".join(textwrap.wrap(one_line(words), width, max_lines=VERDICT_LINES, placeholder=" …"))
+
+        style, said, said_style, number, seconds = "dim", "", "", "", ""
         if line.ended is not None:
-            verdict = Text(one_line(line.ended.verdict), style=_COLOURS[line.ended.level])
-            seconds = Text(formats.duration(line.ended.seconds), style="dim")
-            return Text(str(line.step)), Text(line.name), verdict, Text(one_line(line.ended.number)), seconds
-        if line.step == self._state.running:
-            name = Text(line.name, style="bold")
-            return Text(str(line.step), style="bold"), name, Text(one_line(line.why), style="dim"), Text(), Text()
-        if line.step == self._state.cut:
-            return Text(str(line.step)), Text(line.name), Text("interrupted", style="yellow"), Text(), Text()
-        return Text(str(line.step), style="dim"), Text(line.name, style="dim"), Text(), Text(), Text()
+            style, said, said_style = "", line.ended.verdict, _COLOURS[line.ended.level]
+            number, seconds = one_line(line.ended.number), formats.duration(line.ended.seconds)
+        elif line.step == self._state.running:
+            style, said, said_style = "bold", line.why, "dim"
+        elif line.step == self._state.cut:
+            style, said, said_style = "", "interrupted", "yellow"
+        return {
+            "step": Text(str(line.step), style=style),
+            "name": Text(line.name(self._console.width >= FULL), style=style),
+            "verdict": Text(broken(said), style=said_style),
+            "number": Text(number),
+            "seconds": Text(seconds, style="dim"),
+        }
 
     def _bar(self) -> Iterator[RenderableType]:
         from rich.progress_bar import ProgressBar
