@@ -351,3 +351,38 @@ def test_the_words_are_there_before_the_pictures_even_for_three_hundred_networks
              requestAnimationFrame(() => { Shoal.selection.move(null); done(performance.now() - t); }); })"""
     )
     assert moved < 300  # lighting one network does not paint the others again
+
+
+LYING = """(figures) => figures.flatMap((id) => [...document.querySelectorAll(`#figure-${id} svg.chart[viewBox]`)].flatMap((svg) => {
+  const box = (node) => node.getBoundingClientRect();
+  const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  const words = [...svg.querySelectorAll("text.say")], dots = [...svg.querySelectorAll("circle")];
+  return words.flatMap((word, k) => [...words.slice(k + 1), ...dots].filter((other) => meet(box(word), box(other)))
+    .map((other) => `${id}: ${word.textContent} on ${other.textContent || "a dot"}`));
+}))"""
+
+
+def crowded() -> list[ev.Event]:
+    """A run whose dots lie on its dashed lines, and whose walls moved by little in two rounds."""
+    out: list[ev.Event] = []
+    for e in streams.income():
+        if isinstance(e, ev.EnsembleChosen):
+            e = e.model_copy(update={"path": [e.single + 0.001, e.single, e.single, e.single, e.single, e.single]})
+        if isinstance(e, ev.InitialLosses):
+            e = e.model_copy(update={"loss": [e.expected + 0.0001 * k for k in range(len(e.loss))]})
+        if isinstance(e, ev.SearchRound) and e.step == 5:
+            was = (2e-3 * (1 + 0.01 * e.round), 10**-1.9)
+            moved = ev.Range(low=6e-4, high=4e-2, was=was, moved_in_round=e.round)
+            e = e.model_copy(update={"ranges": {**e.ranges, "lr": moved}})
+        out.append(e)
+    return out
+
+
+@pytest.mark.parametrize("width", [375, 1200])
+def test_words_lie_on_no_dot_and_on_no_other_word(visit: Open, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setitem(streams.EVERY, "crowded", crowded)
+    page = visit("crowded", width=width).page
+    open_all(page)
+    page.wait_for_timeout(100)
+    assert page.locator("#figure-search-all text", has_text="round").count() >= 2
+    assert page.evaluate(LYING, ["search-all", "step5-2-1", "step5-3-1", "step1-1-1", "path"]) == []

@@ -77,7 +77,7 @@
     const faint = (at, round) => {
       if (seen.has(at) || !finite(at) || at === low || at === high) return;
       seen.add(at);
-      marks.push({ type: "rule", behind: true, axis: "x", at, kind: "faint", say: `round ${round}` });
+      marks.push({ type: "rule", behind: true, axis: "x", at, kind: "faint", above: true, say: `round ${round}` });
     };
     for (const w of panel.walls) if (w.was) { w.was.forEach((at, side) => { if (at !== [w.low, w.high][side]) faint(at, (w.moved ?? w.round)); }); }
     return marks;

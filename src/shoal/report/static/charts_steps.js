@@ -14,11 +14,11 @@
         kind: g.name === data.chosen ? "solid" : "faint", say: `${g.name}, seed ${g.seeds[j]}: ${number(loss, 4)}`,
       })));
       const each = room.width / Math.max(1, names.length) / 7.2;
-      return { panels: [Shoal.plot({
+      return { legend: [{ say: `chance: ${number(data.expected)}`, line: "rule dashed" }], panels: [Shoal.plot({
         x: { domain: [-0.5, Math.max(0, names.length - 1) + 0.5], ticks: names.map((name, k) => ({ value: k, text: Shoal.shorten(name, Math.max(4, Math.floor(each))) })) },
         y: { domain: Shoal.domain(all, { include: [data.expected], pad: 0.15 }) ?? [0, 1], label: "loss before training" },
         marks: [
-          { type: "rule", axis: "y", at: data.expected, kind: "dashed", say: `chance: ${number(data.expected)}`, end: true, below: true },
+          { type: "rule", axis: "y", at: data.expected, kind: "dashed" },
           { type: "dots", points },
         ],
       }, size(room, 260))] };
@@ -129,11 +129,11 @@
   Shoal.charts.path = {
     draw(data, page, room) {
       const points = data.values.map((v, k) => ({ x: k + 1, y: v, kind: "solid", say: `after ${k + 1}: ${Shoal.score(v, page.metric)}` }));
-      return { panels: [Shoal.plot({
+      return { legend: finite(data.single) ? [{ say: "best single network", line: "rule dashed" }] : [], panels: [Shoal.plot({
         x: { domain: [0.5, data.values.length + 0.5], label: "networks added", format: (v) => (Number.isInteger(v) ? number(v) : "") },
         y: { ...scoreAxis(page, "on validation rows"), domain: Shoal.domain(data.values, { include: finite(data.single) ? [data.single] : [], pad: 0.15 }) ?? [0, 1] },
         marks: [
-          { type: "rule", axis: "y", at: data.single, kind: "dashed", say: "best single network", end: true },
+          { type: "rule", axis: "y", at: data.single, kind: "dashed" },
           { type: "line", points: points.map((p) => [p.x, p.y]), kind: "strong" },
           { type: "dots", points },
         ],

@@ -11,14 +11,14 @@
   Shoal.plot = (spec, { width, height, thumb = false }) => {
     const ink = spec.y.ticks ?? [];
     const wide = thumb ? 3 : Math.max(36, 14 + 6.6 * Math.max(0, ...texts(spec.y, height, ink).map((t) => t.length)));
-    const pad = thumb ? { top: 4, right: 4, bottom: 4, left: 4 } : { top: 28, right: 16, bottom: 44, left: wide };
+    const pad = thumb ? { top: 4, right: 4, bottom: 4, left: 4 } : { top: spec.marks?.some((m) => m.above) ? 46 : 28, right: 16, bottom: 44, left: wide };
     const inner = { left: pad.left, top: pad.top, width: Math.max(10, width - pad.left - pad.right), height: Math.max(10, height - pad.top - pad.bottom) };
     const x = scale(spec.x, [inner.left, inner.left + inner.width]);
     const y = scale(spec.y, [inner.top + inner.height, inner.top]);
     const root = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
     const back = svg("g"), under = svg("g"), front = svg("g"), lit = svg("g");
     root.append(back, under, front, lit);
-    const plot = { svg: root, size: { width, height }, inner, x, y, thumb, under, lines: spec.lines ?? [], hits: [] };
+    const plot = { svg: root, size: { width, height }, inner, x, y, thumb, under, lines: spec.lines ?? [], hits: [], above: [] };
     if (!thumb) axes(back, spec, plot);
     for (const mark of spec.marks ?? []) Shoal.marks[mark.type](mark.behind ? back : front, mark, plot);
     plot.nearest = (px, py) => nearest(plot, px, py);
@@ -92,7 +92,7 @@
       const a = clamp(x.at(from), x.from, x.to), b = clamp(x.at(to), x.from, x.to);
       group.append(svg("rect", { class: "area", x: a.toFixed(1), y: inner.top, width: Math.max(1, b - a).toFixed(1), height: inner.height }));
     },
-    rule(group, { axis, at, kind = "", say, end = false, below = false }, { x, y, inner, thumb }) {
+    rule(group, { axis, at, kind = "", say, end = false, below = false, above = false }, { x, y, inner, thumb, above: taken }) {
       const right = inner.left + inner.width, bottom = inner.top + inner.height;
       if (axis === "y") {
         const py = y.at(at);
@@ -103,6 +103,7 @@
         const px = x.at(at);
         if (px < inner.left - 1 || px > right + 1) return;
         group.append(svg("path", { class: `rule ${kind}`, d: `M${px.toFixed(1)} ${inner.top}V${bottom}` }));
+        if (above) { if (!thumb) overhead(group, px, say, inner, taken); return; }
         const leftwards = px > inner.left + inner.width * 0.7;
         if (say && !thumb) group.append(text(px + (leftwards ? -4 : 4), below ? bottom - 8 : inner.top + 12, say, leftwards ? "end" : "start", "say halo"));
       }
@@ -177,6 +178,15 @@
       });
     },
   };
+
+  // Words over the picture, centred on their rule: in a second row where the first is taken, and once where both are.
+  function overhead(group, px, say, inner, taken) {
+    const half = say.length * 3.3, middle = clamp(px, inner.left + half, inner.left + inner.width - half);
+    const row = [0, 1].find((r) => !taken.some((t) => t.row === r && Math.abs(t.middle - middle) < t.half + half + 4));
+    if (row === undefined) return;
+    taken.push({ row, middle, half });
+    group.append(text(middle, inner.top - 5 - 13 * row, say, "middle", "say"));
+  }
 
   function cross(px, py, thumb) {
     const r = thumb ? 1.5 : 3.5;
