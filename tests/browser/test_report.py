@@ -353,7 +353,7 @@ def test_the_words_are_there_before_the_pictures_even_for_three_hundred_networks
     assert moved < 300  # lighting one network does not paint the others again
 
 
-LYING = """(figures) => figures.flatMap((id) => [...document.querySelectorAll(`#figure-${id} svg.chart[viewBox]`)].flatMap((svg) => {
+LYING = """(ids) => ids.flatMap((id) => [...document.querySelectorAll(`#figure-${id} svg.chart`)].flatMap((svg) => {
   const box = (node) => node.getBoundingClientRect();
   const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
   const words = [...svg.querySelectorAll("text.say")], dots = [...svg.querySelectorAll("circle")];

@@ -98,7 +98,7 @@ def test_the_answer_of_a_regression_names_the_interval_the_error_and_the_baselin
     text = reader("regression").text
     assert (
         "An ensemble of 4 networks predicts median_house_value with an R2 of 0.80 (0.79-0.81), "
-        "off by 33,907 on average; always answering 206,856 gets 0.00." in text
+        "off by 33,900 on average; always answering 206,856 gets 0.00." in text
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shoal.core import events as ev
-from shoal.report import advice, answer, chapters, exhibits, page, story
+from shoal.report import advice, answer, chapters, exhibits, page, story, wrong
 from shoal.report.formats import MINUS
 from tests.report import streams
 
@@ -164,3 +164,43 @@ def test_a_finding_s_fix_is_advised_as_a_sentence() -> None:
     copies = ev.Finding(code="SHL214", sentence="52 rows repeat.", fix="drop the copies, or give --group to them")
     what = [a.what for a in advice.actions(story.read([ev.FindingRaised(finding=copies)]))]
     assert what == ["Drop the copies, or give `--group` to them."]
+
+
+def test_hyperparameters_and_thresholds_are_said_in_words_everywhere() -> None:
+    text = str(page.said("Move the walls to lr 0.1 to 1, weight_decay 0 to 1, label_smoothing 0; column `lr`."))
+    assert "learning rate 0.1 to 1, weight decay 0 to 1, label smoothing 0; column <code>lr</code>" in text
+    decision = ev.Decision(
+        step=5,
+        code="SHL150",
+        verdict="Done.",
+        evidence={"best": {"lr": 0.5, "weight_decay": 0.1}, "margin": 0.1},
+        action="",
+    )
+    html = page.render([streams.income()[0], ev.StepStarted(step=5), ev.DecisionMade(decision=decision)])
+    assert "learning rate 0.5, weight decay 0.1" in html
+    assert "<dt>margin</dt>" not in html and "<dt>near an edge within</dt>" in html
+
+
+@pytest.mark.parametrize(("rows", "said"), [(66, "off by 33,000 on average"), (3096, "off by 33,100 on average")])
+def test_an_error_has_the_digits_that_its_rows_support(rows: int, said: str) -> None:
+    events = changed(streams.regression(), ev.TestRead, rows=rows, scores={"mae": 33133.4})
+    assert said in answer.sentence(story.read(events))
+
+
+def test_a_worst_answer_says_where_its_row_stands_in_the_source() -> None:
+    read = next(e for e in streams.income() if isinstance(e, ev.TestRead))
+    read = read.model_copy(
+        update={"worst": [{"row": 188, "probability": 0.51}, {"row": 7, "path": "Coat/7.png", "probability": 0.24}]}
+    )
+    assert [s.notes for s in wrong.worst(read, "titanic.csv.gz")] == [
+        ["51 % sure", "line 190"],
+        ["24 % sure", "Coat/7.png"],
+    ]
+    assert wrong.worst(read, "digits")[0].notes == ["51 % sure", "row 188"]
+    assert wrong.worst(read, "digits")[1].values == []
+    assert "the surest answer first: from 51 % down to 24 % sure." in wrong.worst_caption(read)
+
+
+def test_the_worst_numbers_are_called_farthest_off() -> None:
+    read = next(e for e in streams.regression() if isinstance(e, ev.TestRead))
+    assert "farthest off, the worst first" in wrong.worst_caption(read)

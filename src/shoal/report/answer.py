@@ -9,6 +9,8 @@ from shoal.core import events as ev
 from shoal.report import formats
 from shoal.report.story import Story
 
+MAE_SPREAD = 1.96 * 0.756  # of normal errors the absolute ones spread by sqrt(pi / 2 - 1) = 0.756 of their mean
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -113,7 +115,10 @@ def _score_phrase(story: Story, found: Score) -> str:
     if metric in formats.SHARES:
         return f"{value} {formats.metric_word(metric)}{band}"
     error = story.test.scores.get("mae") if story.test else None
-    off = f", off by {formats.number(error)} on average" if error is not None and math.isfinite(error) else ""
+    off = ""
+    if error is not None and math.isfinite(error) and story.test:
+        half = MAE_SPREAD * error / math.sqrt(max(1, story.test.rows))
+        off = f", off by {formats.settled(error, half)} on average"
     word = formats.metric_word(metric)
     return f"{'an' if word[0] in 'RMF' else 'a'} {word} of {value}{band}{off}"
 

@@ -32,7 +32,7 @@ def networks(story: Story) -> str:
     """What was trained, in words: "Each network has two hidden layers of 128: 30,018 numbers to learn."."""
     kinds: dict[tuple[str, int], list[str]] = {}
     for name, crowd in story.crowds.items():
-        kinds.setdefault((_built(crowd.started.network), crowd.started.parameters), []).append(exhibits.spoken(name))
+        kinds.setdefault((_built(crowd.started.network), crowd.started.parameters), []).append(formats.spoken(name))
     said = [(f"{built}: {formats.count(size, 'number')} to learn", of) for (built, size), of in kinds.items() if built]
     if len(said) == 1:
         return f"Each network {said[0][0]}."
@@ -111,16 +111,16 @@ def mattered(story: Story) -> list[Picture]:
     if widest is not None:
         ranked = sorted(widest.importance.items(), key=lambda item: -item[1] if math.isfinite(item[1]) else 1.0)
         first, share = ranked[0]
-        name, of = exhibits.spoken(first), formats.count(len(widest.members), "network")
+        name, of = formats.spoken(first), formats.count(len(widest.members), "network")
         caption = (
             f"{name[:1].upper()}{name[1:]} explains {formats.number(share * 100, 2)} % of how the scores of {of} differ"
         )
-        caption += f" ({exhibits.spoken(widest.population)})"
+        caption += f" ({formats.spoken(widest.population)})"
         if len(ranked) > 1 and ranked[1][1] >= 0.01:
             second, other = ranked[1]
-            caption += f", then {exhibits.spoken(second)} with {formats.number(other * 100, 2)} %"
+            caption += f", then {formats.spoken(second)} with {formats.number(other * 100, 2)} %"
         caption += ". No interval was recorded, so small differences between bars could be chance."
-        rows = [{"name": exhibits.spoken(n), "value": v} for n, v in ranked]
+        rows = [{"name": formats.spoken(n), "value": v} for n, v in ranked]
         drawn.append(Picture("importance", "bars", "Share of the score's variance", caption, {"rows": rows}))
     if story.searches:
         title = "Every network by its hyperparameters" if len(story.searches) > 1 else ""

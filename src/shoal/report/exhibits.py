@@ -8,16 +8,11 @@ from typing import Any
 
 from shoal.core import events as ev
 from shoal.report import formats
+from shoal.report.formats import spoken
 from shoal.report.pictures import Picture, finite
 from shoal.report.story import Exhibit, StepRound, Story
 
-SAID = {"lr": "learning rate", "init": "initializer", "l1": "L1", "n": "number"}
 EDGE = 0.1  # a best value in the outer tenth of its range is said to lie near the wall
-
-
-def spoken(name: str) -> str:
-    """A hyperparameter's name as a reader says it: `weight_decay` is "weight decay"."""
-    return SAID.get(name, name.replace("_", " "))
 
 
 def of_round(story: Story, passage: StepRound) -> list[Picture]:

@@ -24,6 +24,18 @@ EXPLAINED = {
     "MAE": "mean absolute error, in the target's own unit: how far off an answer is on average; lower is better",
 }
 MINUS = "\u2212"
+_SAID = {"lr": "learning rate", "init": "initializer", "l1": "L1", "n": "number"}
+_HYPER = {"lr": "learning rate", "weight_decay": "weight decay", "label_smoothing": "label smoothing"}
+_KEYS = {  # what a decision's evidence calls its thresholds
+    "margin": "near an edge within",
+    "rise": "rise from its lowest",
+    "rise_threshold": "a rise from",
+    "gap_threshold": "a gap from",
+    "slope_threshold": "settled within",
+    "tolerance": "allowed to differ by",
+    "least_improvement": "least to improve",
+    "noises": "noise in standard errors",
+}
 
 
 def decimals(half_width: float, default: int = 1, most: int = 4) -> int:
@@ -84,7 +96,9 @@ def number(value: object, digits: int = 3) -> str:
         shown = ", ".join(number(item, digits) for item in list(value)[:12])
         return shown + (f", ... ({len(value)} in all)" if len(value) > 12 else "")
     if isinstance(value, dict):
-        return ", ".join(f"{key} {number(item, digits)}" for key, item in list(value.items())[:12])
+        return ", ".join(
+            f"{_HYPER.get(str(key), key)} {number(item, digits)}" for key, item in list(value.items())[:12]
+        )
     return str(value)
 
 
@@ -231,6 +245,36 @@ def order(text: str) -> str:
     marked = re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text.strip()) if "`" not in text else text.strip()
     marked = f"Use {marked}" if marked.startswith("`--") else marked[:1].upper() + marked[1:]
     return marked + "." if (marked and marked[-1].isalnum()) or marked.endswith("`") else marked
+
+
+def spoken(name: str) -> str:
+    """A hyperparameter's name as a reader says it.
+
+    >>> spoken("weight_decay"), spoken("lr")
+    ('weight decay', 'learning rate')
+    """
+    return _SAID.get(name, name.replace("_", " "))
+
+
+def evidence_word(key: str) -> str:
+    """What a number of a decision's evidence is called.
+
+    >>> evidence_word("margin"), evidence_word("best_lr"), evidence_word("reached_step")
+    ('near an edge within', 'best learning rate', 'reached step')
+    """
+    return _KEYS.get(key) or " ".join(_SAID.get(word, word) for word in key.split("_"))
+
+
+def settled(value: float, half: float) -> str:
+    """A number in the target's unit, to the first digit of its uncertainty.
+
+    >>> settled(33907.1, 896), settled(33133.4, 6000), settled(0.51234, 0.02), settled(5.0, 0.0)
+    ('33,900', '33,000', '0.51', '5')
+    """
+    if not (math.isfinite(value) and math.isfinite(half)) or half <= 0:
+        return number(value)
+    places = -math.floor(math.log10(half))
+    return fixed(round(value, places), max(0, places))
 
 
 def clean(text: str) -> str:

@@ -181,6 +181,7 @@ def _environment() -> Environment:
     )
     env.filters["said"] = said
     env.filters["number"] = formats.number
+    env.filters["evidence_word"] = formats.evidence_word
     env.filters["order"] = formats.order
     env.filters["short"] = formats.shorten
     return env
@@ -197,6 +198,7 @@ def said(text: str) -> object:
 
     safe = str(escape(formats.clean(text)))
     safe = re.sub(r"(`[^`]+`)|(?<=\d)%", lambda m: m[1] or " %", safe)
+    safe = re.sub(r"(`[^`]+`)|\b(?:lr|weight_decay|label_smoothing)\b", lambda m: m[1] or formats.spoken(m[0]), safe)
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     safe = re.sub(r"(?<![\w;#.])([\d.,]+ (?:%|points?\b)|[\d.]+e-\d+)", r'<span class="unit">\1</span>', safe)
     return Markup(safe)

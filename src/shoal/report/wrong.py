@@ -20,7 +20,7 @@ MOST_PAIRS = 10
 WIDE = 12  # classes beyond which columns are headed by number
 _IMAGE = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}\Z")
 _PNG_HEAD = 24  # bytes of a PNG up to the end of its size
-_SAID = ("row", "truth", "answer", "probability", "image", "values")
+_SAID = ("row", "path", "truth", "answer", "probability", "image", "values")
 
 
 @dataclass(frozen=True)
@@ -148,18 +148,43 @@ def scores(test: ev.TestRead) -> list[tuple[str, str, str]]:
     return shown
 
 
-def worst(test: ev.TestRead) -> list[Sample]:
-    """The rows whose answer was most wrong, at most 24, each with its picture or its values."""
-    return [_sample(entry) for entry in test.worst[:MOST_WORST]]
+def worst(test: ev.TestRead, source: str = "") -> list[Sample]:
+    """The rows whose answer was most wrong, at most 24, each with its picture or its values.
+
+    Args:
+        test: the reading of the test rows; its worst answers come in their order.
+        source: what the data were read from; rows of a delimited file are named by their line.
+
+    Returns:
+        The samples.
+    """
+    lines = re.search(r"\.(csv|tsv|txt)(\.\w+)?$", source, re.IGNORECASE) is not None
+    return [_sample(entry, lines) for entry in test.worst[:MOST_WORST]]
 
 
-def _sample(entry: dict[str, Any]) -> Sample:
+def worst_caption(test: ev.TestRead) -> str:
+    """What the list of the worst answers holds, and in which order."""
+    shown = test.worst[:MOST_WORST]
+    sure = [float(p) for e in shown if isinstance(p := e.get("probability"), int | float) and math.isfinite(p)]
+    doubt = "Some of them may be labelled wrongly."
+    if len(sure) < len(shown) or not sure:
+        return f"Test rows whose answers are farthest off, the worst first. {doubt}"
+    high, low = (f"{formats.fixed(p * 100, 0)} %" for p in (max(sure), min(sure)))
+    span = f"all {high} sure" if high == low else f"from {high} down to {low} sure"
+    return f"Test rows that were answered wrongly, the surest answer first: {span}. {doubt}"
+
+
+def _sample(entry: dict[str, Any], lines: bool) -> Sample:
     truth, answer = (formats.shorten(formats.number(entry.get(key), 4), 32) for key in ("truth", "answer"))
     chance, row = entry.get("probability"), entry.get("row")
     note = []
     if isinstance(chance, int | float) and math.isfinite(chance):
         note.append(f"{formats.fixed(float(chance) * 100, 0)} % sure")
-    note += [f"row {row}"] if isinstance(row, int) else []
+    path = entry.get("path")
+    if isinstance(path, str):
+        note.append(formats.shorten(path, 48))
+    elif isinstance(row, int):
+        note.append(f"line {row + 2:,}" if lines else f"row {row:,}")  # line 1 names the columns, rows count from 0
     image = entry.get("image")
     uri = image if isinstance(image, str) and _IMAGE.match(image) else ""
     width, height = shown_size(uri)
