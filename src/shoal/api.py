@@ -87,8 +87,8 @@ def stream(
     )
     work = _prepare(settings, dataset, make_net)
     folder = RunFolder.create(settings.out, name_of(settings.data))
-    begun = _begun(settings, folder, work)
     try:
+        begun = _begun(settings, folder, work)
         key = folder.write_settings(settings, {"data_hash": dataset.content_hash, "versions": begun.versions})
         store = folder.open_store(settings)
     except BaseException:
