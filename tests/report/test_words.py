@@ -204,3 +204,13 @@ def test_a_worst_answer_says_where_its_row_stands_in_the_source() -> None:
 def test_the_worst_numbers_are_called_farthest_off() -> None:
     read = next(e for e in streams.regression() if isinstance(e, ev.TestRead))
     assert "farthest off, the worst first" in wrong.worst_caption(read)
+
+
+def test_where_nothing_is_advised_no_wall_is_denied() -> None:
+    """A best value may lie at a wall that is not worth a round."""
+    quiet = [
+        e.model_copy(update={"confusion": None}) if isinstance(e, ev.TestRead) else e for e in at_the_wall(0.0, 0.0)
+    ]
+    assert advised(quiet) == []
+    html = page.render(quiet)
+    assert "Nothing in the numbers asks for a change" in html and "no best value lies at a wall" not in html
