@@ -76,3 +76,10 @@ def test_text_that_changes_how_the_rest_is_read_is_made_visible() -> None:
     assert formats.clean("a\u202eb\x00c\u2066d\x9be") == "a\ufffdb\ufffdc\ufffdd\ufffde"
     assert formats.clean("plain \u00e9 \u4e2d") == "plain \u00e9 \u4e2d"
     assert len(formats.shorten("x" * 500, 48)) == 48
+
+
+def test_a_share_is_never_rounded_to_all_or_to_nothing() -> None:
+    assert formats.score("accuracy", 269 / 270, (0.979, 0.9994)) == "99.6 %"
+    assert formats.score("accuracy", 1.0, (0.986, 1.0)).startswith("100")
+    assert formats.score("accuracy", 0.0004, (0.0, 0.02)) == "0.04 %"
+    assert formats.score("accuracy", 0.985, (0.96, 0.99)) == "98 %"

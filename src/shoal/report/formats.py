@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 
+MOST_DIGITS = 3  # decimals of a share that is nearly all or nearly nothing
 SHARES = frozenset({"accuracy", "balanced_accuracy", "top5_accuracy"})  # said in per cent
 _WORDS = {"r2": "R2", "balanced_accuracy": "balanced accuracy", "log_loss": "log loss", "rmse": "RMSE", "mae": "MAE"}
 EXPLAINED = {
@@ -144,10 +145,16 @@ def _digits(metric: str, value: float, interval: tuple[float, float] | None, row
 def score(metric: str, value: float, interval: tuple[float, float] | None = None, rows: int | None = None) -> str:
     """A score with the digits that its interval (or its number of rows) supports, and its unit.
 
+    A share is never rounded to all or to nothing: 0.996 is not "100 %".
+
     >>> score("accuracy", 0.86912, (0.863, 0.875)), score("accuracy", 0.8691, rows=60), score("r2", 0.81, (0.80, 0.82))
     ('86.9 %', '87 %', '0.81')
     """
-    text = fixed(value * _scale(metric), _digits(metric, value, interval, rows))
+    digits = _digits(metric, value, interval, rows)
+    text = fixed(value * _scale(metric), digits)
+    while metric in SHARES and 0 < value < 1 and float(text) in (0.0, 100.0) and digits < MOST_DIGITS:
+        digits += 1
+        text = fixed(value * _scale(metric), digits)
     if metric in SHARES and interval is None and not rows:
         text = text.removesuffix(".0")
     return text + " %" if metric in SHARES and math.isfinite(value) else text
