@@ -23,6 +23,7 @@ from sklearn.datasets import load_iris
 from shoal.cli import run
 from shoal.core.events import DecisionMade, RunFinished, RunInterrupted
 from shoal.store.run_folder import RunFolder
+from tests.cli.test_signals import default_signals
 from tests.cli.test_usage import shoal
 
 PROGRAM = [sys.executable, "-c", "from shoal.cli import main; main()"]
@@ -191,6 +192,7 @@ def in_terminal(
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
+        default_signals()
         os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
         os.execv(PROGRAM[0], [*PROGRAM, *arguments])
     text, end = "", time.monotonic() + limit_s
@@ -235,7 +237,7 @@ def test_ctrl_c_keeps_what_was_trained_and_report_works_on_it(tmp_path: Path) ->
     assert ended.returncode == 0, ended.stderr
     assert "stopped" in (tmp_path / "runs/digits/report.html").read_text(encoding="utf-8").lower()
     ended = shoal("predict", "runs/digits", "digits", cwd=tmp_path)
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert ended.returncode == 0 and len(ended.stdout.splitlines()) == 1 + 1797, ended.stderr  # the best so far
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:

@@ -19,12 +19,19 @@ PROGRAM = [sys.executable, "-c", "import shoal.cli.app; open('begun', 'w'); from
 FIT = ["fit", "digits", "--budget", "trials=300", "--out", "run"]
 
 
+def default_signals() -> None:
+    """As in a terminal: whoever runs the tests may ignore signals (`nohup`, a shell's `&`), which children inherit."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def ended_by(
     number: signal.Signals, when: Callable[[Path], bool], folder: Path, *arguments: str, before: tuple[str, ...] = ()
 ) -> tuple[int, str, str]:
     """Send a signal as soon as `when` says so. Exit code, standard output and standard error."""
     command = [*before, *PROGRAM, *(arguments or FIT)]
-    with subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, text=True, preexec_fn=default_signals, **pipes) as program:
         try:
             end = time.monotonic() + 60
             while not when(folder) and time.monotonic() < end and program.poll() is None:

@@ -112,6 +112,7 @@ def outcome(events: list[Event], out: str | None = None) -> tuple[dict[str, Any]
 def closing(events: list[Event], document: Mapping[str, Any], width: int | None = None) -> str:
     """The last lines: the answer, and the two commands that one would type next; broken between words at `width`."""
     from shoal.cli.output import one_line
+    from shoal.core.events import RunStarted
     from shoal.report import answer, story
 
     said = [answer.sentence(story.read(events))]
@@ -121,7 +122,9 @@ def closing(events: list[Event], document: Mapping[str, Any], width: int | None 
         said.append(f"{interrupted} The run is in {folder}.")
     lines = ["", *(textwrap.fill(one_line(each), width or 10_000) for each in said)]
     if folder is not None:
-        lines += ["", *([] if interrupted else [f"  shoal predict {shlex.quote(str(folder))} new.csv"])]
+        begun = next((each for each in events if isinstance(each, RunStarted)), None)
+        new = {"table": "new.csv", "image": "new-images/"}.get(begun.data_kind if begun else "table", "new.npz")
+        lines += ["", *([] if interrupted else [f"  shoal predict {shlex.quote(str(folder))} {new}"])]
         lines += [f"  {_opener()} {shlex.quote(str(report))}"]
     return "\n".join(lines)
 

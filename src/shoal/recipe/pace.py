@@ -17,7 +17,7 @@ ROUND_SHARE = 0.6  # of the time that is left, for one refined round
 RESERVE_S = 2.0  # for the ensemble, the test and the files
 SAFETY = 0.85  # measured costs are short samples
 
-COARSE_MEMBERS = (6, 64)
+COARSE_MEMBERS = (6, 128)
 ROUND_MEMBERS = (3, 32)
 ROUND_EPOCHS = (10, 20)
 LEAST_OF_WANTED = 0.5  # a round that must be shorter than this share of the epochs wanted is not worth starting
