@@ -182,7 +182,7 @@ def _save(folder: RunFolder, work: _Work, chosen: Chosen) -> None:
     """Write the ensemble as a model that predicts from raw rows."""
     model = Model(
         tuple(
-            models.Part(member.network.cpu(), member.architecture.document(), count, member.id, member.temperature)
+            models.Part(member.network, member.architecture.document(), count, member.id, member.temperature)
             for member, count in zip(chosen.members, chosen.counts, strict=True)
         ),
         work.preparation,

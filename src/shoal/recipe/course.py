@@ -325,7 +325,7 @@ def _keep_candidates(course: Course, trained: Trained) -> None:
                 id=trained.ids[row],
                 values=infos([trained.ids[row]], [trained.population.members[row]])[0].values,
                 architecture=trained.architecture,
-                network=trained.population.network(row),
+                network=trained.population.network(row).cpu(),  # where the rows that it will answer are
                 outputs=answers(outputs[number], problem, temperature),
                 score=float(scores[row]),
                 temperature=temperature,

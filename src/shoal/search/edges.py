@@ -32,7 +32,7 @@ def edge_of(name: str, range_: Range, value: float) -> Side | None:
     """
     low, high = NATURAL[name]
     where = position(range_, value)
-    if where <= MARGIN and range_.low > low * (1 + 1e-9) and range_.low > low:
+    if where <= MARGIN and range_.low > low * (1 + 1e-9):
         return "low"
     if where >= 1 - MARGIN and range_.high < high * (1 - 1e-9):
         return "high"
