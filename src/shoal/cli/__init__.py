@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-VERBS = ("fit", "predict", "evaluate", "report")
+VERBS = ("fit", "predict", "evaluate", "report", "data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -71,6 +71,10 @@ def _usage_sentence(error: Exception, arguments: list[str]) -> str:
     message = message[:1].lower() + message[1:]
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     if message.startswith("no such command"):
+        if verb:
+            from shoal.cli.data import WORDS
+
+            return f"`shoal {verb}` has no word `{arguments[1]}`{did_you_mean(arguments[1], WORDS)}"
         return f"there is no verb `{arguments[0]}`{did_you_mean(arguments[0], VERBS)}"
     return f"{message}; `shoal {verb} --help` shows what there is".replace("  ", " ")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import shoal
-from shoal.cli import evaluate, fit, predict, report
+from shoal.cli import data, evaluate, fit, predict, report
 
 
 def application() -> Any:
@@ -21,6 +21,7 @@ def application() -> Any:
     app.callback()(_about)
     for verb in (fit.fit, predict.predict, evaluate.evaluate, report.report):
         app.command()(verb)
+    app.add_typer(data.application(), name="data")
     return typer.main.get_command(app)
 
 

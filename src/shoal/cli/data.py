@@ -1,0 +1,47 @@
+"""`shoal data ...`: look at data before anything is trained on them. One function for each of its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from shoal.cli.options import DEBUG, JSON, Argument, Option, takes
+from shoal.cli.output import reserved_stdout, write_json
+
+WORDS = ("describe",)
+
+DATA = Argument("data", "A CSV, TSV, Parquet or .npz file, a folder of images, or built-in data such as digits.")
+OPTIONS = (
+    Option("target", "The column to predict; without it only the columns are described.", "COLUMN"),
+    Option("time", "The column that orders the rows.", "COLUMN"),
+    Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
+    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
+    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+    Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
+    Option("ignore", "The code of a finding that is not to be raised; may be repeated.", "CODE", "many"),
+)
+
+
+def application() -> typer.Typer:
+    """Return `shoal data` with its words."""
+    words = typer.Typer(
+        help="Look at data before anything is trained on them.",
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    words.callback()(lambda: None)
+    words.command()(describe)
+    return words
+
+
+@takes(DATA, *OPTIONS, JSON, DEBUG)
+def describe(**given: Any) -> int:
+    """What the columns hold, and what is wrong with the data."""
+    with reserved_stdout() as answer:
+        from shoal.data import read
+
+        columns = read(given["data"], target=given["target"]).schema.column_notes()
+        write_json({"columns": columns}, answer)
+    return 0
