@@ -108,7 +108,7 @@ def _no_answer(error: OSError) -> Exception:
 
 def write_json(document: Any, to: TextIO | None = None) -> None:
     """Write one JSON document; NaN and infinity, which JSON has not, become `null`."""
-    text = json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, indent=2)
+    text = json.dumps(finite(document), ensure_ascii=False, allow_nan=False, indent=2)
     print(text, file=to or sys.stdout)
 
 
@@ -117,11 +117,12 @@ def one_line(text: str) -> str:
     return "".join(each if each.isprintable() else " " for each in text)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain values that JSON can hold: what is not finite becomes None, tuples become lists."""
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {str(name): _finite(each) for name, each in value.items()}
+        return {str(name): finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return value

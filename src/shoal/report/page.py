@@ -89,7 +89,7 @@ def render(events: Sequence[ev.Event]) -> str:
     residuals = wrong.residuals(story.test) if story.test else []
     drawn = [p for step in steps for r in step.rounds for p in r.pictures]
     drawn += learned + mattered + overfitting + together + residuals
-    script = "\n".join([_asset("vendor", "uPlot.iife.min.js"), *(_asset("static", name) for name in SCRIPTS)])
+    script = "\n".join([asset("vendor", "uPlot.iife.min.js"), *(asset("static", name) for name in SCRIPTS)])
     script = script.replace("</script", "<\\/script")
     view: dict[str, Any] = {
         "story": story,
@@ -109,7 +109,7 @@ def render(events: Sequence[ev.Event]) -> str:
         "data": pictures.to_script(pictures.page_data(story, drawn)),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "style": _asset("vendor", "uPlot.min.css") + "\n" + _asset("static", "report.css"),
+        "style": asset("vendor", "uPlot.min.css") + "\n" + asset("static", "report.css"),
         "test": story.test,
         "wrong": wrong,
         "formats": formats,
@@ -118,7 +118,7 @@ def render(events: Sequence[ev.Event]) -> str:
         "verdict_numbers": lambda verdict: exhibits.verdict_numbers(story, verdict),
         "gain_sentence": chapters.gain_sentence,
     }
-    return _environment().get_template("report.html.j2").render(view)
+    return environment().get_template("report.html.j2").render(view)
 
 
 def _step(story: stories.Story, number: int) -> StepView:
@@ -163,12 +163,14 @@ def _round(story: stories.Story, passage: stories.StepRound, of: int) -> RoundVi
 
 
 @lru_cache
-def _asset(folder: str, name: str) -> str:
+def asset(folder: str, name: str) -> str:
+    """The text of one of the room's own files."""
     return files("shoal.report").joinpath(folder, name).read_text(encoding="utf-8")
 
 
 @lru_cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, which show every text as text."""
     import jinja2
 
     env = jinja2.Environment(

@@ -159,8 +159,8 @@ def _take(story: Story, event: ev.Event) -> None:
         case ev.RunInterrupted():
             story.interrupted = event
             story.last_step = event.step
-        case ev.StepProgress():
-            pass
+        case ev.StepProgress() | ev.StopNoticed() | ev.ClockRead() | ev.RunResumed() | ev.Notice():
+            pass  # of the carrying out, not of the run
 
 
 def _round(story: Story, step: int, number: int) -> StepRound:

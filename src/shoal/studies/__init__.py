@@ -1,0 +1,57 @@
+"""Ready-made studies: one question about training, answered on the user's own data by a controlled experiment.
+
+`shoal study NAME DATA` looks a name up in `STUDIES`. Behind each stands one function, in a file of its own:
+
+    def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]
+
+- `subject.py`: the `Subject`, data that are read, split and prepared, and the user's own network where one was given.
+  A study trains on `subject.train`, scores on `subject.validation`, and never sees the test rows. It works for every
+  kind of data and both tasks, or raises `InputError` in one sentence that says which data it needs.
+- `record.py`: the `Options` that the user fixed; the `Progress` that a study yields while it works (nothing prints,
+  plots or writes here); the `Study` that it returns: the answer in one sentence, at most four numbers, decisions with
+  stable codes whose evidence holds the numbers and the thresholds, and sections of tables and pictures. A picture is a
+  kind of chart and its plain data; the report draws it, `--json` prints it.
+- `paired.py`: differences between settings that share seeds, with their intervals.
+
+Comparisons are populations: settings differ by row, seeds pair them, and what is claimed carries an interval. A new
+study is a file here, a line in `STUDIES` and, where no chart there is fits, a chart in `report/static`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from shoal.core.errors import InputError
+from shoal.core.names import did_you_mean
+
+if TYPE_CHECKING:
+    from shoal.studies.record import Options, Progress, Study
+    from shoal.studies.subject import Subject
+
+    Run = Callable[[Subject, Options], Generator[Progress, None, Study]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the table: where the function `run` is, and what the study asks."""
+
+    module: str
+    asks: str
+
+
+STUDIES: Mapping[str, Entry] = {}
+
+
+def find(name: str) -> Run:
+    """The study of that name, loaded.
+
+    Raises:
+        InputError: there is none; the sentence names the closest.
+    """
+    if name not in STUDIES:
+        raise InputError(f"there is no study `{name}`{did_you_mean(name, STUDIES)}")
+    run: Run = import_module(f"shoal.studies.{STUDIES[name].module}").run
+    return run
