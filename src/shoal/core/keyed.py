@@ -35,6 +35,10 @@ class Purpose(IntEnum):
     INPUT_NOISE = 7
     WEIGHT_NOISE = 8
     DROPCONNECT = 9
+    AUGMENT = 20
+    AUGMENT_NOISE = 21
+    CHANNEL_DROP = 22
+    MIX = 23
 
 
 def _finalize(z: Tensor) -> Tensor:
