@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from shoal.core.events import Record
+from shoal.prepare.scaling import soft_clip
 
 MOST_KNOTS = 128
 FEWEST_ROWS_FOR_RANK = 1000  # training rows: on four tables of 178 to 891 rows the rank did not help
 FEWEST_VALUES_FOR_RANK = 10  # distinct values: below, there is no tail to spread
-SOFT_LIMIT = 3.0
 
 
 class NumberColumn(Record):
@@ -45,9 +45,9 @@ class NumberColumn(Record):
         missing = np.isnan(values)
         filled = np.where(missing, self.fill, values)
         with np.errstate(over="ignore"):  # an infinite score is the limit all the same
-            columns = [_soft((filled - self.mean) / self.std if self.std > 0 else np.zeros(len(values)))]
+            columns = [soft_clip((filled - self.mean) / self.std if self.std > 0 else np.zeros(len(values)))]
         if self.knots:
-            columns.append(_soft(np.interp(filled, self.knots, self.scores)))
+            columns.append(soft_clip(np.interp(filled, self.knots, self.scores)))
         if self.indicator:
             columns.append(missing.astype(np.float64))
         return np.stack(columns, axis=1).astype(np.float32)
@@ -85,9 +85,3 @@ def _distribution(present: NDArray[np.float64]) -> tuple[tuple[float, ...], tupl
     scores = ndtri((starts + np.append(starts[1:], len(ordered))) / (2 * len(ordered)))  # of the middle of each tie
     kept = np.unique(np.searchsorted(scores[:-1], np.linspace(scores[0], scores[-1], MOST_KNOTS)))
     return tuple(distinct[kept].tolist()), tuple(scores[kept].tolist())
-
-
-def _soft(score: NDArray[np.float64]) -> NDArray[np.float64]:
-    near = np.clip(score, -1e8, 1e8)  # beyond, the value is the limit to the last bit, and the square could overflow
-    clipped: NDArray[np.float64] = near / np.sqrt(1 + (near / SOFT_LIMIT) ** 2)
-    return clipped
