@@ -78,7 +78,7 @@ def test_real_tables(
 def test_titanic_names_what_it_sets_aside(shared_data: Path) -> None:
     dataset = read(shared_data / "titanic.csv.gz", target="Survived")
     roles = {column.name: column.role for column in dataset.schema.columns}
-    assert {name for name, role in roles.items() if role in ("identifier", "text")} == {"PassengerId", "Name", "Ticket"}
+    assert {name for name, role in roles.items() if role in ("identifier", "free text")} == {"PassengerId", "Name", "Ticket"}
     said = " ".join(finding.sentence for finding in dataset.findings)
     assert "Cabin in 687 of 891 rows (77 %)" in said
     assert all(name in said for name in ("PassengerId", "Name", "Ticket"))
@@ -90,7 +90,7 @@ def test_adult_counts_its_missing_cells(shared_data: Path) -> None:
     columns = read(shared_data / "adult.csv.gz", target="income", drop="split").schema.columns
     assert sum(column.missing for column in columns) == 6465
     assert [c.role for c in columns].count("category") == 8
-    assert [c.role for c in columns].count("number") == 6
+    assert [c.role for c in columns].count("numeric") == 6
 
 
 def test_real_arrays(shared_data: Path) -> None:
@@ -135,8 +135,8 @@ def test_a_pandas_frame_of_every_type() -> None:
     )
     dataset = read(frame, target="y")
     assert {c.name: (c.role, c.missing) for c in dataset.schema.features()} == {
-        "float": ("number", 12), "category": ("category", 0), "mixed": ("boolean", 15), "day": ("date", 9),
-        "whole": ("number", 10), "text": ("category", 12), "7": ("number", 0),
+        "float": ("numeric", 12), "category": ("category", 0), "mixed": ("boolean", 15), "day": ("date", 9),
+        "whole": ("numeric", 10), "text": ("category", 12), "7": ("numeric", 0),
     }  # fmt: skip
     nested = pandas.DataFrame({"a": [[1, 2]] * 60, "y": [0, 1] * 30})
     refused(nested, "'a'", "list", target="y")

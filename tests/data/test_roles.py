@@ -26,8 +26,8 @@ WORDS = ["red", "green", "blue"] * 20
 @pytest.mark.parametrize(
     ("values", "name", "expected"),
     [
-        (NUMBERS, "x", "number"),
-        ([" 1 ", "+2", "3e1", "-4", ".5"] * 4, "x", "number"),
+        (NUMBERS, "x", "numeric"),
+        ([" 1 ", "+2", "3e1", "-4", ".5"] * 4, "x", "numeric"),
         (["0", "1"] * 10, "x", "boolean"),
         (["Yes", "no", "NO", "yes"] * 5, "x", "boolean"),
         ([True, False] * 10, "x", "boolean"),
@@ -38,10 +38,10 @@ WORDS = ["red", "green", "blue"] * 20
         ([str(i) for i in range(1, 61)], "row", "identifier"),
         ([str(i * 7 + i % 3) for i in range(60)], "customer_id", "identifier"),
         ([str(i * 7 + i % 3) for i in range(60)], "customerId", "identifier"),
-        ([str(i * 7 + i % 3) for i in range(60)], "paid", "number"),
-        ([str(i * 7 + i % 3) for i in range(60)], "grid", "number"),
+        ([str(i * 7 + i % 3) for i in range(60)], "paid", "numeric"),
+        ([str(i * 7 + i % 3) for i in range(60)], "grid", "numeric"),
         ([f"K{i:03d}-{i * 31 % 97}" for i in range(60)], "x", "identifier"),
-        ([f"the quick fox number {i} jumps" for i in range(60)], "x", "text"),
+        ([f"the quick fox number {i} jumps" for i in range(60)], "x", "free text"),
         ([f"2024-01-{1 + i % 28:02d}" for i in range(60)], "x", "date"),
         ([f"{1 + i % 28:02d}.02.2023 1{i % 10}:30" for i in range(60)], "x", "date"),
         ([f"0{2100 + i % 9}" for i in range(60)], "zip", "category"),
@@ -67,14 +67,14 @@ def test_leading_zeros_survive() -> None:
 
 def test_a_few_odd_cells_are_missing_and_counted() -> None:
     found = role([*NUMBERS, "n.d.", "17 kg"])
-    assert found.column.role == "number"
+    assert found.column.role == "numeric"
     assert (found.odd, found.odd_example, found.column.missing) == (2, "n.d.", 2)
 
 
 def test_one_repeated_marker_is_no_reason_to_give_up_numbers() -> None:
     found = role(NUMBERS + ["unknown"] * 12)
-    assert (found.column.role, found.odd) == ("number", 12)
-    assert role(NUMBERS + [f"word{i % 7}" for i in range(12)] * 2).column.role != "number"
+    assert (found.column.role, found.odd) == ("numeric", 12)
+    assert role(NUMBERS + [f"word{i % 7}" for i in range(12)] * 2).column.role != "numeric"
 
 
 def test_decimal_commas_only_where_the_delimiter_leaves_them_free() -> None:
@@ -94,7 +94,7 @@ def test_infinity_is_refused_with_its_place() -> None:
 def test_a_number_whose_square_overflows_is_refused_with_its_place() -> None:
     with pytest.raises(InputError, match=r"column 'x': -1e\+300 in row 2"):
         role(["1", "2", "-1e300", *NUMBERS])
-    assert role([1.5, 2e99, *NUMBERS]).column.role == "number"
+    assert role([1.5, 2e99, *NUMBERS]).column.role == "numeric"
 
 
 def test_missing_markers() -> None:

@@ -46,8 +46,8 @@ def test_what_cannot_be_learned_from_is_set_aside_and_named() -> None:
     assert isinstance(dataset.features, TableFeatures)
     assert dataset.features.frame.columns == ["number", "word"]
     assert roles(dataset) == {
-        "number": "number", "word": "category", "answer": "target", "row_id": "identifier", "same": "constant",
-        "nothing": "empty", "story": "text", "copy": "duplicate",
+        "number": "numeric", "word": "category", "answer": "target", "row_id": "identifier", "same": "constant",
+        "nothing": "empty", "story": "free text", "copy": "duplicate",
     }  # fmt: skip
     for code, name in {
         "SHL201": "row_id",
@@ -80,7 +80,7 @@ def test_duplicates_agree_in_their_missing_cells_too() -> None:
     holes = [None if i % 4 == 0 else i * 0.37 for i in range(ROWS)]
     other = [None if i % 4 == 1 else i * 0.37 for i in range(ROWS)]
     dataset = read(table(a=holes, b=holes, c=other), target="answer")
-    assert [roles(dataset)[name] for name in "abc"] == ["number", "duplicate", "number"]
+    assert [roles(dataset)[name] for name in "abc"] == ["numeric", "duplicate", "numeric"]
 
 
 def test_a_linear_copy_of_a_numeric_target_is_set_aside() -> None:

@@ -18,10 +18,12 @@ from shoal.data import codes
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_VALUE
+from shoal.data.neighbours import are_signals
 from shoal.data.schema import Schema
+from shoal.data.survey import Asked
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
-from shoal.data.wording import count, listing
+from shoal.data.wording import count, listing, setting
 
 CHANNELS = (1, 3, 4)
 PARTS: dict[int, tuple[str, ...]] = {0: ("train", "training"), 1: ("val", "valid", "validation"), 2: ("test",)}
@@ -181,9 +183,9 @@ def check_features(x: NDArray[np.generic], source: str, *, table: bool = False) 
 def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDArray[np.generic], Kind, list[Finding]]:
     """The kind from the rank, and the stored layout of it.
 
-    Rank 2 is a table. Rank 3 is images when both sides have 4 or more and neither is above four times the other, else
-    signals. Rank 4 is images when the last axis is 1, 3 or 4, or the first of a row is 1 or 3 (turned around), else
-    volumes.
+    Rank 2 is a table, or signals where the columns follow each other smoothly (see `neighbours`). Rank 3 is images when
+    both sides have 4 or more and neither is above four times the other, else signals. Rank 4 is images when the last
+    axis is 1, 3 or 4, or the first of a row is 1 or 3 (turned around), else volumes.
 
     Raises:
         InputError: a rank that the kind does not allow.
@@ -202,13 +204,16 @@ def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDAr
         )
 
     if kind is None:
-        if x.ndim == 3:
+        if are_signals(x):
+            kind = "signal"
+            guessed("signals [N, L]", f"say so if that is wrong: {setting('kind', 'table')}")
+        elif x.ndim == 3:
             low, high = sorted(shape[1:])
             kind = "image" if low >= 4 and high <= 4 * low else "signal"
             if kind == "signal":
-                guessed("signals [N, C, L]", "--kind image if that is wrong")
+                guessed("signals [N, C, L]", f"say so if that is wrong: {setting('kind', 'image')}")
             elif low != high:
-                guessed("images [N, H, W]", "--kind signal if that is wrong")
+                guessed("images [N, H, W]", f"say so if that is wrong: {setting('kind', 'signal')}")
         elif x.ndim == 4:
             kind = "image" if shape[3] in CHANNELS or (shape[1] in (1, 3) and min(shape[2:]) > 4) else "volume"
         elif x.ndim == 5 and (shape[1] == 1 or shape[4] == 1):
@@ -218,7 +223,7 @@ def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDAr
     if kind == "signal" and x.ndim == 2:
         return x[:, None, :], kind, said
     if kind == "image" and x.ndim == 4 and shape[3] not in CHANNELS and shape[1] in CHANNELS:
-        guessed("images [N, C, H, W]", "--kind volume if that is wrong")
+        guessed("images [N, C, H, W]", f"say so if that is wrong: {setting('kind', 'volume')}")
         return np.ascontiguousarray(np.moveaxis(x, 1, 3)), kind, said
     if kind == "volume" and x.ndim == 5 and 1 in (shape[1], shape[4]):
         return x.reshape(shape[:1] + (shape[2:] if shape[1] == 1 else shape[1:4])), kind, said
@@ -245,6 +250,7 @@ def array_dataset(
     time: str | None = None,
     target_name: str = "target",
     feature_names: tuple[str, ...] | None = None,
+    roles: dict[str, str] | None = None,
 ) -> Dataset:
     """A data set from arrays; [N, D] goes the way of a table, its columns named x0, x1, ...
 
@@ -271,7 +277,7 @@ def array_dataset(
     moments = _moments(arrays.extra[time], source, time) if time else None
     if kind == "table":
         raw = as_table(x, source, feature_names)
-        table = table_dataset(raw, name=name, target=None, given=answer, given_split=arrays.split)
+        table = table_dataset(raw, name=name, asked=Asked(roles=roles or {}), given=answer, given_split=arrays.split)
         digest = fingerprint(table.features, answer.values, arrays.split, moments, groups)
         schema = table.schema.model_copy(update={"shape": (x.shape[1],), "group": group, "time": time})
         return replace(

@@ -42,10 +42,11 @@ class Cells:
 
 def text(series: pl.Series) -> pl.Series:
     """The cells as trimmed text, missing ones null."""
-    if series.dtype.is_float():  # 3.0 in a frame and 3 in a file are one category
-        whole = (series == series.round()).all()
+    if series.dtype.is_float():  # 3.0 in a frame and 3 in a file are one category, whatever stands beside it
         series = series.fill_nan(None)
-        series = series.cast(pl.Int64, strict=False) if whole else series
+        whole = series.is_finite() & (series == series.round()) & (series.abs() < 2**53)
+        texts = series.cast(pl.String).zip_with(~whole, series.cast(pl.Int64, strict=False).cast(pl.String))
+        return texts.rename(series.name)
     trimmed = series.cast(pl.String).str.strip_chars()
     return trimmed.set(trimmed.str.to_lowercase().is_in(MISSING).fill_null(False), None)
 
@@ -69,6 +70,14 @@ def booleans(series: pl.Series) -> Cells:
         pl.when(cells.is_in(TRUE)).then(pl.lit(1.0)).when(cells.is_in(FALSE)).then(pl.lit(0.0)).otherwise(None)
     ).to_series()
     values = values.rename(series.name)
+    return Cells(values, cells.is_not_null() & values.is_null())
+
+
+def positions(series: pl.Series, levels: tuple[str, ...]) -> Cells:
+    """Places of the cells in an order, from 0 for the lowest."""
+    cells = text(series)
+    values = cells.replace_strict(list(levels), [float(k) for k in range(len(levels))], default=None)
+    values = values.cast(pl.Float64).rename(series.name)
     return Cells(values, cells.is_not_null() & values.is_null())
 
 
@@ -124,6 +133,8 @@ def parse(series: pl.Series, column: Column) -> Cells:
         return booleans(series)
     if column.cells == "date":
         return dates(series, column.date_format)
+    if column.cells == "ordered":
+        return positions(series, column.levels)
     cells = text(series)
     return Cells(cells, pl.repeat(False, cells.len(), eager=True))
 

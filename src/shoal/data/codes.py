@@ -24,13 +24,26 @@
 | SHL223 | files that are no images | ignored |
 | SHL224 | a class that a part of the split does not hold | kept, named |
 | SHL225 | images larger than the working size | reduced |
+| SHL226 | colour images whose channels are all alike | kept, named |
+| SHL227 | clipped signals: values that stay at the end of their range | kept, named |
+| SHL228 | rows of one value throughout | kept, named |
 | SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
 | SHL232 | arrays of the file that were not used | ignored |
+| SHL233 | a source that gives other values when it is asked again | read once, as it came first |
 | SHL241 | new rows: columns that the model does not know | ignored |
 | SHL242 | new rows: categories that training did not hold | counted as "other" |
 | SHL243 | new rows: missing cells where training had none | filled with the training median |
 | SHL244 | new rows: true answers that cannot be scored | not scored |
 | SHL245 | new rows: the part of the file that was taken | named |
+| SHL251 | rows on both sides of the split | kept, counted |
+| SHL252 | rows on one side of the split that are nearly those of the other | kept, counted |
+| SHL253 | column from which alone the target can be told (almost) always | kept, named |
+| SHL254 | identifier that predicts the target | set aside all the same |
+| SHL255 | labels that a model which never saw them contradicts with confidence | kept, listed |
+| SHL256 | drift: test rows can be told from training rows | named |
+| SHL257 | numbers of very unequal scale | scaled, as always |
+| SHL258 | rows in order of time, and no time given | split at random |
+| SHL259 | values that pile up at the end of their range | kept, named |
 """
 
 IDENTIFIER = "SHL201"
@@ -55,10 +68,23 @@ IMAGE_MODES = "SHL222"
 OTHER_FILES = "SHL223"
 CLASS_NOT_IN_PART = "SHL224"
 IMAGE_REDUCED = "SHL225"
+GREY_AS_COLOUR = "SHL226"
+CLIPPED = "SHL227"
+FLAT_ROWS = "SHL228"
 LAYOUT = "SHL231"
 UNUSED_ARRAYS = "SHL232"
+CHANGING_SOURCE = "SHL233"
 EXTRA_COLUMNS = "SHL241"
 UNSEEN_CATEGORIES = "SHL242"
 NEW_MISSING = "SHL243"
 TRUTH_UNUSABLE = "SHL244"
 PART_TAKEN = "SHL245"
+ACROSS_SPLIT = "SHL251"
+NEARLY_ACROSS_SPLIT = "SHL252"
+TELLS_TARGET = "SHL253"
+IDENTIFIER_PREDICTS = "SHL254"
+LABEL_SUSPECTS = "SHL255"
+DRIFT = "SHL256"
+UNEQUAL_SCALES = "SHL257"
+TIME_ORDER = "SHL258"
+CAPPED = "SHL259"

@@ -62,6 +62,7 @@ class Dataset:
     time: NDArray[np.float64] | None  # [N] seconds since 1970, or the numbers given
     group: NDArray[np.int64] | None  # [N] codes
     content_hash: str
+    row_keys: NDArray[np.uint64] | None = None  # [N] of a table: equal for rows that are equal, identifiers aside
 
     @property
     def rows(self) -> int:

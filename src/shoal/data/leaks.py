@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding, Task
 from shoal.data import codes
+from shoal.data.roles import Inferred
+from shoal.data.schema import Role
+from shoal.data.targets import Target
 from shoal.data.wording import count
 
 FEWEST_PER_VALUE = 5  # rows for each value of a column, on average, before "determines" means anything
 EXACT = 1e-12
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Columns that say again what another column or the target says."""
+
+    same: dict[str, str]  # a column and the earlier one that it equals
+    copies: list[str]  # of the target
+    determining: list[str]
+
+    @classmethod
+    def of(cls, inferred: dict[str, Inferred], answer: Target | None) -> Repeats:
+        """Find them; without a target only columns that repeat each other."""
+        values = {key: found.values for key, found in inferred.items() if found.values is not None}
+        same = duplicates(values)
+        if answer is None:
+            return cls(same, [], [])
+        once = {key: series for key, series in values.items() if key not in same}
+        return cls(same, *copies_of_target(once, answer.values, answer.task))
+
+    def role(self, name: str) -> tuple[Role, str] | None:
+        """The role of a column that is set aside for this, and why."""
+        if name in self.same:
+            return "duplicate", f"the same as {self.same[name]}"
+        return ("leak", "the target under another name or coding") if name in self.copies else None
 
 
 def duplicates(values: dict[str, pl.Series]) -> dict[str, str]:
@@ -54,21 +84,28 @@ def copies_of_target(
     return copies, determining
 
 
-def repeated_rows(frame: pl.DataFrame, target: NDArray[np.generic]) -> Finding | None:
-    """Rows that occur more than once, target included."""
-    if frame.width == 0:
-        return None
-    repeats = frame.height - frame.with_columns(pl.Series("\x00target", target)).n_unique()
+def row_keys(frame: pl.DataFrame, target: NDArray[np.generic] | None) -> NDArray[np.uint64]:
+    """A number for each row [N], equal where all cells are equal, target included; others meet by chance 1 in 2^64."""
+    if target is not None:
+        frame = frame.with_columns(pl.Series("\x00target", target))
+    return frame.hash_rows().to_numpy() if frame.width else np.arange(frame.height, dtype=np.uint64)
+
+
+def repeated_rows(keys: NDArray[np.uint64]) -> list[Finding]:
+    """Rows that occur more than once."""
+    repeats = len(keys) - len(np.unique(keys))
     if not repeats:
-        return None
-    return Finding(
-        code=codes.REPEATED_ROWS,
-        level="warning" if repeats > 0.05 * frame.height else "note",
-        sentence=f"{count(repeats, 'row')} of {frame.height} {'repeats' if repeats == 1 else 'repeat'} an earlier one "
-        "exactly; a copy may fall on each side of the split and flatter the test score.",
-        evidence={"repeats": repeats, "rows": frame.height},
-        fix="drop the copies, or give --group so that they stay together",
-    )
+        return []
+    return [
+        Finding(
+            code=codes.REPEATED_ROWS,
+            level="warning" if repeats > 0.05 * len(keys) else "note",
+            sentence=f"{count(repeats, 'row')} of {len(keys)} {'repeats' if repeats == 1 else 'repeat'} an earlier one "
+            "exactly; a copy may fall on each side of the split and flatter the test score.",
+            evidence={"repeats": repeats, "rows": len(keys)},
+            fix="drop the copies, or keep them together by a column that they share (option group)",
+        )
+    ]
 
 
 def _linear(series: pl.Series, target: NDArray[np.float64]) -> bool:

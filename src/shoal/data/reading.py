@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from shoal.core.errors import InputError
 from shoal.core.events import Kind, Task
+from shoal.core.roles import parse_roles
 from shoal.data import archives, arrays, builtin, frames, images
 from shoal.data.dataset import Dataset
 from shoal.data.delimited import read_delimited
 from shoal.data.frames import RawTable
+from shoal.data.survey import Asked
 from shoal.data.tables import table_dataset
 from shoal.data.targets import array_target
 from shoal.data.wording import closest, listing
@@ -31,6 +33,7 @@ def read(
     time: str | None = None,
     group: str | None = None,
     drop: Iterable[str] = (),
+    roles: Mapping[str, str] | Iterable[str] | str = (),
     kind: Kind | None = None,
     task: Task | None = None,
     name: str | None = None,
@@ -44,6 +47,7 @@ def read(
         time: the column (or array) that orders the rows.
         group: the column (or array) whose equal values stay on one side of every split.
         drop: columns to leave out.
+        roles: what columns hold, where it would be read wrongly: `{"zip": "category", "size": "ordered:S<M<L"}`.
         kind: overrides what the rank of an array says; `signal` reads the rows of a numeric table as signals.
         task: overrides what the target says.
         name: what to call the data; by default the file's name.
@@ -59,7 +63,9 @@ def read(
     if kind is not None and kind not in KINDS:
         raise InputError(f"kind {kind!r} is not known; {closest(kind, KINDS)}")
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
-    columns: dict[str, Any] = {"target": target, "time": time, "group": group, "drop": drop}
+    columns: dict[str, Any] = {
+        "target": target, "time": time, "group": group, "drop": drop, "roles": parse_roles(roles)
+    }  # fmt: skip
     if isinstance(source, str) and source in builtin.NAMES and not Path(source).exists():
         _only_for_tables(columns, source)
         return builtin.builtin_dataset(source, kind=kind, task=task)
@@ -165,14 +171,15 @@ def _read_pair(x: Any, y: Any, columns: dict[str, Any], kind: Kind | None, task:
                 f"{called}: {raw.frame.height} rows of inputs and {len(answers)} answers; they must be as many."
             )
         given = array_target(answers, called, task, table=True, names=None)
-        return _as_kind(table_dataset(raw, name=called, **{**columns, "target": None}, task=task, given=given), kind)
+        asked = Asked(**{**columns, "target": None})
+        return _as_kind(table_dataset(raw, name=called, asked=asked, task=task, given=given), kind)
     _only_for_tables(columns, called)
     found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, ())
     return arrays.array_dataset(found, name=called, source=called, kind=kind, task=task)
 
 
 def _table(raw: RawTable, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
-    return _as_kind(table_dataset(raw, name=called, **columns, task=task), kind)
+    return _as_kind(table_dataset(raw, name=called, asked=Asked(**columns), task=task), kind)
 
 
 def _as_kind(dataset: Dataset, kind: Kind | None) -> Dataset:

@@ -2,24 +2,28 @@
 
 1. No cell filled: `empty`. One value and no missing cell: `constant`.
 2. Numbers in at least 95 % of the filled cells, or in 80 % with a single word otherwise (a marker such as `unknown`):
-   `number`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no numbers.
+   `numeric`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no numbers.
    Whole numbers that differ in every row and run without gaps, or whose name says so (`id`, `PassengerId`), are an
    `identifier`.
 3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date`.
-4. Words: `category`, unless most rows have their own value: then `text` when values have several words, else
-   `identifier`. A column that is mostly missing stays a `category`: that it is filled at all is information.
+4. Words: `ordered` where `scales` knows their order, else `category`, unless most rows have their own value: then
+   `free text` when values have several words, else `identifier`. A column that is mostly missing stays a `category`:
+   that it is filled at all is information.
+
+A role that the user gives comes before all of these, as long as the cells can be read by it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from shoal.core.errors import InputError
-from shoal.data import cells
+from shoal.core.roles import levels_of
+from shoal.data import cells, scales
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.schema import Column, Role
@@ -42,13 +46,20 @@ class Inferred:
     odd: int = 0
     odd_example: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)  # zeros, comma, mixed, ambiguous, mostly_missing
+    given: bool = False  # by the user
 
 
-def infer(raw: RawTable, name: str) -> Inferred:
+def infer(raw: RawTable, name: str, given: str | None = None) -> Inferred:
     """The role of one column and its cells read by it.
 
+    Args:
+        raw: the table.
+        name: the column.
+        given: the role that the user says it has, as `core.roles.check_role` writes it.
+
     Raises:
-        InputError: an infinity or a number above 1e100 in a number column, with its place.
+        InputError: an infinity or a number above 1e100 in a number column, with its place; cells that cannot be read by
+            the given role.
     """
     series = raw.frame.get_column(name)
     is_text = series.dtype in (pl.String, pl.Categorical, pl.Enum)
@@ -56,6 +67,8 @@ def infer(raw: RawTable, name: str) -> Inferred:
     present = filled.drop_nulls()
     missing, unique = filled.null_count(), present.n_unique()
     facts = Facts(name, series.len(), missing, unique)
+    if given is not None:
+        return replace(_as_given(raw, facts, series, filled, given), given=True)
     if present.len() == 0:
         return Inferred(facts.aside("empty", "no cell is filled"), None)
     if unique == 1 and missing == 0:
@@ -107,7 +120,7 @@ def _tags(facts: Facts, tags: frozenset[str]) -> frozenset[str]:
     return tags | {"mostly_missing"} if facts.missing > MOSTLY_MISSING * facts.rows else tags
 
 
-def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | None) -> Inferred:
+def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | tuple[str, ...] | None) -> Inferred:
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": role, "feature": True, "missing": facts.missing,
@@ -124,7 +137,9 @@ def _example(series: pl.Series, odd: pl.Series) -> str:
     return str(series.filter(odd)[0])
 
 
-def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: frozenset[str]) -> Inferred:
+def _number(
+    raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: frozenset[str], *, given: bool = False
+) -> Inferred:
     read = cells.numbers(series, decimal)
     infinite = np.flatnonzero(read.values.is_infinite().fill_null(False).to_numpy())
     if len(infinite):
@@ -140,13 +155,13 @@ def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: 
             "compute with; mend the number or leave the cell empty."
         )
     distinct = values.drop_nulls().n_unique()
-    if distinct == 0:
+    if distinct == 0 and not given:
         return Inferred(facts.aside("empty", "no cell holds a number"), None)
     if distinct == 1 and values.null_count() == 0:
         return Inferred(facts.aside("constant", f"always {values[0]:g}"), None)
-    if _identifies(facts, values, distinct):
+    if not given and _identifies(facts, values, distinct):
         return Inferred(facts.aside("identifier", "whole numbers, each row its own"), None)
-    role: Role = "boolean" if values.drop_nulls().is_in([0.0, 1.0]).all() else "number"
+    role: Role = "boolean" if not given and values.drop_nulls().is_in([0.0, 1.0]).all() else "numeric"
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": "number", "feature": True, "missing": values.null_count(),
@@ -159,7 +174,8 @@ def _number(raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: 
 def _range(values: pl.Series, role: Role) -> str:
     if role == "boolean":
         return f"{percent(float(values.mean() or 0))} are 1"  # type: ignore[arg-type]
-    low, middle, high = np.quantile(values.drop_nulls().to_numpy(), [0, 0.5, 1])
+    present = values.drop_nulls().to_numpy()
+    low, middle, high = np.quantile(present, [0, 0.5, 1]) if len(present) else (0, 0, 0)
     return f"{low:g} to {high:g}, median {middle:g}"
 
 
@@ -177,13 +193,7 @@ def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series) -
     tags: frozenset[str] = frozenset()
     zeros = present.str.contains(r"^0\d+$")
     if not zeros.any():
-        decimal = "."
-        if (
-            raw.decimal_comma
-            and (present.str.contains(r"^[+-]?\d*,\d+$").any())
-            and not present.str.contains(r"\d\.\d").any()
-        ):
-            decimal = ","
+        decimal = _decimal(raw, present)
         share = 1 - int(cells.numbers(filled, decimal).odd.sum()) / present.len()
         odd_words = filled.filter(cells.numbers(filled, decimal).odd).n_unique() if share < 1 else 0
         if share >= NUMBER_SHARE or (share >= ONE_MARKER_SHARE and odd_words == 1):
@@ -209,7 +219,19 @@ def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozens
     if facts.own_value and facts.missing <= MOSTLY_MISSING * facts.rows:
         example = f"{count(facts.unique, 'value')} in {count(present.len(), 'row')}, such as {_short(present[0])}"
         words = float(present.str.count_matches(r"\s+").mean() or 0) + 1  # type: ignore[arg-type]
-        return Inferred(facts.aside("text" if words >= 2 else "identifier", example), None)
+        return Inferred(facts.aside("free text" if words >= 2 else "identifier", example), None)
+    order = scales.ordered(present.unique().to_list()) if facts.unique <= scales.MOST else None
+    if order is not None:
+        return _ordered(facts, filled, order)
+    return _as_category(facts, filled, present, tags)
+
+
+def _ordered(facts: Facts, filled: pl.Series, levels: tuple[str, ...]) -> Inferred:
+    note = _note(facts, " < ".join(_short(level) for level in levels[:8]) + (" < …" if len(levels) > 8 else ""))
+    return _typed(facts, filled, "ordered", levels=levels, note=note)
+
+
+def _as_category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
     shown = present.value_counts(sort=True).get_column(present.name).head(3).to_list()
     note = _note(facts, f"{count(facts.unique, 'value')}: {listing((_short(v) for v in shown), 3)}")
     column = Column(
@@ -222,6 +244,52 @@ def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozens
         note=note,
     )
     return Inferred(column, filled, tags=_tags(facts, tags))
+
+
+def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series, given: str) -> Inferred:
+    """The column by the role that the user gives it; cells that the role cannot read count as missing, up to half."""
+    role = given.partition(":")[0]
+    texts = cells.text(filled)
+    present = texts.drop_nulls()
+    if role in ("identifier", "free text", "constant"):
+        return Inferred(facts.aside(role, "as given"), None)  # type: ignore[arg-type]
+    if present.len() == 0:
+        raise InputError(f"{raw.source}, column {facts.name!r}: no cell is filled, so it cannot be {role}.")
+    if role == "category":
+        return _as_category(facts, texts, present, frozenset())
+    if role == "numeric":
+        found = _number(
+            raw, facts, texts if series.dtype == pl.String else series, _decimal(raw, present), frozenset(), given=True
+        )
+    elif role == "boolean":
+        found = _typed(facts, texts, "boolean")
+    elif role == "date":
+        typed = series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime)
+        chosen = None if typed else cells.date_format(present)[0]
+        if not typed and chosen is None:
+            raise _cannot_be(raw, facts, role, f"cells such as {_short(present[0])!r} are no dates of one form")
+        found = _typed(facts, series if typed else texts, "date", date_format=chosen)
+    else:
+        levels = levels_of(given) or scales.ordered(present.unique().to_list(), fewest=2)
+        if levels is None:
+            some = listing((_short(each) for each in present.unique().sort()), 6)
+            raise _cannot_be(raw, facts, role, f"the order of {some} is not known; list them as ordered:low<mid<high")
+        found = _ordered(facts, texts, levels)
+    if 2 * found.odd > present.len():
+        raise _cannot_be(
+            raw, facts, role, f"{found.odd} of {present.len()} cells such as {_short(found.odd_example)!r} do not fit"
+        )
+    return found
+
+
+def _cannot_be(raw: RawTable, facts: Facts, role: str, why: str) -> InputError:
+    return InputError(f"{raw.source}, column {facts.name!r} cannot be {role}: {why}.")
+
+
+def _decimal(raw: RawTable, present: pl.Series) -> str:
+    """The sign between whole and part: a comma where the delimiter leaves it free and no cell uses the point."""
+    comma = raw.decimal_comma and present.str.contains(r"^[+-]?\d*,\d+$").any()
+    return "," if comma and not present.str.contains(r"\d\.\d").any() else "."
 
 
 def _short(value: object) -> str:

@@ -9,12 +9,13 @@ from pydantic import JsonValue
 from shoal.core.events import Kind, Record, Task
 
 Role = Literal[
-    "number",
+    "numeric",
     "boolean",
     "category",
+    "ordered",
     "date",
     "identifier",
-    "text",
+    "free text",
     "constant",
     "empty",
     "duplicate",
@@ -24,7 +25,7 @@ Role = Literal[
     "group",
     "dropped",
 ]
-CellType = Literal["number", "boolean", "category", "date"]
+CellType = Literal["number", "boolean", "category", "ordered", "date"]
 
 
 class Column(Record):
@@ -37,6 +38,7 @@ class Column(Record):
     missing: int = 0
     unique: int = 0  # distinct values, missing cells not counted
     note: str = ""
+    levels: tuple[str, ...] = ()  # of an ordered column, lowest first: a cell is read as its place, from 0
     decimal: Literal[".", ","] = "."
     date_format: str | None = None  # strptime's; None for a column that came as dates
     date_parts: Literal["all", "cycles"] = "all"  # cycles: nothing that keeps growing, for the column that orders rows

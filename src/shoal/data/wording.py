@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -51,3 +52,13 @@ def percent(share: float) -> str:
     ('77 %', '0.4 %')
     """
     return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1g} %"
+
+
+def setting(name: str, value: str) -> str:
+    """How an option is given, from Python and on the command line.
+
+    >>> setting("time", "date")
+    'time="date", or --time date'
+    """
+    quoted = value.replace('"', '\\"')
+    return f'{name}="{quoted}", or --{name} {shlex.quote(value)}'

@@ -1,0 +1,101 @@
+"""What is to be said of a table's columns: one finding a code, in sentences."""
+
+from __future__ import annotations
+
+from shoal.core.events import Finding
+from shoal.data import codes, leaks, roles
+from shoal.data.wording import count, listing, percent, setting
+
+REASONS: dict[str, tuple[str, str]] = {
+    "identifier": (codes.IDENTIFIER, "(almost) every row has its own value, so nothing can be learned from it"),
+    "free text": (codes.FREE_TEXT, "free text"),
+    "constant": (codes.CONSTANT, "the same value in every row"),
+    "empty": (codes.EMPTY, "no cell is filled"),
+}
+
+
+def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows: int) -> list[Finding]:
+    """What is to be said of the columns, one finding a code."""
+    found: list[Finding] = []
+    same, copies, determining = repeats.same, repeats.copies, repeats.determining
+    for role, (code, reason) in REASONS.items():
+        names = [name for name, column in inferred.items() if column.column.role == role and not column.given]
+        if names:
+            notes = {name: inferred[name].column.note for name in names[:50]}
+            found.append(
+                Finding(
+                    code=code, sentence=f"Set aside: {listing(names)} ({reason}).", evidence={"columns": dict(notes)}
+                )
+            )
+    if same:
+        pairs = listing(f"{name} (the same as {other})" for name, other in same.items())
+        found.append(
+            Finding(code=codes.DUPLICATE_COLUMN, sentence=f"Set aside: {pairs}.", evidence={"columns": dict(same)})
+        )
+    if copies:
+        sentence = f"Set aside: {listing(copies)} gives the target away, being the target under another name or coding."
+        found.append(
+            Finding(code=codes.TARGET_COPY, level="warning", sentence=sentence, evidence={"columns": list(copies)})
+        )
+    if determining:
+        found.append(
+            Finding(
+                code=codes.DETERMINES_TARGET,
+                level="warning",
+                sentence=f"Every value of {listing(determining)} goes with a single class: "
+                "does it become known only after the answer?",
+                evidence={"columns": list(determining)},
+                fix=f"leave it out if it would not be known when predicting: {setting('drop', determining[0])}",
+            )
+        )
+    sparse = [name for name, column in inferred.items() if "mostly_missing" in column.tags]
+    if sparse:
+        missing = {name: inferred[name].column.missing for name in sparse}
+        parts = listing(
+            f"{name} in {missing[name]} of {rows} rows ({percent(missing[name] / rows)})" for name in sparse
+        )
+        found.append(
+            Finding(
+                code=codes.MOSTLY_MISSING, sentence=f"Mostly missing: {parts}.", evidence={"missing": dict(missing)}
+            )
+        )
+    return found + _cell_findings(inferred)
+
+
+def _cell_findings(inferred: dict[str, roles.Inferred]) -> list[Finding]:
+    found: list[Finding] = []
+    for name, column in inferred.items():
+        if column.odd:
+            read = (
+                f"{count(column.odd, 'cell')} such as {column.odd_example!r} could not be read as {column.column.role}"
+            )
+            sentence = f"{name}: {read} and count as missing."
+            found.append(
+                Finding(
+                    code=codes.ODD_CELLS,
+                    level="warning",
+                    sentence=sentence,
+                    evidence={"column": name, "cells": column.odd},
+                )
+            )
+    said = {
+        "zeros": (codes.LEADING_ZEROS, "note", "{} holds digits with leading zeros: read as codes, not as numbers."),
+        "comma": (codes.DECIMAL_COMMA, "note", "{}: decimal commas were read as decimal points."),
+        "mixed": (codes.MIXED, "warning", "{} mixes numbers with words: read as categories."),
+        "ambiguous": (
+            codes.AMBIGUOUS_DATE,
+            "warning",
+            "{}: day and month cannot be told apart; read as in the format given.",
+        ),
+    }
+    for tag, (code, level, sentence) in said.items():
+        names = [name for name, column in inferred.items() if tag in column.tags]
+        if names:
+            formats = {name: inferred[name].column.date_format for name in names} if tag == "ambiguous" else {}
+            evidence = {"columns": list(names), **({"formats": dict(formats)} if formats else {})}
+            found.append(
+                Finding.model_validate(
+                    {"code": code, "level": level, "sentence": sentence.format(listing(names)), "evidence": evidence}
+                )
+            )
+    return found

@@ -1,0 +1,168 @@
+"""The columns of a table before and beside its target: roles, what is set aside and why, time and group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shoal.core.errors import InputError
+from shoal.core.events import Finding
+from shoal.data import cells, column_checks, column_findings, leaks, roles
+from shoal.data.dataset import TableFeatures
+from shoal.data.frames import RawTable
+from shoal.data.schema import Column, Role
+from shoal.data.targets import Target
+from shoal.data.wording import closest, count
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user said of the columns."""
+
+    target: str | None = None
+    time: str | None = None
+    group: str | None = None
+    drop: tuple[str, ...] = ()
+    roles: dict[str, str] = field(default_factory=dict)  # as `core.roles.check_role` writes them
+
+    def check(self, raw: RawTable) -> None:
+        """Refuse names that are not there, and names that are asked for twice.
+
+        Raises:
+            InputError: names the option, and the closest columns.
+        """
+        columns = raw.frame.columns
+        single = (("target", self.target), ("time", self.time), ("group", self.group))
+        many = [*(("drop", each) for each in self.drop), *(("roles", each) for each in self.roles)]
+        for option, value in (*single, *many):
+            if value is not None and value not in columns:
+                raise InputError(f"{raw.source}: no column {value!r} (option `{option}`); {closest(value, columns)}")
+        taken = [value for _, value in (*single, *many) if value is not None]
+        twice = sorted({value for value in taken if taken.count(value) > 1})
+        if twice:
+            raise InputError(
+                f"{raw.source}: column {twice[0]!r} is asked for in two roles; "
+                "choose one of target, time, group, drop and roles."
+            )
+
+    @property
+    def aside(self) -> set[str]:
+        """Columns whose role needs no inference."""
+        return {each for each in (self.target, self.time, self.group, *self.drop) if each is not None}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The columns of a table as they were found."""
+
+    columns: tuple[Column, ...]
+    features: TableFeatures
+    findings: tuple[Finding, ...]
+    moments: NDArray[np.float64] | None  # [N] of the time column
+    groups: NDArray[np.int64] | None  # [N] of the group column
+    row_keys: NDArray[np.uint64]  # [N] equal for rows that are equal, identifiers aside
+
+
+def survey(raw: RawTable, asked: Asked, answer: Target | None) -> Survey:
+    """The role of every column, and what is to be said of them.
+
+    Args:
+        raw: the columns as they came.
+        asked: what the user said of them.
+        answer: the target's values, where there are any; without them nothing is said of leaks.
+
+    Raises:
+        InputError: a column that is not there, or whose cells cannot be read as asked.
+    """
+    asked.check(raw)
+    inferred = {
+        name: roles.infer(raw, name, asked.roles.get(name)) for name in raw.frame.columns if name not in asked.aside
+    }
+    repeats = leaks.Repeats.of(inferred, answer)
+    columns = _columns(raw, inferred, repeats, asked)
+    values = {name: found.values for name, found in inferred.items()}
+    moments: NDArray[np.float64] | None = None
+    if asked.time is not None:
+        at = raw.frame.columns.index(asked.time)
+        columns[at], moments, values[asked.time] = _time(raw, asked.time)
+    kept = [(column.name, values[column.name]) for column in columns if column.feature]
+    features = TableFeatures(pl.DataFrame([series.rename(name) for name, series in kept if series is not None]))
+    own = [column.name for column in columns if column.role in ("identifier", "dropped")]
+    keys = leaks.row_keys(raw.frame.drop(own), answer.values if answer else None)
+    findings = column_findings.of_columns(inferred, repeats, raw.frame.height)
+    findings += column_checks.of_values(columns, features, moments)
+    if answer is not None:
+        findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
+        findings += leaks.repeated_rows(keys)
+    groups = _group(raw, asked.group) if asked.group is not None else None
+    return Survey(tuple(columns), features, tuple(findings), moments, groups, keys)
+
+
+def _columns(raw: RawTable, inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, asked: Asked) -> list[Column]:
+    """All columns of the source, in its order."""
+    given: dict[str, Role] = {**dict.fromkeys(asked.drop, "dropped")}
+    if asked.target is not None:
+        given[asked.target] = "target"
+    if asked.group is not None:
+        given[asked.group] = "group"
+    columns: list[Column] = []
+    for name in raw.frame.columns:
+        if name in inferred:
+            column = inferred[name].column
+            repeated = None if name in asked.roles else repeats.role(name)
+            if repeated is not None:
+                role, note = repeated
+                column = column.model_copy(update={"role": role, "note": note, "feature": False, "cells": None})
+            columns.append(column)
+        else:
+            filled = cells.text(raw.frame.get_column(name))
+            unique = filled.drop_nulls().n_unique()
+            columns.append(Column(name=name, role=given.get(name, "time"), missing=filled.null_count(), unique=unique))
+    return columns
+
+
+def _time(raw: RawTable, name: str) -> tuple[Column, NDArray[np.float64], pl.Series | None]:
+    """The column that orders the rows: its moments, and what of it is a feature (the cycles of a date)."""
+    series = raw.frame.get_column(name)
+    is_date = series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime)
+    chosen: str | None = None
+    if not is_date and not series.dtype.is_numeric():
+        filled = cells.text(series)
+        chosen, _ = cells.date_format(filled.drop_nulls())
+        is_date = chosen is not None
+        series = filled
+    read = cells.dates(series, chosen) if is_date else cells.numbers(series)
+    wrong = np.flatnonzero(read.values.is_null().to_numpy())
+    if len(wrong):
+        raise InputError(
+            f"{raw.source}, time column {name!r}: {count(len(wrong), 'cell')} missing or neither date nor number "
+            f"({raw.places(wrong)}); mend or delete these rows."
+        )
+    numbers = read.values.dt.epoch("us").to_numpy() / 1e6 if is_date else read.values.to_numpy()
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if len(bad):
+        raise InputError(
+            f"{raw.source}, time column {name!r}: infinity in {raw.places(bad)}; mend or delete these rows."
+        )
+    column = Column.model_validate(
+        {
+            "name": name, "role": "time", "cells": "date" if is_date else "number", "feature": is_date,
+            "unique": read.values.n_unique(), "date_format": chosen, "date_parts": "cycles",
+            "note": "orders the rows; its cycles are features" if is_date else "orders the rows",
+        }
+    )  # fmt: skip
+    return column, np.asarray(numbers, dtype=np.float64), read.values if is_date else None
+
+
+def _group(raw: RawTable, name: str) -> NDArray[np.int64]:
+    filled = cells.text(raw.frame.get_column(name))
+    missing = np.flatnonzero(filled.is_null().to_numpy())
+    if len(missing):
+        raise InputError(
+            f"{raw.source}, group column {name!r}: {count(len(missing), 'cell')} missing ({raw.places(missing)}); "
+            "fill them or delete these rows."
+        )
+    return np.unique(filled.to_numpy().astype(str), return_inverse=True)[1].astype(np.int64)
