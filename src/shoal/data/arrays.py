@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind, Task
 from shoal.data import codes
+from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_VALUE
@@ -296,7 +297,7 @@ def array_dataset(
         classes=answer.classes,
         target_name=target_name,
         schema=schema,
-        findings=(*said, *answer.findings, *uneven),
+        findings=(*said, *answer.findings, *uneven, *of_arrays(x, kind)),
         given_split=arrays.split,
         time=moments,
         group=groups,

@@ -44,6 +44,7 @@
 | SHL257 | numbers of very unequal scale | scaled, as always |
 | SHL258 | rows in order of time, and no time given | split at random |
 | SHL259 | values that pile up at the end of their range | kept, named |
+| SHL260 | column that names the parts of a split | kept, named |
 """
 
 IDENTIFIER = "SHL201"
@@ -88,3 +89,4 @@ DRIFT = "SHL256"
 UNEQUAL_SCALES = "SHL257"
 TIME_ORDER = "SHL258"
 CAPPED = "SHL259"
+SPLIT_COLUMN = "SHL260"

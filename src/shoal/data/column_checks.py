@@ -25,17 +25,24 @@ CAPPED_TIMES = 5  # as often as the values next to it, on average
 NEIGHBOURS = 10
 FEWEST_DISTINCT = 40
 FEWEST_ROWS = 40
+PART_WORDS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "holdout"}
 ORDERED_SHARE = 0.5  # of the rows that have a moment of their own
 
 
-def of_values(columns: Sequence[Column], features: TableFeatures, moments: NDArray[np.float64] | None) -> list[Finding]:
-    """What the features say without the target: unequal scales, values at the end of their range, order of time."""
+def of_values(columns: Sequence[Column], features: TableFeatures, answer: Target | None) -> list[Finding]:
+    """What values say of themselves: unequal scales, ends of ranges, an order of time, the parts of a split."""
     names = [column.name for column in columns if column.feature and column.role == "numeric"]
     numeric = {name: features.frame.get_column(name).drop_nulls().to_numpy() for name in names}
+    measured = dict(numeric)
+    if answer is not None and answer.task == "regression":
+        target = next((column.name for column in columns if column.role == "target"), "the target")
+        measured[target] = answer.values.astype(np.float64)
+    timed = any(column.role == "time" for column in columns)
     return [
         *_unequal_scales(numeric),
-        *_capped(numeric),
-        *([] if moments is not None else _time_order(columns, features)),
+        *_capped(measured),
+        *([] if timed else _time_order(columns, features)),
+        *_split_column(columns, features),
     ]
 
 
@@ -43,10 +50,7 @@ def of_target(
     raw: RawTable, columns: Sequence[Column], features: TableFeatures, answer: Target, known: Sequence[str]
 ) -> list[Finding]:
     """What single columns say of the target; `known` are those of which it has been said already."""
-    found = [*_telling(columns, features, answer, known), *_identifiers(raw, columns, answer)]
-    if answer.task == "regression":
-        found += _capped({"the target": answer.values.astype(np.float64)})
-    return found
+    return [*_telling(columns, features, answer, known), *_identifiers(raw, columns, answer)]
 
 
 def _unequal_scales(numeric: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
@@ -113,6 +117,24 @@ def _time_order(columns: Sequence[Column], features: TableFeatures) -> Iterator[
             evidence={"column": column.name, "step_s": usual, "rows": len(steps) + 1},
             fix=f"say that it orders the rows: {setting('time', column.name)}",
         )
+
+
+def _split_column(columns: Sequence[Column], features: TableFeatures) -> Iterator[Finding]:
+    """A column that names the parts of somebody's split."""
+    for column in columns:
+        if column.role != "category" or column.unique > len(PART_WORDS):
+            continue
+        values = features.frame.get_column(column.name).drop_nulls().unique()
+        words = sorted(str(value).lower() for value in values.to_list())
+        if set(words) <= PART_WORDS and any(word.startswith("train") for word in words):
+            yield Finding(
+                code=codes.SPLIT_COLUMN,
+                level="warning",
+                sentence=f"{column.name} names the parts of a split ({listing(words)}): it says nothing of a row that "
+                "is yet to come.",
+                evidence={"column": column.name, "values": list(words)},
+                fix=f"leave it out: {setting('drop', column.name)}",
+            )
 
 
 def _duration(seconds: float) -> str:

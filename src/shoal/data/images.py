@@ -25,11 +25,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
 from shoal.data import codes
+from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import PARTS, parts_without_class
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
-from shoal.data.targets import Target
+from shoal.data.targets import Target, unequal_classes
 from shoal.data.wording import count, listing
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -89,6 +90,7 @@ def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Data
         sentence = f"Ignored: {count(found.other_files, 'file')} without the ending of an image."
         findings.append(Finding(code=codes.OTHER_FILES, sentence=sentence, evidence={"files": found.other_files}))
     features = ArrayFeatures(array)
+    findings += [*unequal_classes(classes, np.bincount(target)), *of_arrays(array, "image")]
     return Dataset(
         name=name,
         source=str(folder),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -128,7 +129,18 @@ def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | tuple[str,
         }
     )  # fmt: skip
     read = cells.parse(series, column)
+    if role == "date":
+        column = column.model_copy(update={"note": _note(facts, _span(read.values))})
     return Inferred(column, read.values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, frozenset()))
+
+
+def _span(moments: pl.Series) -> str:
+    """From when to when."""
+    first, last = moments.min(), moments.max()
+    if not isinstance(first, datetime) or not isinstance(last, datetime):
+        return ""
+    form = "%Y-%m-%d" if (moments.dt.truncate("1d") == moments).all() else "%Y-%m-%d %H:%M"
+    return f"{first:{form}} to {last:{form}}"
 
 
 def _example(series: pl.Series, odd: pl.Series) -> str:
@@ -232,7 +244,8 @@ def _ordered(facts: Facts, filled: pl.Series, levels: tuple[str, ...]) -> Inferr
 
 
 def _as_category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
-    shown = present.value_counts(sort=True).get_column(present.name).head(3).to_list()
+    often = present.value_counts().sort("count", present.name, descending=[True, False], maintain_order=True)
+    shown = often.get_column(present.name).head(3).to_list()
     note = _note(facts, f"{count(facts.unique, 'value')}: {listing((_short(v) for v in shown), 3)}")
     column = Column(
         name=facts.name,

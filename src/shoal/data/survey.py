@@ -93,7 +93,7 @@ def survey(raw: RawTable, asked: Asked, answer: Target | None) -> Survey:
     own = [column.name for column in columns if column.role in ("identifier", "dropped")]
     keys = leaks.row_keys(raw.frame.drop(own), answer.values if answer else None)
     findings = column_findings.of_columns(inferred, repeats, raw.frame.height)
-    findings += column_checks.of_values(columns, features, moments)
+    findings += column_checks.of_values(columns, features, answer)
     if answer is not None:
         findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
         findings += leaks.repeated_rows(keys)

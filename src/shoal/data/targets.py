@@ -7,6 +7,7 @@ average, unless it belongs to a table). Everything else is regression. `task=` o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,21 +199,25 @@ def _classes(inverse: NDArray[np.int64], names: tuple[str, ...], raw: RawTable, 
             f"{where}: the class {names[single[0]]!r} has a single row ({raw.places(rows)}); "
             "give more rows of it, or delete it."
         )
+    return Target(inverse, "classification", names, unequal_classes(names, counts))
+
+
+def unequal_classes(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[Finding, ...]:
+    """Classes whose shares of the rows are far apart."""
     share = counts / counts.sum()
-    findings: tuple[Finding, ...] = ()
     rarest, commonest = int(counts.argmin()), int(counts.argmax())
-    if share[rarest] < RARE_SHARE / len(names) or share[commonest] > 0.9:
-        findings = (
-            Finding(
-                code=codes.UNEQUAL_CLASSES,
-                level="warning",
-                sentence=f"The classes are unequal: {names[commonest]!r} has {percent(share[commonest])} of the rows, "
-                f"{names[rarest]!r} {percent(share[rarest])} ({count(int(counts[rarest]), 'row')}).",
-                evidence={"rows": {name: int(n) for name, n in zip(names[:50], counts[:50], strict=True)}},
-                fix="judge by balanced accuracy",
-            ),
-        )
-    return Target(inverse, "classification", names, findings)
+    if share[rarest] >= RARE_SHARE / len(names) and share[commonest] <= 0.9:
+        return ()
+    return (
+        Finding(
+            code=codes.UNEQUAL_CLASSES,
+            level="warning",
+            sentence=f"The classes are unequal: {names[commonest]!r} has {percent(share[commonest])} of the rows, "
+            f"{names[rarest]!r} {percent(share[rarest])} ({count(int(counts[rarest]), 'row')}).",
+            evidence={"rows": {name: int(n) for name, n in zip(names[:50], counts[:50], strict=True)}},
+            fix="judge by balanced accuracy",
+        ),
+    )
 
 
 def _named(labels: tuple[str, ...], names: tuple[str, ...], where: str) -> tuple[str, ...]:
