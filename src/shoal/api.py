@@ -83,6 +83,7 @@ def stream(
         time=settings.time,
         group=settings.group,
         drop=settings.drop,
+        roles=settings.roles,
         kind=settings.kind,
     )
     work = _prepare(settings, dataset, make_net)
@@ -130,7 +131,7 @@ def _prepare(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
     if make_net is None and ":" in settings.model:
         make_net = models.find_factory(settings.model)
     network = (
-        networks.choose(dataset.kind, preparation.shape, outputs, settings.model)
+        networks.choose(dataset.kind, preparation, outputs, settings.model)
         if make_net is None
         else networks.given(make_net, settings.model if ":" in settings.model else "", preparation.shape, outputs)
     )
@@ -237,6 +238,8 @@ def command(settings: FitSettings) -> str:
             words += [f"--{name.replace('_', '-')}", str(value)]
     for column in settings.drop:
         words += ["--drop", column]
+    for column, role in settings.roles.items():
+        words += ["--roles", f"{column}={role}"]
     for name, (low, high) in settings.ranges.items():
         words += ["--range", f"{name}={low:g}:{high:g}"]
     return shlex.join(words)
@@ -328,7 +331,8 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
 
     Args:
         data: a path, a frame, a pair (X, y), or a name such as `digits`.
-        model: `auto`, `mlp`, `cnn`, `package.module:make_net`, or a zero-argument function that returns a module.
+        model: `auto`, `mlp`, `cnn`, `resnet`, `package.module:make_net`, or a zero-argument function that returns a
+            module.
         settings: any option of `FitSettings`: target, time, group, drop, kind, budget, seed, out, ranges, epochs, ...
 
     Returns:

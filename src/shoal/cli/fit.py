@@ -27,11 +27,12 @@ OPTIONS = (
     Option("time", "The column that orders the rows: what comes later is predicted from what came before.", "COLUMN"),
     Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
     Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
+    Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
     Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
     Option("budget", "How long to search: a time, or a number of trainings. Default: 60s.", "60s|10m|1h|trials=200"),
     Option("seed", "Where all randomness starts. Default: 0.", "NUMBER", "number"),
     Option("out", "The folder of the run; must not hold a run yet. Default: runs/NAME.", "FOLDER"),
-    Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|pkg.mod:make_net"),
+    Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|resnet|pkg.mod:make_net"),
     Option("device", "Where to train. Default: auto.", "auto|cpu|cuda"),
     Option("ranges", "Where to search one hyperparameter; may be repeated.", "lr=1e-4:1e-1", "many", "range"),
     Option("epochs", "The most epochs of one network in the refined search.", "NUMBER", "number"),
@@ -78,6 +79,7 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
         InputError: an option is unknown or its value cannot work.
     """
     from shoal.core.errors import InputError
+    from shoal.core.roles import parse_roles
     from shoal.core.settings import FitSettings, parse_range
 
     values = read_config(given["config"]) if given.get("config") else {}
@@ -86,6 +88,8 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
     ranges = dict(parse_range(each) for each in ([written] if isinstance(written, str) else written))
     ranges |= values.pop("ranges", {})
     ranges |= dict(parse_range(each) for each in line.pop("ranges", []))
+    if "roles" in line:
+        line["roles"] = parse_roles(values.get("roles", {})) | parse_roles(line["roles"])
     values |= line
     if not values.get("data"):
         raise InputError("say what to fit: a file, a folder, or built-in data, as in `shoal fit digits`")

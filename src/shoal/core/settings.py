@@ -13,6 +13,7 @@ from shoal.core.budget import parse_budget
 from shoal.core.errors import InputError
 from shoal.core.events import Interval, Kind, Record
 from shoal.core.names import did_you_mean
+from shoal.core.roles import parse_roles
 
 # What a range may be given for, and the values that make sense there: (least, most, least is allowed).
 SEARCHED: Mapping[str, tuple[float, float, bool]] = {
@@ -37,11 +38,12 @@ class FitSettings(Record):
     time: str | None = None
     group: str | None = None
     drop: tuple[str, ...] = ()
+    roles: dict[str, str] = {}  # what columns hold, where it would be read wrongly
     kind: Kind | None = None
     budget: str = "60s"
     seed: int = Field(default=0, ge=0, lt=2**63)
     out: str | None = None
-    model: str = "auto"  # auto, mlp, cnn or pkg.mod:make_net
+    model: str = "auto"  # auto, mlp, cnn, resnet or pkg.mod:make_net
     device: Literal["auto", "cpu", "cuda"] = "auto"
     ranges: dict[str, Interval] = {}
     epochs: int | None = Field(default=None, ge=1)  # most epochs of a member in the refined search
@@ -61,6 +63,11 @@ class FitSettings(Record):
     def _one_name_is_a_list_of_one(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _roles_in_any_form(cls, value: Any) -> object:
+        return parse_roles(value) if isinstance(value, str | list | tuple | Mapping) else value
+
     @field_validator("budget")
     @classmethod
     def _budget_can_be_read(cls, value: str) -> str:
@@ -70,9 +77,11 @@ class FitSettings(Record):
     @field_validator("model")
     @classmethod
     def _model_can_be_found(cls, value: str) -> str:
-        if value in ("auto", "mlp", "cnn") or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
+        if value in ("auto", "mlp", "cnn", "resnet") or re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
             return value
-        raise InputError(f"the model `{value}` is unknown: write `auto`, `mlp`, `cnn` or `package.module:make_net`")
+        raise InputError(
+            f"the model `{value}` is unknown: write `auto`, `mlp`, `cnn`, `resnet` or `package.module:make_net`"
+        )
 
     @field_validator("ranges")
     @classmethod

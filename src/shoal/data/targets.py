@@ -88,7 +88,9 @@ def array_target(
     target = _by_rule(values, task, raw, where, coded=y.dtype.kind in "iu" and not table)
     if names is None or target.classes is None:
         return target
-    return Target(target.values, target.task, _named(target.classes, names, where), target.findings)
+    named = _named(target.classes, names, where)
+    counts = np.bincount(target.values.astype(np.int64), minlength=len(named))
+    return Target(target.values, target.task, named, unequal_classes(named, counts))
 
 
 def known_target(
