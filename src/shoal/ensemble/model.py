@@ -95,12 +95,13 @@ class Model:
         return total / sum(part.count for part in self.parts)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All weights and buffers, named `NUMBER.NAME`."""
-        return {
+        """All weights and buffers, named `NUMBER.NAME`, and the matrices of the preparation."""
+        weights = {
             f"{number}.{name}": tensor
             for number, part in enumerate(self.parts)
             for name, tensor in part.network.state_dict().items()
         }
+        return weights | {f"preparation.{name}": tensor for name, tensor in self.preparation.parts()[1].items()}
 
     def document(self) -> dict[str, JsonValue]:
         """All the rest, as JSON."""
@@ -114,7 +115,7 @@ class Model:
                 }
                 for part in self.parts
             ],
-            "preparation": self.preparation.model_dump(mode="json"),
+            "preparation": self.preparation.parts()[0],
             "target": self.target.model_dump(mode="json"),
             "schema": self.schema.model_dump(mode="json"),
         }
@@ -134,7 +135,9 @@ class Model:
             InputError: a network cannot be built again or does not fit its weights.
         """
         try:
-            preparation = Preparation.model_validate(document["preparation"])
+            own = [name for name in tensors if name.startswith("preparation.")]
+            matrices = {name.removeprefix("preparation."): tensors[name] for name in own}
+            preparation = Preparation.of(document["preparation"], matrices)
             target = TargetScaling.model_validate(document["target"])
             schema = Schema.model_validate(document["schema"])
             described = [

@@ -4,6 +4,7 @@
 and its like give a `Step` with `apply` and `invert`, from rows in memory, on disk, or made on the fly.
 """
 
+from shoal.prepare.advice import advise
 from shoal.prepare.chain import fit_chain
 from shoal.prepare.impute import Impute, fit_impute
 from shoal.prepare.preparation import Preparation, Prepared, fit
@@ -24,6 +25,7 @@ __all__ = [
     "Scaling",
     "Step",
     "TargetScaling",
+    "advise",
     "chunked",
     "fit",
     "fit_center",

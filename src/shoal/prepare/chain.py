@@ -11,13 +11,13 @@ from shoal.core.errors import InputError
 from shoal.core.names import did_you_mean
 from shoal.prepare.fitted import Floats
 from shoal.prepare.quantile import Quantile, fit_quantile
-from shoal.prepare.rotation import Rotation, fit_pca, fit_whiten, fit_zca
+from shoal.prepare.rotation import EPS_FRAC, Rotation, fit_pca, fit_whiten, fit_zca
 from shoal.prepare.scaling import Scaling, fit_center, fit_minmax, fit_robust, fit_standardize
 from shoal.prepare.streaming import Chunks
 
 FittedStep = Annotated[Scaling | Quantile | Rotation, Field(discriminator="kind")]
 
-FITS: Mapping[str, Callable[[Chunks], Scaling | Quantile | Rotation]] = {
+FITS: Mapping[str, Callable[[Chunks], FittedStep]] = {
     "center": fit_center,
     "standardize": fit_standardize,
     "minmax": fit_minmax,
@@ -30,6 +30,7 @@ FITS: Mapping[str, Callable[[Chunks], Scaling | Quantile | Rotation]] = {
     "zca": fit_zca,
 }
 """Every step, by the name that the setting `prepare` has for it."""
+BY_ROW = ("pca", "whiten", "zca")  # these look at all values of a row together, the others at each feature alone
 
 
 def names_of(how: str) -> tuple[str, ...]:
@@ -51,7 +52,35 @@ def names_of(how: str) -> tuple[str, ...]:
     return chosen
 
 
-def after(step: Scaling | Quantile | Rotation, chunks: Chunks) -> Chunks:
+def fit_step(name: str, chunks: Chunks, eps_frac: float = EPS_FRAC) -> FittedStep:
+    """One step by its name.
+
+    Args:
+        name: a key of `FITS`.
+        chunks: the training rows.
+        eps_frac: for whitening, eps as a share of the mean variance.
+    """
+    if name == "whiten":
+        return fit_whiten(chunks, eps_frac=eps_frac)
+    return fit_zca(chunks, eps_frac) if name == "zca" else FITS[name](chunks)
+
+
+def fit_chain(how: str, chunks: Chunks, eps_frac: float = EPS_FRAC) -> tuple[FittedStep, ...]:
+    """Each step fitted on what the ones before it make of the training rows.
+
+    Args:
+        how: as `names_of` reads it.
+        chunks: the training rows.
+        eps_frac: for whitening, eps as a share of the mean variance.
+    """
+    steps: list[FittedStep] = []
+    for name in names_of(how):
+        steps.append(fit_step(name, chunks, eps_frac))
+        chunks = _after(steps[-1], chunks)
+    return tuple(steps)
+
+
+def _after(step: FittedStep, chunks: Chunks) -> Chunks:
     """The same rows once a step was applied, still chunk by chunk."""
 
     def once() -> Iterator[Floats]:
@@ -59,17 +88,3 @@ def after(step: Scaling | Quantile | Rotation, chunks: Chunks) -> Chunks:
             yield step.apply(block)
 
     return once
-
-
-def fit_chain(how: str, chunks: Chunks) -> tuple[Scaling | Quantile | Rotation, ...]:
-    """Each step fitted on what the ones before it make of the training rows.
-
-    Args:
-        how: as `names_of` reads it.
-        chunks: the training rows.
-    """
-    steps: list[Scaling | Quantile | Rotation] = []
-    for name in names_of(how):
-        steps.append(FITS[name](chunks))
-        chunks = after(steps[-1], chunks)
-    return tuple(steps)

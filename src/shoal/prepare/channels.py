@@ -1,8 +1,9 @@
-"""Images, signals and volumes: one mean and one standard deviation a channel, channels first."""
+"""Images, signals and volumes: channels first, and the steps that were fitted on them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,22 +11,30 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Kind, Record
+from shoal.prepare.chain import BY_ROW, FittedStep, fit_step, names_of
+from shoal.prepare.fitted import Floats
+from shoal.prepare.streaming import Chunks
 
+LooksAt = Literal["feature", "row"]
 BLOCK_VALUES = 1 << 20  # at a time, so that float64 copies stay small
+LARGEST = float(np.finfo(np.float32).max)
 
 
-class ChannelScaling(Record):
-    """(x - mean) / std by channel, with statistics of the training rows; a constant channel becomes 0."""
+class ArrayRows(Record):
+    """How stored rows become channels-first rows, and the steps they go through.
+
+    Scaling looks at the values of one channel together, wherever they stand; PCA and whitening look at a whole row.
+    """
 
     kind: Literal["image", "signal", "volume"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     row: tuple[int, ...]  # shape of one stored row
+    steps: tuple[FittedStep, ...] = ()
 
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one prepared row, channels first."""
         if self.kind == "image":
-            return (len(self.mean), *self.row[:2])
+            return (self.row[2] if len(self.row) == 3 else 1, *self.row[:2])
         return self.row if self.kind == "signal" else (1, *self.row)
 
     def transform(self, x: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -36,45 +45,86 @@ class ChannelScaling(Record):
         """
         if x.shape[1:] != self.row:
             raise InputError(f"rows of shape {list(x.shape[1:])}; the model was trained on {list(self.row)}.")
-        prepared = np.empty((len(x), *self.shape()), dtype=np.float32)
-        axes = (1, -1, *([1] * (len(self.shape()) - 1)))
-        std = np.asarray(self.std)
-        mean = np.asarray(self.mean, dtype=np.float32).reshape(axes)
-        gain = np.where(std > 0, 1.0 / np.where(std > 0, std, 1.0), 0.0).astype(np.float32).reshape(axes)
-        step = _rows_at_a_time(x)
-        for start in range(0, len(x), step):
-            block = _channels_first(x[start : start + step], self.kind)
-            prepared[start : start + step] = (block.astype(np.float32) - mean) * gain
+        prepared = np.empty((len(x), *self.shape), dtype=np.float32)
+        size = _rows_at_a_time(self.row)
+        for start in range(0, len(x), size):
+            block = _through(_channels_first(x[start : start + size], self.kind), self.steps)
+            prepared[start : start + size] = np.clip(block, -LARGEST, LARGEST)
         return prepared
 
+    def invert(self, prepared: NDArray[np.floating]) -> Floats:
+        """Prepared rows [N, C, ...] back to rows as they are stored, float64 [N, ...].
 
-def fit_channels(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64]) -> ChannelScaling:
-    """Mean and standard deviation of each channel over the given rows, in float64, by blocks.
+        Raises:
+            InputError: rows of another shape than `transform` gives.
+        """
+        if prepared.shape[1:] != self.shape:
+            raise InputError(f"rows of shape {list(prepared.shape[1:])}; prepared rows have {list(self.shape)}.")
+        block = prepared.astype(np.float64)
+        for step in reversed(self.steps):
+            block = _as_rows(step.invert(_as_matrix(block, step.looks_at)), block.shape, step.looks_at)
+        if self.kind == "image" and len(self.row) == 3:
+            return np.moveaxis(block, 1, 3)
+        return block if self.kind == "signal" else block[:, 0]
 
-    Variances of blocks are joined by their exact update (Chan, Golub & LeVeque 1983), not by E[x^2] - E[x]^2.
+
+def fit_arrays(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64], how: str, eps_frac: float) -> ArrayRows:
+    """The steps of a chain, each fitted on what the ones before make of the given rows; read block by block.
+
+    Args:
+        kind: image, signal or volume.
+        x: [N, ...] as stored.
+        rows: training rows.
+        how: names of steps, joined by `+`.
+        eps_frac: of whitening, as a share of the mean variance.
     """
-    count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    step = _rows_at_a_time(x)
-    for start in range(0, len(rows), step):
-        block = _channels_first(x[rows[start : start + step]], kind).astype(np.float64)
-        flat = np.moveaxis(block, 1, 0).reshape(block.shape[1], -1)  # [C, values]
-        number, here = flat.shape[1], flat.mean(axis=1)
-        spread = ((flat - here[:, None]) ** 2).sum(axis=1)
-        shift = here - mean
-        squares = squares + spread + shift**2 * (count * number / (count + number))
-        mean = mean + shift * (number / (count + number))
-        count += number
-    std = np.sqrt(squares / max(count, 1))
-    return ChannelScaling.model_validate(
-        {"kind": kind, "mean": tuple(mean.tolist()), "std": tuple(std.tolist()), "row": tuple(x.shape[1:])}
-    )
+    steps: list[FittedStep] = []
+    for name in names_of(how):
+        looks_at: LooksAt = "row" if name in BY_ROW else "feature"
+        steps.append(fit_step(name, matrices(kind, x, rows, tuple(steps), looks_at), eps_frac))
+    return ArrayRows.model_validate({"kind": kind, "row": tuple(x.shape[1:]), "steps": tuple(steps)})
 
 
-def _rows_at_a_time(x: NDArray[np.generic]) -> int:
-    return max(1, BLOCK_VALUES // max(1, math.prod(x.shape[1:])))
+def matrices(
+    kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64], before: Sequence[FittedStep], looks_at: LooksAt
+) -> Chunks:
+    """Training rows after some steps, by chunks, as the next step looks at them: [n, values] or [n * places, C]."""
+    size = _rows_at_a_time(x.shape[1:])
+
+    def once() -> Iterator[Floats]:
+        for start in range(0, len(rows), size):
+            block = _channels_first(x[rows[start : start + size]], kind)
+            yield _as_matrix(_through(block, before), looks_at)
+
+    return once
 
 
-def _channels_first(x: NDArray[np.generic], kind: Kind) -> NDArray[np.generic]:
+def _through(block: Floats, steps: Sequence[FittedStep]) -> Floats:
+    for step in steps:
+        block = _as_rows(step.apply(_as_matrix(block, step.looks_at)), block.shape, step.looks_at)
+    return block
+
+
+def _as_matrix(block: Floats, looks_at: LooksAt) -> Floats:
+    """[n, C, ...] to [n, values], or to [n * places, C]."""
+    if looks_at == "row":
+        return block.reshape(len(block), -1)
+    return np.moveaxis(block, 1, -1).reshape(-1, block.shape[1])
+
+
+def _as_rows(matrix: Floats, shape: tuple[int, ...], looks_at: LooksAt) -> Floats:
+    """The way back."""
+    if looks_at == "row":
+        return matrix.reshape(shape)
+    return np.moveaxis(matrix.reshape(shape[0], *shape[2:], shape[1]), -1, 1)
+
+
+def _rows_at_a_time(row: tuple[int, ...]) -> int:
+    return max(1, BLOCK_VALUES // max(1, math.prod(row)))
+
+
+def _channels_first(x: NDArray[np.generic], kind: Kind) -> Floats:
+    values = np.asarray(x, dtype=np.float64)
     if kind == "image" and x.ndim == 4:
-        return np.moveaxis(x, 3, 1)
-    return x if kind == "signal" else x[:, None]
+        return np.moveaxis(values, 3, 1)
+    return values if kind == "signal" else values[:, None]

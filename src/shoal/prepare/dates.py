@@ -34,9 +34,9 @@ class DateColumn(Record):
 
     def transform(self, moments: pl.Series) -> NDArray[np.float32]:
         """[N] dates to [N, inputs]."""
-        columns = [part.transform(_part(moments, part.name.removeprefix(f"{self.name} "))) for part in self.numbers]
+        columns = [part.transform(date_part(moments, part.name.removeprefix(f"{self.name} "))) for part in self.numbers]
         for part in self.cycles:
-            angle = 2 * np.pi * np.nan_to_num(_part(moments, part)) / CYCLES[part]
+            angle = 2 * np.pi * np.nan_to_num(date_part(moments, part)) / CYCLES[part]
             known = ~moments.is_null().to_numpy()
             columns.append(np.stack([np.sin(angle) * known, np.cos(angle) * known], axis=1).astype(np.float32))
         return np.concatenate(columns, axis=1) if columns else np.zeros((moments.len(), 0), dtype=np.float32)
@@ -46,15 +46,15 @@ def fit_date(name: str, moments: pl.Series, parts: Literal["all", "cycles"]) -> 
     """The parts that vary, and their statistics."""
     numbers = []
     for part in GROWING if parts == "all" else ():
-        values = _part(moments, part)
+        values = date_part(moments, part)
         if _varies(values):
             fitted = fit_number(f"{name} {part}", values)
             numbers.append(fitted if part == "days" else fitted.model_copy(update={"indicator": False}))
-    cycles = [part for part in CYCLES if _varies(_part(moments, part))]
+    cycles = [part for part in CYCLES if _varies(date_part(moments, part))]
     return DateColumn.model_validate({"name": name, "numbers": tuple(numbers), "cycles": tuple(cycles)})
 
 
-def _part(moments: pl.Series, part: str) -> NDArray[np.float64]:
+def date_part(moments: pl.Series, part: str) -> NDArray[np.float64]:
     """One part of the dates, NaN where missing."""
     if part == "days":
         return moments.dt.epoch("us").cast(pl.Float64).to_numpy() / 86_400e6

@@ -1,24 +1,31 @@
-"""Features to the numbers that a network sees: fitted on training rows, kept with the model as plain JSON."""
+"""Features to the numbers that a network sees: fitted on training rows, kept with the model as JSON and tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, JsonValue
+from torch import Tensor
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Record
 from shoal.data import ArrayFeatures, Dataset, Features, TableFeatures, codes
 from shoal.data.wording import count, listing
+from shoal.prepare.block import NumberBlock, Source, fit_block
 from shoal.prepare.categories import CategoryColumn, fit_category
-from shoal.prepare.channels import ChannelScaling, fit_channels
+from shoal.prepare.chain import names_of
+from shoal.prepare.channels import LARGEST, ArrayRows, fit_arrays
 from shoal.prepare.dates import DateColumn, fit_date
+from shoal.prepare.fitted import Floats
 from shoal.prepare.numbers import NumberColumn, fit_number
+from shoal.prepare.rotation import EPS_FRAC
 
+ARRAY_EPS_FRAC = 0.01  # of the mean variance, when pixels or samples are whitened: the last axes are noise
 PreparedColumn = Annotated[NumberColumn | CategoryColumn | DateColumn, Field(discriminator="kind")]
 
 
@@ -31,21 +38,24 @@ class Prepared:
 
 
 class Preparation(Record):
-    """The fitted preparation: columns of a table, or the channels of anything else."""
+    """The fitted preparation: the columns of a table and its numbers taken together, or the rows of anything else."""
 
+    how: str = "auto"
     columns: tuple[PreparedColumn, ...] = ()
     seen: dict[str, tuple[str, ...]] = {}  # rare categories of the training rows, which are not news
-    channels: ChannelScaling | None = None
+    numbers: NumberBlock | None = None  # where `how` names the steps that they go through
+    arrays: ArrayRows | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one prepared row."""
-        return self.channels.shape() if self.channels else (len(self.feature_names),)
+        return self.arrays.shape if self.arrays else (len(self.feature_names),)
 
     @property
     def feature_names(self) -> list[str]:
         """One name for each input of a table; none for anything else."""
-        return [name for column in self.columns for name in column.names()]
+        together = self.numbers.names() if self.numbers else []
+        return together + [name for column in self.columns for name in column.names()]
 
     def transform(self, features: Features) -> Prepared:
         """Any rows by the training rows' statistics.
@@ -59,29 +69,73 @@ class Preparation(Record):
         Raises:
             InputError: features of another shape or kind.
         """
-        if self.channels is not None:
+        if self.arrays is not None:
             if not isinstance(features, ArrayFeatures):
                 raise InputError("a table was given where the model was trained on arrays.")
-            return Prepared(self.channels.transform(features.array), ())
+            return Prepared(self.arrays.transform(features.array), ())
         if not isinstance(features, TableFeatures):
             raise InputError("an array was given where the model was trained on a table.")
-        absent = [column.name for column in self.columns if column.name not in features.frame.columns]
+        frame = features.frame
+        together = [source.column for source in self.numbers.sources] if self.numbers else []
+        needed = dict.fromkeys([*together, *(column.name for column in self.columns)])
+        absent = [name for name in needed if name not in frame.columns]
         if absent:
             raise InputError(f"the columns {listing(absent)}, which the model needs, are missing.")
         blocks: list[NDArray[np.float32]] = []
         warnings: list[Finding] = []
+        if self.numbers is not None:
+            blocks.append(np.clip(self.numbers.transform(frame), -LARGEST, LARGEST).astype(np.float32))
+            for source, flagged in zip(self.numbers.sources, self.numbers.impute.indicator, strict=True):
+                warnings += [] if flagged or source.part else _filled(source.column, "number", frame)
         for column in self.columns:
-            series = features.frame.get_column(column.name)
+            series = frame.get_column(column.name)
             if isinstance(column, CategoryColumn):
                 block, foreign = column.transform(series)
                 warnings += self._unseen(column, series, foreign)
+                expected = column.missing
             elif isinstance(column, DateColumn):
                 block = column.transform(series)
+                expected = any(part.indicator for part in column.numbers) or self._flags_date(column.name)
             else:
                 block = column.transform(series.to_numpy())
-            warnings += _filled(column, series)
+                expected = column.indicator
+            warnings += [] if expected else _filled(column.name, column.kind, frame)
             blocks.append(block)
         return Prepared(np.concatenate(blocks, axis=1), tuple(warnings))
+
+    def invert(self, x: NDArray[np.floating]) -> Floats:
+        """Prepared rows back to what they were prepared from, as far as the steps and float32 allow.
+
+        Args:
+            x: prepared rows [N, ...], as `transform` gives them.
+
+        Returns:
+            Arrays: rows as stored, float64 [N, ...]. Tables: their numbers [N, sources], NaN where a cell was missing.
+
+        Raises:
+            InputError: another shape; or a table without a chain of steps (`how` is auto), whose inputs are not undone.
+        """
+        if self.arrays is not None:
+            return self.arrays.invert(x)
+        if self.numbers is None:
+            raise InputError("this preparation cannot be undone: only numbers that went through named steps can.")
+        if x.ndim != 2 or x.shape[1] != len(self.feature_names):
+            raise InputError(f"rows of shape {list(x.shape[1:])}; prepared rows have {list(self.shape)}.")
+        return self.numbers.invert(x[:, : len(self.numbers.names())].astype(np.float64))
+
+    def parts(self) -> tuple[dict[str, JsonValue], dict[str, Tensor]]:
+        """What a saved model keeps: plain JSON, and the matrices that it names."""
+        tensors: dict[str, Tensor] = {}
+        return self.model_dump(mode="json", context={"tensors": tensors}), tensors
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Preparation:
+        """The preparation that `parts` took apart.
+
+        Raises:
+            ValueError, KeyError: the parts do not make one.
+        """
+        return cls.model_validate(document, context={"tensors": tensors})
 
     def to_json(self) -> str:
         """The whole preparation as text; numbers come back bit for bit."""
@@ -91,6 +145,13 @@ class Preparation(Record):
     def from_json(cls, text: str) -> Preparation:
         """The preparation that `to_json` wrote."""
         return cls.model_validate_json(text)
+
+    def _flags_date(self, name: str) -> bool:
+        """Whether missing dates of a column were met in training and have their own input."""
+        if self.numbers is None:
+            return False
+        flags = zip(self.numbers.sources, self.numbers.impute.indicator, strict=True)
+        return any(flag for source, flag in flags if source.column == name)
 
     def _unseen(self, column: CategoryColumn, series: pl.Series, foreign: NDArray[np.bool_]) -> list[Finding]:
         if not foreign.any():
@@ -112,25 +173,35 @@ class Preparation(Record):
         ]
 
 
-def fit(dataset: Dataset, rows: NDArray[np.int64]) -> Preparation:
+def fit(dataset: Dataset, rows: NDArray[np.int64], how: str = "auto") -> Preparation:
     """The preparation of a data set, from the given rows alone.
 
-    Numbers are filled with their median, standardised and softly clipped; categories become one-hot; dates become their
-    parts; channels of images, signals and volumes are standardised.
+    `auto`: numbers are filled with their median, standardised and softly clipped, many-valued ones also ranked;
+    categories become one-hot; dates become their parts; channels of images, signals and volumes are standardised.
+    Otherwise the numbers of a table, or the values of an array, go through the named steps, and nothing else is done to
+    them; categories and cycles of dates stay as they are in `auto`.
 
     Args:
         dataset: what to prepare.
         rows: training rows; no other row changes any statistic.
+        how: `auto`, `none`, or steps joined by `+`: center, standardize, minmax, robust, robust-clip, quantile,
+            quantile-uniform, pca, whiten, zca. Of arrays, the first seven look at each channel, the last three at whole
+            rows of at most 4096 values.
 
     Raises:
-        InputError: no rows.
+        InputError: no rows, an unknown step, or a step that cannot work on these data.
     """
     if not len(rows):
         raise InputError("no training rows to fit the preparation on.")
+    if how != "auto":
+        names_of(how)
     if isinstance(dataset.features, ArrayFeatures):
-        return Preparation(channels=fit_channels(dataset.kind, dataset.features.array, np.asarray(rows)))
+        steps = "standardize" if how == "auto" else how
+        array = dataset.features.array
+        return Preparation(how=how, arrays=fit_arrays(dataset.kind, array, np.asarray(rows), steps, ARRAY_EPS_FRAC))
     frame = dataset.features.take(rows).frame
     columns: list[NumberColumn | CategoryColumn | DateColumn] = []
+    sources: list[Source] = []
     seen: dict[str, tuple[str, ...]] = {}
     for column in dataset.schema.features():
         series = frame.get_column(column.name)
@@ -139,26 +210,33 @@ def fit(dataset: Dataset, rows: NDArray[np.int64]) -> Preparation:
             seen[column.name] = tuple(sorted(values - set(fitted.values)))
             columns.append(fitted)
         elif column.cells == "date":
-            columns.append(fit_date(column.name, series, column.date_parts))
-        else:
+            date = fit_date(column.name, series, column.date_parts)
+            if how != "auto":
+                sources += [
+                    Source(column=column.name, part=number.name.removeprefix(f"{column.name} "))
+                    for number in date.numbers
+                ]
+                date = date.model_copy(update={"numbers": ()})
+            columns.append(date)
+        elif how == "auto" or column.cells == "boolean":
             columns.append(fit_number(column.name, series.to_numpy()))
-    return Preparation(columns=tuple(columns), seen=seen)
+        else:
+            sources.append(Source(column=column.name))
+    numbers = fit_block(frame, tuple(sources), how, EPS_FRAC) if sources else None
+    return Preparation(how=how, columns=tuple(columns), seen=seen, numbers=numbers)
 
 
-def _filled(column: NumberColumn | CategoryColumn | DateColumn, series: pl.Series) -> list[Finding]:
+def _filled(name: str, kind: str, frame: pl.DataFrame) -> list[Finding]:
     """Missing cells in a column that had none in training."""
-    empty = series.null_count()
-    expected = {"number": "indicator", "category": "missing"}.get(column.kind)
-    if not empty or (expected and getattr(column, expected)):
+    empty = frame.get_column(name).null_count()
+    if not empty:
         return []
-    if isinstance(column, DateColumn) and any(part.indicator for part in column.numbers):
-        return []
-    how = "given no weight" if isinstance(column, CategoryColumn) else "filled with the training median"
+    how = "given no weight" if kind == "category" else "filled with the training median"
     return [
         Finding(
             code=codes.NEW_MISSING,
             level="warning",
-            sentence=f"{column.name}: {count(empty, 'missing cell')}, where training had none, {how}.",
-            evidence={"column": column.name, "rows": empty},
+            sentence=f"{name}: {count(empty, 'missing cell')}, where training had none, {how}.",
+            evidence={"column": name, "rows": empty},
         )
     ]
