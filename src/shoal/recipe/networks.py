@@ -10,33 +10,55 @@ from torch import nn
 
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
-from shoal.nn.networks import Cnn, Mlp
+from shoal.nn.networks import Cnn, Mlp, Resnet
 from shoal.population.template import adopt
+from shoal.prepare import Preparation
 from shoal.recipe.problem import Architecture, BuiltIn, Given
 
 MLP_WIDTH, MLP_DEPTH = 128, 2
-CNN_WIDTH = 16
-LAST_SIDE = 7  # the convolutions end when no axis is longer
+CNN_WIDTH = {1: 16, 2: 16, 3: 8}  # by rank: a convolution of a volume costs many times one of an image
+LAST_SIDE = 4  # the convolutions end when no axis is longer
+RESNET_STAGES = 3
 
 
-def choose(kind: Kind, shape: tuple[int, ...], outputs: int, model: str) -> Architecture:
+def choose(kind: Kind, preparation: Preparation, outputs: int, model: str) -> Architecture:
     """The default network of a kind of data: an MLP for tables, a small CNN for all that has neighbours.
 
     Args:
         kind: of the data.
-        shape: of one prepared row: (D,), or (C, *size).
+        preparation: fitted; its rows are (D,), or (C, *size).
         outputs: classes, or 1.
-        model: `auto`, `mlp` or `cnn`.
+        model: `auto`, `mlp`, `cnn` or `resnet`.
 
     Raises:
         InputError: a convolutional network was asked for and the rows are a table's.
     """
+    shape = preparation.shape
     if model == "mlp" or (model == "auto" and kind == "table"):
-        return BuiltIn(Mlp(inputs=prod(shape), outputs=outputs, width=MLP_WIDTH, depth=MLP_DEPTH))
+        periodic = spread_numbers(preparation)
+        return BuiltIn(Mlp(inputs=prod(shape), outputs=outputs, width=MLP_WIDTH, depth=MLP_DEPTH, periodic=periodic))
     if kind == "table":
-        raise InputError("model=cnn needs images, signals or volumes: the columns of a table have no neighbours.")
-    blocks = max(2, min(5, ceil(log2(max(shape[1:]) / LAST_SIDE))))
-    return BuiltIn(Cnn(channels=shape[0], size=shape[1:], outputs=outputs, width=CNN_WIDTH, blocks=blocks))
+        raise InputError(f"model={model} needs images, signals or volumes: the columns of a table have no neighbours.")
+    channels, size = shape[0], shape[1:]
+    width = CNN_WIDTH[len(size)]
+    if model == "resnet":
+        return BuiltIn(Resnet(channels=channels, size=size, outputs=outputs, width=width, stages=RESNET_STAGES))
+    blocks = max(2, min(5, ceil(log2(max(size) / LAST_SIDE))))
+    return BuiltIn(Cnn(channels=channels, size=size, outputs=outputs, width=width, blocks=blocks))
+
+
+def spread_numbers(preparation: Preparation) -> tuple[int, ...]:
+    """The inputs that come of numbers with many values: a periodic embedding helps with these.
+
+    They are those that the preparation gives a rank beside the value: more than ten values, in a thousand rows or more.
+    """
+    found: list[int] = []
+    start = 0
+    for column in preparation.columns:
+        if column.kind == "number" and column.knots:
+            found += [start, start + 1]
+        start += len(column.names())
+    return tuple(found)
 
 
 def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], outputs: int) -> Architecture:

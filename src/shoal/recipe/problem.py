@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from shoal import losses
 from shoal.core.errors import RunError
 from shoal.core.events import Interval
-from shoal.nn.networks import Cnn, Mlp
+from shoal.nn.networks import Network
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class Architecture(Protocol):
 class BuiltIn:
     """One of Shoal's own networks."""
 
-    spec: Mlp | Cnn
+    spec: Network
 
     def build(self) -> nn.Module:
         """A fresh network."""
