@@ -44,12 +44,20 @@ class Dropout(nn.Module):
         return f"p={self.p.tolist()}, channels={self.channels}"
 
 
-_TORCH_DROPOUTS: dict[type[nn.Module], bool] = {
+_REPLACED: dict[type[nn.Module], bool] = {
     nn.Dropout: False,
     nn.Dropout1d: True,
     nn.Dropout2d: True,
     nn.Dropout3d: True,
 }
+
+
+def row_aware(layer: nn.Module) -> Dropout | None:
+    """A keyed `Dropout` in place of a `torch.nn.Dropout`, `Dropout1d`, `2d` or `3d`; None for every other layer."""
+    channels = _REPLACED.get(type(layer))
+    if channels is None or not isinstance(layer, nn.modules.dropout._DropoutNd):
+        return None
+    return Dropout(layer.p, channels=channels)
 
 
 def adopt_dropouts(module: nn.Module) -> list[str]:
@@ -63,10 +71,10 @@ def adopt_dropouts(module: nn.Module) -> list[str]:
     """
     replaced = []
     for name, child in module.named_children():
-        channels = _TORCH_DROPOUTS.get(type(child))
-        if channels is None:
+        layer = row_aware(child)
+        if layer is None:
             replaced += [f"{name}.{inner}" for inner in adopt_dropouts(child)]
         else:
-            setattr(module, name, Dropout(child.p, channels=channels))  # type: ignore[arg-type]
+            setattr(module, name, layer)
             replaced.append(name)
     return replaced
