@@ -1,0 +1,22 @@
+"""Augmentation: batch to batch, given keys and strengths that may differ by row."""
+
+from __future__ import annotations
+
+from shoal.augment.colour import Pixels
+from shoal.augment.crops import average, crops
+from shoal.augment.plan import Augmented, Plan
+from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, of, parse
+
+__all__ = [
+    "OPERATIONS",
+    "PRESETS",
+    "Augment",
+    "Augmented",
+    "Pixels",
+    "Plan",
+    "average",
+    "check",
+    "crops",
+    "of",
+    "parse",
+]
