@@ -5,7 +5,7 @@ A loss goes down, a score goes up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +73,36 @@ class Loss:
     metric_name: str
     categorical: bool
 
+    def check(self, output_shape: Sequence[int], y: Tensor) -> None:
+        """Refuse targets that a network's outputs cannot be compared with.
+
+        Args:
+            output_shape: of one row of the data, without the batch.
+            y: targets as `Population.train` takes them.
+
+        Raises:
+            InputError: the shapes differ, or a class number has no output.
+        """
+        shape = list(output_shape)
+        if self.categorical:
+            if len(shape) != 1:
+                raise InputError(f"{self.name} needs logits [B, C], but the network answers each row with {shape}.")
+            low, high = int(y.min()), int(y.max())
+            if low < 0 or high >= shape[0]:
+                raise InputError(
+                    f"y has the class number {low if low < 0 else high}, but the network has {shape[0]} outputs: "
+                    f"classes are numbered 0 to {shape[0] - 1}."
+                )
+        elif self.score is explained and shape != list(y.shape[1:]):
+            raise InputError(f"The network answers each row with {shape}, but y has {list(y.shape[1:])} for each.")
+
     def target_variance(self, y: Tensor) -> float:
-        """Variance of numeric targets [N, C], which R^2 is measured against; 1 for classes."""
-        return 1.0 if self.categorical else float(y.var(dim=0, correction=0).mean())
+        """Variance of numeric targets [N, C], which R^2 is measured against; 1 for all other scores."""
+        return float(y.var(dim=0, correction=0).mean()) if self.score is explained else 1.0
 
     def metric(self, mean_score: Floats, variance: float) -> Floats:
-        """Accuracy, or R^2 = 1 + mean score / variance: an affine function of the mean score."""
-        return mean_score if self.categorical else 1.0 + mean_score / variance
+        """The mean score (accuracy for classes), or R^2 = 1 + mean score / variance."""
+        return 1.0 + mean_score / variance if self.score is explained else mean_score
 
 
 LOSSES = {
@@ -88,12 +111,39 @@ LOSSES = {
 }
 
 
-def find(name: str) -> Loss:
-    """The loss of that name.
+def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """A loss of the user's own; its score is minus its mean.
+
+    Args:
+        function: (outputs [K, B, ...], targets [K, B, ...]) to the loss of each row of the batch, [K, B]. It must treat
+            every member alone: no mean or maximum over the first axis.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+
+    def value(outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
+        values = function(outputs, target)
+        if not isinstance(values, Tensor) or values.shape != outputs.shape[:2]:
+            got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise InputError(
+                f"The loss {name} returned {got} for outputs {list(outputs.shape)} and targets {list(target.shape)}: it "
+                f"must return one value for each member and row, {list(outputs.shape[:2])}."
+            )
+        return values
+
+    def score(outputs: Tensor, target: Tensor) -> Tensor:
+        return -value(outputs, target, torch.empty(0))
+
+    return Loss(name, value, score, f"minus {name}", categorical=False)
+
+
+def find(name: str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """The loss of that name, or of the user's own function; see `custom`.
 
     Raises:
         InputError: there is none; the message lists those there are.
     """
+    if callable(name):
+        return custom(name)
     if name not in LOSSES:
         raise InputError(f"loss={name!r} is not known: use one of {', '.join(LOSSES)}.")
     return LOSSES[name]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shoal.core.errors import InputError
 from shoal.population import Member, Population
+from shoal.population.plan import Plan
 from tests.population.networks import pictures, table
 
 
@@ -97,20 +98,24 @@ def test_a_module_gives_every_row_its_weights() -> None:
 
 
 def test_short_last_batch_equals_a_loop_over_short_batches() -> None:
-    """37 rows in batches of 8 end with one of 5; without batch normalization filling changes nothing."""
+    """37 rows in batches of 8 end with one of 5, which batch normalization sees as it is."""
     x, y = table(37)
     x = x.double()
-    population = Population(lambda: nn.Linear(5, 3), [Member(seed=3, optimizer="sgd", lr=0.1)], dtype=torch.float64)
+
+    def net() -> nn.Module:
+        return nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+    population = Population(net, [Member(seed=k, optimizer="sgd", lr=0.1) for k in (3, 4)], dtype=torch.float64)
     network = copy.deepcopy(population.network(0)).train()
     from shoal.population.batches import epoch_batches
 
-    batches = epoch_batches(37, 8, 0, 0, torch.float64, torch.device("cpu"))
+    batches = epoch_batches(37, 8, 0, 0, torch.device("cpu"))
     seen = []
     record = next(population.train(x, y, epochs=1, batch_size=8))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     total = 0.0
-    for rows, weights in zip(batches.rows, batches.weights, strict=True):
-        rows = rows[weights > 0]
+    for step in range(batches.steps):
+        rows = batches.at(step)
         seen += rows.tolist()
         optimizer.zero_grad()
         value = nn.functional.cross_entropy(network(x[rows]), y[rows])
@@ -118,6 +123,7 @@ def test_short_last_batch_equals_a_loop_over_short_batches() -> None:
         value.backward()
         optimizer.step()
     assert sorted(seen) == list(range(37))
+    assert len(rows) == 5
     torch.testing.assert_close(population.network(0).state_dict(), network.state_dict(), rtol=1e-12, atol=1e-14)
     assert record.loss[0] == pytest.approx(total / 37, rel=1e-12)
 
@@ -128,14 +134,11 @@ def test_dropout_keeps_the_expectation_and_the_rate() -> None:
     def drop() -> nn.Module:
         return nn.Sequential(nn.Dropout(0.5), nn.Linear(2000, 1, bias=False))
 
-    from shoal.population.block import Block
-
     population = Population(drop, [Member(seed=k, dropout=p) for k, p in enumerate((0.1, 0.6))], loss="squared_error")
     population.theta[:] = 1.0
-    blocks = population.blocks(range(2), population.plan(range(2), torch.ones(4, 2000)))
+    block = population.blocks(range(2), Plan(rows=2, workers=1))[0]
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
-    outputs = torch.cat([b.forward(torch.ones(4, 2000), {"0": keys[: len(b.rows)]}).detach() for b in blocks])
-    assert isinstance(blocks[0], Block)
+    outputs = torch.cat([forward(torch.ones(4, 2000), {"0": keys[rows]}).detach() for rows, forward in block.pieces])
     for row, p in enumerate((0.1, 0.6)):
         kept = outputs[row] * (1 - p) / 2000
         assert kept.mean() == pytest.approx(1 - p, abs=0.02)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from shoal.population import Member, Population, executor
+from shoal.population import Member, Population
+from shoal.population.plan import Plan
 from tests.population.networks import convolutional, dense, pictures, table
 
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adam", "adamw"]
@@ -67,7 +68,7 @@ def difference(one: Population, row: int, other: Population, other_row: int) -> 
 def test_a_member_alone_equals_itself_in_any_population(case: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """50 steps of float64 agree to 1e-10, whatever the block size and the number of threads."""
     make_net, data = CASES[case]
-    monkeypatch.setattr(executor, "plan", lambda *_: executor.Plan(rows, 2 if rows < 100 else 1, 0))
+    monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows, 2 if rows < 100 else 1))
     members = [member(k) for k in range(11)]
     together = trained(make_net, members, data, epochs=10)
     assert int(together.steps[0]) == 50

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from shoal.core.errors import InputError
-from shoal.population import Member, Population, executor
+from shoal.population import Member, Population
+from shoal.population.plan import Plan
 from tests.population.networks import convolutional, dense, pictures, table
 from tests.population.test_laws import CASES, difference, member
 
@@ -24,7 +25,7 @@ def test_each_member_trains_as_alone_on_its_subset(
     shared = np.arange(0, 37, 2)
     views = [rng.integers(0, 37, 30), shared, rng.permutation(37)[:30], shared, np.arange(37), rng.integers(0, 37, 30)]
     members = [member(k, optimizer="adamw") for k in range(6)]
-    monkeypatch.setattr(executor, "plan", lambda *_: executor.Plan(rows_to_a_block, 2, 0))
+    monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows_to_a_block, 2))
     together = Population(make_net, members, dtype=torch.float64)
     records = list(together.train(x, y, epochs=3, batch_size=8, views=views))
     for k, view in enumerate(views):

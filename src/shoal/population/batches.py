@@ -1,4 +1,4 @@
-"""Mini-batches as index streams: which rows of the data each gradient step sees, and with what weight."""
+"""Mini-batches as index streams: which rows of the data each gradient step sees."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from shoal.core import keyed
 
 @dataclass(frozen=True)
 class Batches:
-    """One epoch: which rows, and `weights` [T, B], 1 for a row that counts and 0 for filling."""
+    """One epoch: an order of the data's rows and where it is cut into batches."""
 
-    rows: Tensor  # int64 [T, B] for all members, or [c, T, B] for each its own
-    weights: Tensor
+    order: Tensor  # int64 [N] for all members, or [c, N] for each its own
+    cuts: tuple[int, ...]  # T + 1 positions
 
     @property
     def steps(self) -> int:
         """Gradient steps T of the epoch."""
-        return self.weights.shape[0]
+        return len(self.cuts) - 1
 
     @property
     def by_row(self) -> bool:
         """Each member has rows of its own."""
-        return self.rows.dim() == 3
+        return self.order.dim() == 2
 
     def at(self, step: int) -> Tensor:
         """The rows of one step, [B] or [c, B]."""
-        return self.rows[..., step, :]
+        return self.order[..., self.cuts[step] : self.cuts[step + 1]]
+
+    def size(self, step: int) -> int:
+        """How many rows a step sees."""
+        return self.cuts[step + 1] - self.cuts[step]
 
     def through(self, views: Sequence[Tensor]) -> Batches:
         """These batches of positions as batches of rows of the data, each member looking through its view.
@@ -39,28 +43,33 @@ class Batches:
             views: int64 [n] of each member of a block, all of the length that the batches were made for.
         """
         if all(view is views[0] or torch.equal(view, views[0]) for view in views):
-            return Batches(views[0][self.rows], self.weights)
-        return Batches(torch.stack([view[self.rows] for view in views]), self.weights)
+            return Batches(views[0][self.order], self.cuts)
+        return Batches(torch.stack([view[self.order] for view in views]), self.cuts)
 
 
-def epoch_batches(n: int, batch_size: int, seed: int, epoch: int, dtype: torch.dtype, device: torch.device) -> Batches:
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Gradient steps of one pass over n rows: the last batch is short.
+
+    A row that would be alone in it joins the batch before, because one row has no variance to normalise by.
+
+    >>> steps_per_epoch(10, 4), steps_per_epoch(9, 4), steps_per_epoch(3, 8)
+    (3, 2, 1)
+    """
+    size = min(batch_size, n)
+    return max(1, n // size + (n % size > 1))
+
+
+def epoch_batches(n: int, batch_size: int, seed: int, epoch: int, device: torch.device) -> Batches:
     """The batches of one epoch, in an order keyed by (seed, epoch).
-
-    The last, short batch is filled with rows from the epoch's beginning at weight 0: each step has the same shape, and
-    the filling enters neither the loss nor its gradient.
 
     Args:
         n: rows of the data.
-        batch_size: B; more than n means one batch of all rows.
+        batch_size: B; n or more means one batch of all rows.
         seed: of the order; all members of a population share it.
         epoch: number of the epoch.
-        dtype: type of the weights.
-        device: where the tensors go.
+        device: where the order goes.
     """
     size = min(batch_size, n)
-    steps = -(-n // size)
     order = keyed.permutation(keyed.key(seed, keyed.Purpose.ORDER, epoch), n)
-    position = torch.arange(steps * size)
-    rows = order[position % n].reshape(steps, size)
-    weights = (position < n).to(dtype).reshape(steps, size)
-    return Batches(rows.to(device), weights.to(device))
+    cuts = (*(size * step for step in range(steps_per_epoch(n, batch_size))), n)
+    return Batches(order.to(device), cuts)

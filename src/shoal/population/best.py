@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
+import torch
 from torch import Tensor
 
 from shoal.population.matrix import Matrix
@@ -15,31 +18,58 @@ class Best:
     def __init__(self, members: int) -> None:
         self.score = np.full(members, -np.inf)
         self.loss = np.full(members, np.inf)
-        self.epoch = np.zeros(members, dtype=np.int64)
+        self.epoch = np.zeros(members, dtype=np.int64)  # the row's own count; 0 is none yet
         self._theta: Tensor | None = None
         self._buffers: dict[str, Tensor] = {}
 
-    def update(self, epoch: int, score: Floats, loss: Floats) -> None:
-        """Note which rows are better than ever after this epoch. NaN is never better."""
+    def update(self, epochs: Tensor, score: Floats, loss: Floats) -> None:
+        """Note which rows are better than ever after these epochs of theirs, [K]. NaN is never better."""
         better = (score > self.score) | ((score == self.score) & (loss < self.loss))
         self.score = np.where(better, score, self.score)
         self.loss = np.where(better, loss, self.loss)
-        self.epoch = np.where(better, epoch, self.epoch)
+        self.epoch = np.where(better, epochs.numpy(), self.epoch)
+
+    def forget(self, rows: list[int]) -> None:
+        """New members have taken these places."""
+        self.score[rows], self.loss[rows], self.epoch[rows] = -np.inf, np.inf, 0
 
     def keep(self, rows: list[int], population: Matrix) -> None:
         """Copy the weights and buffers of these rows."""
         if self._theta is None:
-            self._theta = population.theta.clone()
-            self._buffers = {name: stack.clone() for name, stack in population.buffers.items()}
+            self._theta = torch.empty_like(population.theta)
+            self._buffers = {name: torch.empty_like(stack) for name, stack in population.buffers.items()}
         self._theta[rows] = population.theta[rows]
         for name, stack in population.buffers.items():
             self._buffers[name][rows] = stack[rows]
 
-    def restore(self, population: Matrix) -> None:
-        """Put the kept weights back, in place, for rows that have a best epoch."""
-        rows = [int(row) for row in np.flatnonzero(self.epoch)]
-        if self._theta is None or not rows:
+    def restore(self, population: Matrix, rows: Iterable[int]) -> None:
+        """Put the kept weights back, in place, for those of the rows that have a best epoch."""
+        chosen = [row for row in rows if self.epoch[row]]
+        if self._theta is None or not chosen:
             return
-        population.theta[rows] = self._theta[rows]
+        population.theta[chosen] = self._theta[chosen]
         for name, stack in population.buffers.items():
-            stack[rows] = self._buffers[name][rows]
+            stack[chosen] = self._buffers[name][chosen]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything, to be saved."""
+        found = {name: torch.from_numpy(getattr(self, name)) for name in ("score", "loss", "epoch")}
+        if self._theta is not None:
+            found["theta"] = self._theta
+            found |= {f"buffer.{name}": stack for name, stack in self._buffers.items()}
+        return found
+
+    @staticmethod
+    def of(tensors: dict[str, Tensor], device: torch.device) -> Best:
+        """What `tensors` gave."""
+        best = Best(len(tensors["score"]))
+        best.score, best.loss, best.epoch = (tensors[name].numpy() for name in ("score", "loss", "epoch"))
+        if "theta" in tensors:
+            best._theta = tensors["theta"].to(device)
+            prefix = "buffer."
+            best._buffers = {
+                name.removeprefix(prefix): stack.to(device)
+                for name, stack in tensors.items()
+                if name.startswith(prefix)
+            }
+        return best

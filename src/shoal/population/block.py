@@ -1,40 +1,63 @@
-"""A block: the rows that are computed together, by one thread, in one call per layer.
-
-A block of one row runs the plain module; a block of several runs it under `torch.func.vmap`. Both see the same numbers.
-"""
+"""A block: the rows that are computed together, by one thread, with one optimizer rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
 
 from shoal import optim
-from shoal.core import keyed
+from shoal.core.errors import RunError
 from shoal.losses import Loss
-from shoal.nn.dropout import Dropout
 from shoal.optim import schedules
+from shoal.population import graphs
 from shoal.population.batches import Batches
+from shoal.population.draws import Draws, epoch_draws
+from shoal.population.forward import Forward, Single, Stacked
 from shoal.population.member import Member
-from shoal.population.noise import Noise
+from shoal.population.noise import Noise, noisy_inputs
+from shoal.population.plan import Plan
 from shoal.population.settings import row_settings
 from shoal.population.template import Template
 
-EVALUATION_BATCH = 1024
-
 
 @dataclass
-class EpochSums:
-    """What one epoch of a block measured, in training mode: per row, sums over the rows of the data."""
+class EpochMeans:
+    """What one epoch of a block measured, in training mode: per row, means over the rows of the data."""
 
     loss: Tensor  # [c]
     score: Tensor  # [c]
-    weight: float
     finite: Tensor  # bool [c]: every loss of the epoch was a number
     lr: Tensor  # [c]: the learning rate of the last step
+
+    @staticmethod
+    def zeros(like: Tensor) -> EpochMeans:
+        """Nothing measured yet, for the rows of theta."""
+        zero = torch.zeros(len(like), dtype=like.dtype, device=like.device)
+        return EpochMeans(zero, zero.clone(), torch.ones_like(zero, dtype=torch.bool), zero.clone())
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one gradient step is given; tensors on the block's device."""
+
+    batch: Tensor  # [B, ...] that all rows share, or [c, B, ...] where `by_row`
+    target: Tensor  # [c, B, ...]
+    draws: Draws
+    factor: Tensor  # float64 [c, 1]: multiplier of the learning rate
+    number: Tensor  # float64 [c, 1]: 1 at a row's first step
+    by_row: bool
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that changes from step to step."""
+        return [self.batch, self.target, self.factor, self.number, *self.draws.tensors()]
+
+    def clone(self) -> Step:
+        """The same in memory of its own."""
+        batch, target = self.batch.clone(), self.target.clone(memory_format=torch.contiguous_format)
+        return Step(batch, target, self.draws.clone(), self.factor.clone(), self.number.clone(), self.by_row)
 
 
 @dataclass
@@ -49,68 +72,38 @@ class Block:
     state: dict[str, Tensor]  # optimizer state
     steps: Tensor  # int64 [c]: gradient steps done
     loss: Loss
+    plan: Plan
     grad: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        c, device, dtype = len(self.rows), self.theta.device, self.theta.dtype
         self.rule = optim.rule(self.members[0].optimizer)
-        self.network = self.template.copy_skeleton()
         self.grad = torch.zeros_like(self.theta)
-
-        self.set = row_settings(self.template, self.members, device, dtype)
+        self.set = row_settings(self.template, self.members, self.theta.device, self.theta.dtype)
+        self.noise = Noise(self.set, self.template)
         self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
-        self.leaves = {name: view.requires_grad_() for name, view in self.template.layout.views(self.point).items()}
-        self.dropouts = {name: m for name, m in self.network.named_modules() if isinstance(m, Dropout)}
-        for name, layer in self.dropouts.items():
-            layer.active = bool((self.set.rates[name] > 0).any())
-        self.paired = len(set(zip(self.set.seeds.tolist(), self.steps.tolist(), strict=True))) == 1
-        self.no_keys = torch.zeros(c, 2, dtype=torch.int32, device=device)
-        if c == 1:
-            self._fill_module()
+        self.sums = EpochMeans.zeros(self.theta)
+        self.pieces = self._pieces(1)
+        self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
 
-    def _fill_module(self) -> None:
-        """Let the plain module's parameters and buffers be views of the block's only row."""
-        for name, leaf in self.leaves.items():
-            owner, _, attribute = name.rpartition(".")
-            parameter = torch.nn.Parameter(leaf.detach()[0])
-            setattr(self.network.get_submodule(owner), attribute, parameter)
-            self.leaves[name] = parameter
-        for name, stack in self.buffers.items():
-            owner, _, attribute = name.rpartition(".")
-            module = self.network.get_submodule(owner)
-            if attribute in module._parameters:
-                module._parameters[attribute] = torch.nn.Parameter(stack[0], requires_grad=False)
+    def _pieces(self, count: int) -> list[tuple[slice, Forward]]:
+        """The rows in `count` pieces that are computed one after the other: more of them need less memory."""
+        c = len(self.rows)
+        width = -(-c // count)
+        pieces: list[tuple[slice, Forward]] = []
+        for start in range(0, c, width):
+            rows = slice(start, min(start + width, c))
+            point, buffers = self.point[rows], {name: stack[rows] for name, stack in self.buffers.items()}
+            rates = {name: rate[rows] for name, rate in self.set.rates.items()}
+            if c == 1:
+                pieces.append((rows, Single(self.template, point, buffers, rates, self.plan.channels_last)))
             else:
-                module._buffers[attribute] = stack[0]
-        for name, layer in self.dropouts.items():
-            layer.p = self.set.rates[name][0]
+                seeds = zip(self.set.seeds[rows].tolist(), self.steps[rows].tolist(), strict=True)
+                pieces.append((rows, Stacked(self.template, point, buffers, rates, len(set(seeds)) == 1)))
+        return pieces
 
-    def forward(self, x: Tensor, keys: Mapping[str, Tensor] | None = None, by_row: bool = False) -> Tensor:
-        """Outputs [c, B, ...]; training mode when dropout `keys` are given.
-
-        Args:
-            x: a batch [B, ...] that all rows share, or [c, B, ...] where `by_row`.
-            keys: int32 [c, 2] of each dropout layer.
-            by_row: each row has a batch of its own.
-        """
-        if self.network.training != (keys is not None):
-            self.network.train(keys is not None)
-        if len(self.rows) == 1:
-            for name, key in (keys or {}).items():
-                self.dropouts[name].key = key[0]
-            return self.network(x[0] if by_row else x).unsqueeze(0)  # type: ignore[no-any-return]
-        filling = {**self.leaves, **self.buffers, **{f"{name}.p": rate for name, rate in self.set.rates.items()}}
-        drawn = {f"{name}.key": keys[name] if keys else self.no_keys for name in self.set.rates}
-        if self.paired:  # one seed: the masks' random words are drawn once for all rows
-            drawn = {name: key[0] for name, key in drawn.items()}
-
-        def one(row: dict[str, Tensor], key: dict[str, Tensor], batch: Tensor) -> Tensor:
-            return functional_call(self.network, {**row, **key}, (batch,))  # type: ignore[no-any-return]
-
-        in_dims = (0, None if self.paired else 0, 0 if by_row else None)
-        return vmap(one, in_dims=in_dims)(filling, drawn, x)
-
-    def train_epoch(self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int) -> EpochSums:
+    def train_epoch(
+        self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int, scale: Tensor | None = None
+    ) -> EpochMeans:
         """One epoch of gradient steps.
 
         Each step takes the gradient at a point, shapes it, and moves theta; see `noise` and `settings`.
@@ -121,52 +114,89 @@ class Block:
             batches: the epoch's index streams.
             first: int64 [c], gradient steps before this training began: schedules count from there.
             total: gradient steps of the whole training.
+            scale: float64 [c], what learning rates are multiplied by besides; None is 1.
         """
-        c, device = len(self.rows), self.theta.device
-        sums = EpochSums(
-            torch.zeros(c, dtype=self.theta.dtype, device=device),
-            torch.zeros(c, dtype=self.theta.dtype, device=device),
-            float(batches.weights.sum()),
-            torch.ones(c, dtype=torch.bool, device=device),
-            self.set.hyper["lr"][:, 0],
-        )
-        noise, by_row = Noise(self.set, self.template), self.set.noisy_inputs or batches.by_row
-        numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
-        keys = {
-            name: keyed.key(self.set.seeds.unsqueeze(1), keyed.Purpose.DROPOUT, layer, numbers).to(device)  # (c, T, 2)
-            for layer, name in enumerate(self.set.rates)
-        }
-        factors = self._schedule_factors(numbers - first.unsqueeze(1), total)  # (c, T)
-        for t in range(batches.steps):
-            rows, weight = batches.at(t), batches.weights[t]
-            batch, target = x[rows], y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
-            if self.set.noisy_inputs:
-                batch = noise.inputs(batch, self.steps, batches.by_row)
-            if self.set.perturbed:
-                self.point.copy_(noise.weights(self.theta, self.steps))
-            outputs = self.forward(batch, {n: key[:, t] for n, key in keys.items()}, by_row)
-            losses = self.loss.value(outputs, target, self.set.smoothing)  # (c, B)
-            mean = (losses * weight).sum(dim=1) / weight.sum()
-            gradients = torch.autograd.grad(mean.sum(), list(self.leaves.values()), allow_unused=True)
-            with torch.no_grad():
-                self._collect(gradients)
-                gradient = self.set.shape_gradient(noise.chain(self.grad, self.steps), self.theta)
-                self.steps += 1
-                hyper = {**self.set.hyper, "lr": self.set.hyper["lr"] * factors[:, t : t + 1]}
-                step = self.steps.to(device, torch.float64).unsqueeze(1)
-                optim.apply(self.rule, self.theta, gradient, self.state, hyper, step, self.template.layout)
-                sums.loss += (losses * weight).sum(dim=1)
-                sums.score += (self.loss.score(outputs, target) * weight).sum(dim=1)
-                sums.finite &= torch.isfinite(mean)
+        self.sums.loss.zero_()
+        self.sums.score.zero_()
+        self.sums.finite.fill_(True)
+        for step in self._steps(x, y, batches, first, total, scale):
+            self._run(step)
+        self.sums.lr = (self.set.hyper["lr"] * step.factor)[:, 0]
+        self.steps += batches.steps
         if self.set.perturbed:
             self.point.copy_(self.theta)
-        sums.finite &= torch.isfinite(self.theta).all(dim=1)
-        sums.lr = self.set.hyper["lr"][:, 0] * factors[:, -1]
-        return sums
+        finite = self.sums.finite & torch.isfinite(self.theta).all(dim=1)
+        seen = batches.cuts[-1]
+        return EpochMeans(self.sums.loss / seen, self.sums.score / seen, finite, self.sums.lr)
 
-    def _collect(self, gradients: Sequence[Tensor | None]) -> None:
+    def _steps(
+        self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int, scale: Tensor | None
+    ) -> Iterator[Step]:
+        c, device = len(self.rows), self.theta.device
+        numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
+        draws = epoch_draws(self.set, list(self.template.dropouts), numbers, device)
+        factors = self._schedule_factors(numbers - first.unsqueeze(1), total).to(device)  # (c, T)
+        if scale is not None:
+            factors = factors * scale.to(device).unsqueeze(1)
+        counts = (numbers + 1).to(device, torch.float64)
+        for t in range(batches.steps):
+            rows = batches.at(t)
+            target = y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
+            yield Step(x[rows], target, draws.at(t), factors[:, t : t + 1], counts[:, t : t + 1], batches.by_row)
+
+    def _step(self, step: Step) -> None:
+        """One gradient step: everything on the device, written in place."""
+        if self.set.perturbed:
+            self.point.copy_(self.noise.weights(self.theta, step.draws))
+        mean = self._gradients(step)
+        with torch.no_grad():
+            gradient = self.set.shape_gradient(self.noise.chain(self.grad, step.draws), self.theta)
+            hyper = {**self.set.hyper, "lr": self.set.hyper["lr"] * step.factor}
+            optim.apply(self.rule, self.theta, gradient, self.state, hyper, step.number, self.template.layout)
+            self.sums.finite &= torch.isfinite(mean)
+
+    def _gradients(self, step: Step) -> Tensor:
+        """Write the gradient of every row's mean loss; returns those means [c]. Halves the pieces when memory ends."""
+        while True:
+            before = {name: self.buffers[name].clone() for name in self.buffers if name not in self.template.aliases}
+            try:
+                return torch.cat([self._piece_gradients(rows, forward, step) for rows, forward in self.pieces])
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                if len(self.pieces) == len(self.rows):
+                    raise RunError(
+                        f"Not enough memory for one network of {self.template.layout.parameters} parameters and a "
+                        f"batch of {step.target.shape[1]} rows: make the batch or the network smaller."
+                    ) from error
+                for name, values in before.items():  # a forward pass that ended half-way may have moved statistics
+                    self.buffers[name].copy_(values)
+                self.pieces = self._pieces(2 * len(self.pieces))
+
+    def _piece_gradients(self, rows: slice, forward: Forward, step: Step) -> Tensor:
+        batch = step.batch[rows] if step.by_row else step.batch
+        draws, target = step.draws.rows(rows), step.target[rows]
+        by_row = step.by_row or draws.input_noise is not None
+        batch = noisy_inputs(batch, draws, self.set.input_noise[rows], step.by_row)
+        forward.refresh()
+        outputs = self._call(forward, batch, draws.dropout, by_row)
+        losses = self.loss.value(outputs, target, self.set.smoothing[rows])  # (c, B)
+        mean = losses.mean(dim=1)
+        gradients = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
+        with torch.no_grad():
+            self._collect(rows, gradients)
+            self.sums.loss[rows] += losses.sum(dim=1)
+            self.sums.score[rows] += self.loss.score(outputs, target).sum(dim=1)
+        return mean.detach()
+
+    def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
+        """Outputs in theta's type; the layers inside compute in the plan's."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+            return forward(x, keys, by_row).to(self.theta.dtype)
+
+    def _collect(self, rows: slice, gradients: Sequence[Tensor | None]) -> None:
         """Write each parameter's gradient into its columns of grad [c, P]."""
-        for into, gradient in zip(self.template.layout.views(self.grad).values(), gradients, strict=True):
+        for into, gradient in zip(self.template.layout.views(self.grad[rows]).values(), gradients, strict=True):
             if gradient is None:
                 into.zero_()
             else:
@@ -176,24 +206,33 @@ class Block:
         """The multiplier of the learning rate at each step; int64 [c, T] to [c, T]."""
         codes = torch.tensor([[schedules.code(member.schedule)] for member in self.members])
         warmup = torch.tensor([[member.warmup * total] for member in self.members], dtype=torch.float64)
-        return schedules.factor(codes, numbers, total, warmup).to(self.theta.device)
+        return schedules.factor(codes, numbers, total, warmup)
 
     @torch.no_grad()
-    def evaluate(self, x: Tensor, y: Tensor, batch_size: int = EVALUATION_BATCH) -> tuple[Tensor, Tensor]:
-        """Mean loss without smoothing and mean score in evaluation mode, each [c]."""
-        c = len(self.rows)
-        loss = torch.zeros(c, dtype=self.theta.dtype, device=self.theta.device)
-        score = torch.zeros_like(loss)
+    def outputs(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Slices of the data and the outputs [c, b, ...] of every row for them, in evaluation mode."""
+        batch_size = self.plan.evaluation_batch
+        for _, forward in self.pieces:
+            forward.refresh()
         for start in range(0, len(x), batch_size):
-            outputs = self.forward(x[start : start + batch_size])
-            target = y[start : start + batch_size]
-            target = target.expand(c, *target.shape)
-            loss += self.loss.value(outputs, target, torch.zeros_like(loss)).sum(dim=1)
-            score += self.loss.score(outputs, target).sum(dim=1)
-        return loss / len(x), score / len(x)
+            data = slice(start, min(start + batch_size, len(x)))
+            yield data, torch.cat([self._call(forward, x[data], None, False) for _, forward in self.pieces])
 
-    @torch.no_grad()
-    def predict(self, x: Tensor, batch_size: int = EVALUATION_BATCH) -> Tensor:
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss without smoothing and mean score in evaluation mode, each [c]."""
+        sums = EpochMeans.zeros(self.theta)
+        none = torch.zeros_like(sums.loss)
+        for data, outputs in self.outputs(x):
+            target = y[data].expand(len(self.rows), *y[data].shape)
+            sums.loss += self.loss.value(outputs, target, none).sum(dim=1)
+            sums.score += self.loss.score(outputs, target).sum(dim=1)
+        return sums.loss / len(x), sums.score / len(x)
+
+    def predict(self, x: Tensor) -> Tensor:
         """Outputs [c, N, ...] in evaluation mode."""
-        parts = [self.forward(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
-        return torch.cat(parts, dim=1)
+        return torch.cat([outputs for _, outputs in self.outputs(x)], dim=1)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """torch raises OutOfMemoryError on a GPU, a plain RuntimeError of its allocator on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

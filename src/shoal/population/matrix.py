@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -12,14 +14,19 @@ from torch import Tensor
 from shoal import optim
 from shoal.core.errors import InputError
 from shoal.losses import Loss
-from shoal.population import executor
+from shoal.population.batches import Batches
 from shoal.population.block import Block
-from shoal.population.executor import Plan
+from shoal.population.executor import pool, quickest
 from shoal.population.member import Member
+from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
 from shoal.population.template import Template
 
 Array = Tensor | NDArray[np.generic]
 STATUSES = ("ok", "stopped", "pruned", "diverged")
+TIMED_STEPS = 3
+
+
+PLANS = Plans()  # of this process
 
 
 class Matrix:
@@ -32,6 +39,8 @@ class Matrix:
         buffers: each [K, ...].
         loss: what is minimised.
         memory_bytes: what the rows at work may take together.
+        bfloat16: let layers compute in it.
+        plans: how such work was computed before; new choices join them.
     """
 
     def __init__(
@@ -42,14 +51,19 @@ class Matrix:
         buffers: Mapping[str, Tensor],
         loss: Loss,
         memory_bytes: int,
+        bfloat16: bool,
+        plans: Plans,
     ) -> None:
         self.template, self.members, self.loss, self.memory_bytes = template, members, loss, memory_bytes
+        self.bfloat16, self.plans = bfloat16, plans
         self.theta = theta
         self.buffers = {name: stack.to(theta.device) for name, stack in buffers.items()}
         self.status = ["ok"] * len(members)  # one of STATUSES by row
         self.steps = torch.zeros(len(members), dtype=torch.int64)  # gradient steps done, by row
-        self.epochs = 0  # passes over the data that this population has seen
+        self.epochs = torch.zeros(len(members), dtype=torch.int64)  # passes over the data, by row
         self.state: list[dict[str, Tensor]] = [{}] * len(members)  # the optimizer's, by row; {} before a step
+        self.places = 0  # how often new members have taken places
+        self.working: list[Block] = []  # of the training under way: they hold the newest optimizer state
 
     def __len__(self) -> int:
         return len(self.members)
@@ -102,10 +116,53 @@ class Matrix:
             )
         return inputs, targets.to(torch.int64)
 
-    def plan(self, rows: Sequence[int], batch: Tensor) -> Plan:
-        """How to compute these rows on batches like this one."""
-        copies = 4 + max(optim.rule(self.members[row].optimizer).copies for row in rows)
-        return executor.plan(self.template, len(rows), batch, copies, self.memory_bytes)
+    def plan(self, rows: Sequence[int], data: tuple[Tensor, Tensor | None], batch_size: int, steps: int = 0) -> Plan:
+        """How to compute these rows.
+
+        Args:
+            rows: their numbers.
+            data: inputs, and targets where there are any.
+            batch_size: of the mini-batches.
+            steps: gradient steps of each row; 0 to evaluate.
+
+        Raises:
+            InputError: the network does not take the data or its outputs do not fit the loss.
+        """
+        optimizers = {self.members[row].optimizer for row in rows}
+        work = Work(
+            template=self.template,
+            members=len(rows),
+            optimizers=tuple(sorted(optimizers)),
+            copies=3 + max(optim.rule(name).copies for name in optimizers),
+            batch=data[0][:batch_size],
+            steps=steps,
+            memory_bytes=self.memory_bytes,
+            bfloat16=self.bfloat16,
+            compiler=False,
+        )
+        if data[1] is not None:
+            self.loss.check(work.cost.output_shape, data[1])
+        signature = work.signature()
+        known = self.plans.find(signature)
+        if known is None:
+            known = by_rule(work)
+            if work.measuring_pays and data[1] is not None:
+                known = quickest(candidates(work), partial(self._seconds, rows, (data[0], data[1]), batch_size))
+            self.plans.put(signature, known)
+        return known
+
+    def _seconds(self, rows: Sequence[int], data: tuple[Tensor, Tensor], batch_size: int, plan: Plan) -> float:
+        """What a step of one row takes by this plan: some steps of copies of the first rows, which nobody sees."""
+        first = [row for row in rows if self.members[row].optimizer == self.members[rows[0]].optimizer]
+        blocks = self.blocks(first[: plan.rows * plan.workers], plan)
+        batches = Batches(torch.arange(len(data[0])), (0, min(batch_size, len(data[0]))))
+        times = []
+        with pool(plan.workers) as run:
+            for _ in range(1 + TIMED_STEPS):
+                start = perf_counter()
+                run(lambda block: block.train_epoch(*data, batches, block.steps.clone(), 1), blocks)
+                times.append(perf_counter() - start)
+        return min(times[1:]) / sum(len(block.rows) for block in blocks)
 
     def views(self, views: Sequence[Array], rows: int) -> list[Tensor]:
         """Views as int64 tensors; equal objects stay one tensor."""
@@ -122,21 +179,21 @@ class Matrix:
         return [known[id(view)] for view in views]
 
     def blocks(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None = None) -> list[Block]:
-        """Rows as blocks of one optimizer rule each and, where they have views, of views of one length.
+        """Rows as blocks of one optimizer rule and one age each and, where they have views, of views of one length.
 
         Stacked rows give the same bits in any company but alone (one row takes other kernels), so a row that is left
         alone in a stacked plan is computed twice: that nobody else diverged or stopped must not show (law 1).
         """
-        alike: dict[tuple[str, int], list[int]] = {}
+        alike: dict[tuple[str, int, int], list[int]] = {}
         for row in rows:
-            key = self.members[row].optimizer, 0 if views is None else len(views[row])
+            key = self.members[row].optimizer, int(self.epochs[row]), 0 if views is None else len(views[row])
             alike.setdefault(key, []).append(row)
         chunks = [
             same[start : start + plan.rows] for same in alike.values() for start in range(0, len(same), plan.rows)
         ]
-        return [self._block(chunk * 2 if len(chunk) == 1 < plan.rows else chunk) for chunk in chunks]
+        return [self._block(chunk * 2 if len(chunk) == 1 < plan.rows else chunk, plan) for chunk in chunks]
 
-    def _block(self, rows: list[int]) -> Block:
+    def _block(self, rows: list[int], plan: Plan) -> Block:
         rule = optim.rule(self.members[rows[0]].optimizer)
         state = optim.fresh_state(rule, len(rows), self.parameters, self.device, self.dtype)
         for number, row in enumerate(rows):
@@ -151,7 +208,13 @@ class Matrix:
             state=state,
             steps=self.steps[rows],
             loss=self.loss,
+            plan=plan,
         )
+
+    def take_up(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None) -> list[Block]:
+        """The blocks of a training; between two epochs `theta` has their weights, but not yet `state` their state."""
+        self.working = self.blocks(rows, plan, views)
+        return self.working
 
     def take_weights(self, blocks: Sequence[Block]) -> None:
         """Write the blocks' weights, buffers and step counts into the matrix."""
@@ -161,8 +224,13 @@ class Matrix:
             for name, stack in block.buffers.items():
                 self.buffers[name][block.rows] = stack
 
-    def take_state(self, blocks: Sequence[Block]) -> None:
-        """Keep the blocks' optimizer state, so that a later training goes on from it."""
+    def keep_state(self, blocks: Sequence[Block]) -> None:
+        """Copy the blocks' optimizer state into the matrix."""
         for block in blocks:
             for number, row in enumerate(block.rows):
                 self.state[row] = {slot: values[number].clone() for slot, values in block.state.items()}
+
+    def put_down(self, blocks: Sequence[Block]) -> None:
+        """Keep the blocks' optimizer state, so that a later training goes on from it, and forget the blocks."""
+        self.keep_state(blocks)
+        self.working = []

@@ -12,8 +12,28 @@ import torch
 from torch import Tensor
 
 from shoal.core import keyed
+from shoal.population.draws import Draws
 from shoal.population.settings import RowSettings
 from shoal.population.template import Template
+
+
+def noisy_inputs(batch: Tensor, draws: Draws, sigma: Tensor, by_row: bool) -> Tensor:
+    """A batch as each row sees it.
+
+    Args:
+        batch: [B, ...], or [c, B, ...] where `by_row`.
+        draws: of one step.
+        sigma: standard deviation of each row's noise, [c].
+        by_row: each row has a batch of its own.
+
+    Returns:
+        [c, B, ...] where anything is drawn, else the batch itself.
+    """
+    if draws.input_noise is None:
+        return batch
+    shape = batch.shape[1:] if by_row else batch.shape
+    noise = keyed.gaussian(draws.input_noise, shape, batch.dtype)
+    return batch + noise * sigma.reshape(-1, *(1,) * len(shape))
 
 
 @dataclass(frozen=True)
@@ -23,33 +43,21 @@ class Noise:
     set: RowSettings
     template: Template
 
-    def inputs(self, batch: Tensor, steps: Tensor, by_row: bool) -> Tensor:
-        """A batch [B, ...] (or [c, B, ...] where `by_row`) as each row sees it, [c, B, ...]."""
-        key = keyed.key(self.set.seeds, keyed.Purpose.INPUT_NOISE, steps).to(batch.device)
-        shape = batch.shape[1:] if by_row else batch.shape
-        draws = keyed.gaussian(key, shape, batch.dtype)
-        return batch + draws * self.set.input_noise.reshape(-1, *(1,) * len(shape))
-
-    @torch.no_grad()
-    def weights(self, theta: Tensor, steps: Tensor) -> Tensor:
+    def weights(self, theta: Tensor, draws: Draws) -> Tensor:
         """The point [c, P] at which the gradient is taken."""
-        point = theta * self._scale(theta, steps)
-        if not bool((self.set.weight_noise > 0).any()):
+        point = theta if draws.dropconnect is None else theta * self._scale(theta, draws.dropconnect)
+        if draws.weight_noise is None:
             return point
-        key = keyed.key(self.set.seeds, keyed.Purpose.WEIGHT_NOISE, steps).to(theta.device)
-        draws = keyed.gaussian(key, theta.shape[1:], theta.dtype)
-        return point + draws * self.set.weight_noise.unsqueeze(1)
+        noise = keyed.gaussian(draws.weight_noise, theta.shape[1:], theta.dtype)
+        return point + noise * self.set.weight_noise.unsqueeze(1)
 
-    def chain(self, gradient: Tensor, steps: Tensor) -> Tensor:
+    def chain(self, gradient: Tensor, draws: Draws) -> Tensor:
         """The gradient at that point [c, P] as a gradient with respect to theta: the chain rule through the mask."""
-        return gradient * self._scale(gradient, steps) if self.set.perturbed else gradient
+        return gradient if draws.dropconnect is None else gradient * self._scale(gradient, draws.dropconnect)
 
-    def _scale(self, like: Tensor, steps: Tensor) -> Tensor:
-        """DropConnect's mask / (1 - p), [c, P]; 1 where nothing is dropped."""
+    def _scale(self, like: Tensor, key: Tensor) -> Tensor:
+        """DropConnect's mask / (1 - p), [c, P]."""
         rate = self.set.dropconnect
-        if not bool((rate > 0).any()):
-            return torch.ones(1, dtype=like.dtype, device=like.device)
-        key = keyed.key(self.set.seeds, keyed.Purpose.DROPCONNECT, steps).to(like.device)
         dropped = keyed.bernoulli(key, rate, like.shape[1:]) & (self.template.decayed > 0)
         scale = torch.where(self.template.decayed > 0, 1.0 / (1.0 - rate.unsqueeze(1)), 1.0)
         return scale.masked_fill(dropped, 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from shoal import losses
 from shoal.core.errors import InputError
-from shoal.population import executor, saving, training
-from shoal.population.block import EVALUATION_BATCH
-from shoal.population.matrix import Array, Matrix
+from shoal.population import saving, training
+from shoal.population.executor import pool
+from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
+from shoal.population.plan import EVALUATION_BATCH, Plans
 from shoal.population.record import EpochRecord, Floats, scatter
 from shoal.population.template import MakeNet, adopt, fresh_rows
 
@@ -29,10 +30,13 @@ class Population(Matrix):
         make_net: a zero-argument callable that returns a fresh `nn.Module`, called once per distinct seed with torch's
             generator seeded from it; or a module, from whose weights every row starts.
         members: K `Member`s (or dicts of their fields).
-        loss: `cross_entropy` (targets int64 [N]) or `squared_error` (targets [N] or [N, C]).
+        loss: `cross_entropy` (targets int64 [N]), `squared_error` (targets [N] or [N, C]), or a function of outputs
+            [K, B, ...] and targets [K, B, ...] that returns [K, B]; see `losses.custom`.
         device: where the matrix lives.
-        dtype: floating-point type of weights and data.
+        dtype: floating-point type of weights and data. bfloat16 is that of the layers' arithmetic alone, by autocast:
+            weights, optimizer state and losses then are float32.
         memory_bytes: what the rows at work may take together.
+        plans: how such work was computed before; what is chosen joins them. By default those of this process.
 
     Raises:
         InputError: no members, a field out of range (the message names the member), or a network that cannot be
@@ -44,19 +48,34 @@ class Population(Matrix):
         make_net: MakeNet | nn.Module,
         members: Sequence[Member | dict[str, object]],
         *,
-        loss: str = "cross_entropy",
+        loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         memory_bytes: int = 2 << 30,
+        plans: Plans | None = None,
     ) -> None:
         checked = check(members)
         self._make_net: MakeNet = (lambda: copy.deepcopy(make_net)) if isinstance(make_net, nn.Module) else make_net
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(checked[0].seed)
             network = self._make_net()
+        bfloat16 = dtype == torch.bfloat16
+        dtype = torch.float32 if bfloat16 else dtype
+        if dtype not in saving.DTYPES.values():
+            raise InputError(f"dtype={dtype} is not supported: use torch.float32, torch.float64 or torch.bfloat16.")
         template = adopt(network, dtype, torch.device(device))
         theta, buffers = fresh_rows(self._make_net, template, checked, dtype)
-        super().__init__(template, checked, theta.to(device), buffers, losses.find(loss), memory_bytes)
+        super().__init__(
+            template,
+            checked,
+            theta.to(device),
+            buffers,
+            losses.find(loss),
+            memory_bytes,
+            bfloat16,
+            PLANS if plans is None else plans,
+        )
+        self.training: training.Training | None = None  # the one under way
 
     def __getitem__(self, rows: int | slice | Sequence[int]) -> Population:
         """The population of some rows, copied; training it goes on where these rows stood."""
@@ -67,8 +86,43 @@ class Population(Matrix):
         part.buffers = {name: stack[chosen] for name, stack in self.buffers.items()}
         part.status = [self.status[row] for row in chosen]
         part.steps = self.steps[chosen]
+        part.epochs = self.epochs[chosen]
+        self.keep_state(self.working)
         part.state = [self.state[row] for row in chosen]
+        part.working, part.training = [], None
         return part
+
+    def enter(self, rows: Sequence[int], members: Sequence[Member | dict[str, object]]) -> None:
+        """New members take the places of rows that are not being trained any more.
+
+        Between two records of `train` this is how a search asks for more: each new member is trained from its first
+        epoch for as many epochs as the others were, exactly as if it had been alone, while they go on.
+
+        Args:
+            rows: places that are free: of stopped, pruned or diverged rows, or of rows that have had all their epochs.
+            members: as many.
+
+        Raises:
+            InputError: a place is not free, there are not as many members as rows, or a member cannot be.
+        """
+        newcomers, places = check(members), [int(row) for row in rows]
+        if len(newcomers) != len(places) or len(set(places)) != len(places):
+            raise InputError(f"{len(newcomers)} members cannot enter the rows {places}: give one place for each.")
+        taken = sorted(set(places) & set(self.training.active(self))) if self.training else []
+        if taken:
+            raise InputError(f"The rows {taken} are still being trained: stop them before others take their places.")
+        theta, buffers = fresh_rows(self._make_net, self.template, newcomers, self.dtype)
+        self.theta[places] = theta.to(self.device)
+        for name, stack in buffers.items():
+            self.buffers[name][places] = stack.to(self.device)
+        self.steps[places], self.epochs[places] = 0, 0
+        present = list(self.members)
+        for row, member in zip(places, newcomers, strict=True):
+            present[row], self.status[row], self.state[row] = member, "ok", {}
+        self.members = tuple(present)
+        self.places += 1
+        if self.training:
+            self.training.enter(places)
 
     def train(
         self,
@@ -98,24 +152,71 @@ class Population(Matrix):
                 in memory.
 
         Yields:
-            An `EpochRecord` whose fields are [K]. Between two records the caller may call `stop`.
+            An `EpochRecord` whose fields are [K]. Between two records the caller may call `stop`, `enter` and `save`.
 
         Raises:
             InputError: shapes do not fit each other, the loss or the network.
         """
+        if self.training is not None:
+            raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
+        if patience is not None and validation is None:
+            raise InputError("patience needs validation data: without them no row knows when to stop.")
+        begun = training.Training.begin(self, epochs, batch_size, patience, order_seed)
+        return self._train(begun, x, y, validation, views)
+
+    def resume(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        validation: tuple[Array, Array] | None = None,
+        views: Sequence[Array] | None = None,
+    ) -> Generator[EpochRecord, None, None]:
+        """Go on with the training that was under way when this population was saved, from the next epoch.
+
+        Args:
+            x: as at the first time, as are the others.
+            y: targets.
+            validation: (x, y) that are scored after each epoch.
+            views: row numbers of x that each member sees.
+
+        Yields:
+            The records that were still to come, bit for bit those of an uninterrupted training on the same machine.
+
+        Raises:
+            InputError: no training was under way.
+        """
+        if self.training is None:
+            raise InputError("No training was under way when this population was saved: call train.")
+        return self._train(self.training, x, y, validation, views)
+
+    def _train(
+        self,
+        begun: training.Training,
+        x: Array,
+        y: Array,
+        validation: tuple[Array, Array] | None,
+        views: Sequence[Array] | None,
+    ) -> Generator[EpochRecord, None, None]:
         data = self.data(x, y)
         held_out = None if validation is None else self.data(*validation)
-        if patience is not None and held_out is None:
-            raise InputError("patience needs validation data: without them no row knows when to stop.")
         seen = None if views is None else self.views(views, len(data[0]))
-        return training.train(self, data, held_out, epochs, batch_size, patience, order_seed, seen)
+
+        def watched() -> Generator[EpochRecord, None, None]:
+            self.training = begun
+            try:
+                yield from training.run(self, begun, data, held_out, seen)
+            finally:
+                self.training = None
+
+        return watched()
 
     def predict(self, x: Array) -> Tensor:
         """Outputs [K, N, C] (logits, or numbers) of every row in evaluation mode, on the CPU."""
         inputs = self.tensor(x)
-        plan = self.plan(range(len(self)), inputs[:EVALUATION_BATCH])
+        plan = self.plan(range(len(self)), (inputs, None), EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
-        with executor.pool(plan.workers) as run:
+        with pool(plan.workers) as run:
             parts = run(lambda block: block.predict(inputs).cpu(), blocks)
         outputs = torch.empty(len(self), *parts[0].shape[1:], dtype=self.dtype)
         for block, part in zip(blocks, parts, strict=True):
@@ -125,9 +226,9 @@ class Population(Matrix):
     def evaluate(self, x: Array, y: Array) -> tuple[Floats, Floats]:
         """Mean loss (without smoothing) and score (accuracy, R^2) of every row in evaluation mode, each [K]."""
         data = self.data(x, y)
-        plan = self.plan(range(len(self)), data[0][:EVALUATION_BATCH])
+        plan = self.plan(range(len(self)), data, EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
-        with executor.pool(plan.workers) as run:
+        with pool(plan.workers) as run:
             parts = run(lambda block: block.evaluate(*data), blocks)
         rows = [block.rows for block in blocks]
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
@@ -153,7 +254,8 @@ class Population(Matrix):
         return network.eval()
 
     def save(self, path: str | Path) -> None:
-        """Write everything but the network's code: weights, buffers, optimizer state, members, counts.
+        """Write everything but the network's code: weights, buffers, optimizer state, members, counts, and what a
+        training under way needs to be resumed after its last record.
 
         Args:
             path: one safetensors file, written whole or not at all.
@@ -161,7 +263,7 @@ class Population(Matrix):
         Raises:
             RunError: the file cannot be written.
         """
-        saving.save(self, Path(path))
+        saving.save(self, self.training, Path(path))
 
     @classmethod
     def load(
@@ -172,7 +274,7 @@ class Population(Matrix):
         device: str | torch.device = "cpu",
         memory_bytes: int = 2 << 30,
     ) -> Population:
-        """The population that `save` wrote; training it goes on as if it had never stopped.
+        """The population that `save` wrote; `train` and `resume` go on as if it had never stopped.
 
         Args:
             path: of `save`.
@@ -189,5 +291,5 @@ class Population(Matrix):
         population = cls(
             make_net, members, loss=document["loss"], dtype=dtype, device=device, memory_bytes=memory_bytes
         )
-        saving.fill(population, tensors, document, Path(path))
+        population.training = saving.fill(population, tensors, document, Path(path))
         return population

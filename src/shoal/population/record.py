@@ -14,13 +14,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch; every field but `epoch` is [K], in the order of the members, NaN for rows that were not trained.
+    """One epoch; all fields but `epoch` are [K], in the order of the members, NaN for rows that were not trained.
 
     `loss` and `score` are means over the epoch's batches in training mode (dropout on, smoothing included in the loss);
     `validation_loss` and `validation_score` are in evaluation mode, without smoothing.
     """
 
-    epoch: int
+    epoch: int  # the largest of `epochs` among the rows that were trained
+    epochs: NDArray[np.int64]  # passes over the data that each row has made
     loss: Floats
     score: Floats
     validation_loss: Floats

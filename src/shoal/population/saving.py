@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,41 @@ from torch import Tensor
 
 from shoal.core.atomic import write_atomically
 from shoal.core.errors import InputError
+from shoal.optim import schedules
+from shoal.population.best import Best
 from shoal.population.matrix import Matrix
+from shoal.population.plan import Plan
+from shoal.population.training import Training
 
-FORMAT = "shoal-population-1"
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+FORMAT = "shoal-population-2"
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
-def save(population: Matrix, path: Path) -> None:
+def save(population: Matrix, training: Training | None, path: Path) -> None:
     """Write the file; see `Population.save`."""
     from safetensors.torch import save as to_bytes
 
-    tensors = {"theta": population.theta, "steps": population.steps}
+    population.keep_state(population.working)
+    tensors = {"theta": population.theta, "steps": population.steps, "epochs": population.epochs}
     tensors |= {f"buffer.{name}": stack for name, stack in population.buffers.items()}
     for row, state in enumerate(population.state):
         tensors |= {f"state.{row}.{slot}": values for slot, values in state.items()}
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "members": [member.model_dump(mode="json") for member in population.members],
         "status": population.status,
-        "epochs": population.epochs,
         "loss": population.loss.name,
-        "dtype": str(population.dtype).removeprefix("torch."),
+        "dtype": "bfloat16" if population.bfloat16 else str(population.dtype).removeprefix("torch."),
         "names": list(population.template.layout.names),
         "shapes": [list(shape) for shape in population.template.layout.shapes],
+        "training": None,
     }
+    if training is not None:
+        tensors |= {f"training.{name}": tensor for name, tensor in _training_tensors(training).items()}
+        document["training"] = {
+            **{name: getattr(training, name) for name in _ASKED},
+            "plan": None if training.plan is None else asdict(training.plan),
+        }
     contents = to_bytes(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         metadata={"shoal": json.dumps(document)},
@@ -63,8 +75,36 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, document
 
 
-def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any], path: Path) -> None:
+_ASKED = ("epochs", "batch_size", "patience", "order_seed")
+
+
+def _training_tensors(training: Training) -> dict[str, Tensor]:
+    found = {"first_step": training.first_step, "first_epoch": training.first_epoch}
+    found |= {f"best.{name}": tensor for name, tensor in training.best.tensors().items()}
+    return found | {f"plateau.{name}": tensor for name, tensor in training.plateau._asdict().items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torch.device) -> Training:
+    plan = document["plan"]
+    return Training(
+        **{name: document[name] for name in _ASKED},
+        first_step=tensors["first_step"],
+        first_epoch=tensors["first_epoch"],
+        best=Best.of(_under("best.", tensors), device),
+        plateau=schedules.Plateau(**_under("plateau.", tensors)),
+        plan=None if plan is None else Plan(**plan),
+    )
+
+
+def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any], path: Path) -> Training | None:
     """Put what `read` found into a fresh population of the same members.
+
+    Returns:
+        the training that was under way.
 
     Raises:
         InputError: the network has other parameters than the saved one.
@@ -76,11 +116,11 @@ def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any
     population.steps = tensors["steps"]
     population.buffers = {name: tensors[f"buffer.{name}"].to(population.device) for name in population.buffers}
     population.status = list(document["status"])
-    population.epochs = document["epochs"]
+    population.epochs = tensors["epochs"]
+    states = _under("state.", tensors)
     for row in range(len(population)):
-        prefix = f"state.{row}."
-        population.state[row] = {
-            name.removeprefix(prefix): tensor.to(population.device)
-            for name, tensor in tensors.items()
-            if name.startswith(prefix)
-        }
+        mine = _under(f"{row}.", states)
+        population.state[row] = {slot: tensor.to(population.device) for slot, tensor in mine.items()}
+    if document["training"] is None:
+        return None
+    return _training(_under("training.", tensors), document["training"], population.device)

@@ -29,8 +29,14 @@ class RowSettings:
     weight_noise: Tensor
     dropconnect: Tensor
     noisy_inputs: bool  # any row has input noise
-    perturbed: bool  # any row takes its gradient elsewhere than at theta
+    noisy_weights: bool
+    drops_weights: bool
     shaped: bool  # any row changes its gradient before the optimizer sees it
+
+    @property
+    def perturbed(self) -> bool:
+        """Any row takes its gradient elsewhere than at theta."""
+        return self.noisy_weights or self.drops_weights
 
     def shape_gradient(self, gradient: Tensor, theta: Tensor) -> Tensor:
         """Gradient [c, P] with the L1 penalty's, l1 sign(theta), then clipped by value and by norm."""
@@ -70,6 +76,7 @@ def row_settings(
         weight_noise=column([member.weight_noise for member in members]),
         dropconnect=column([member.dropconnect for member in members]),
         noisy_inputs=any(member.input_noise for member in members),
-        perturbed=any(member.weight_noise or member.dropconnect for member in members),
+        noisy_weights=any(member.weight_noise for member in members),
+        drops_weights=any(member.dropconnect for member in members),
         shaped=any(member.l1 or member.clip or member.clip_value for member in members),
     )

@@ -30,7 +30,8 @@ class Template:
     buffers: dict[str, Tensor]  # one network's, at the start; frozen parameters count as buffers
     dropouts: dict[str, float]  # layer name: the network's own rate
     decayed: Tensor  # [P]: 1 where weight decay applies, 0 for biases and normalization
-    convolutional: bool
+    kernels: frozenset[str]  # parameters that are kernels of convolutions
+    aliases: dict[str, tuple[str, ...]]  # every place of a parameter, also of frozen ones, by its first
 
     def copy_skeleton(self) -> nn.Module:
         """A skeleton of one's own: a module cannot be called by two threads at once."""
@@ -48,15 +49,9 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
     Raises:
         InputError: the network has no parameters, or parameters that are not real floating-point numbers.
     """
+    _check(network)
     skeleton = copy.deepcopy(network)
     named = [(name, parameter) for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
-    if not named:
-        raise InputError(f"{type(network).__name__} has no trainable parameters: there is nothing to train.")
-    for name, parameter in named:
-        if not parameter.is_floating_point():
-            raise InputError(
-                f"Parameter {name} has type {parameter.dtype}: only real floating-point weights can train."
-            )
     exempt = {
         id(parameter)
         for module in skeleton.modules()
@@ -70,9 +65,36 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
     layout = Layout.of((name, tuple(parameter.shape)) for name, parameter in named)
     adopt_dropouts(skeleton)
     dropouts = {name: float(layer.p) for name, layer in skeleton.named_modules() if isinstance(layer, Dropout)}
-    convolutional = any(isinstance(module, nn.modules.conv._ConvNd) for module in skeleton.modules())
     skeleton = skeleton.to(device=device, dtype=dtype)
-    return Template(skeleton, layout, buffers, dropouts, decayed.to(device), convolutional)
+    return Template(skeleton, layout, buffers, dropouts, decayed.to(device), _kernels(skeleton), _aliases(skeleton))
+
+
+def _check(network: nn.Module) -> None:
+    """Refuse what no optimizer can train."""
+    kind = type(network).__name__
+    for name, parameter in network.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise InputError(f"{kind}: {name} has no shape yet: pass a batch through lazy layers inside make_net.")
+        if parameter.requires_grad and not parameter.is_floating_point():
+            raise InputError(f"{kind}: {name} is {parameter.dtype}: only real floating-point weights can be trained.")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError(f"{kind} has no trainable parameters: there is nothing to train.")
+    for name, buffer in network.named_buffers():
+        if buffer.is_complex():
+            raise InputError(f"{kind}: the buffer {name} is {buffer.dtype}: complex numbers are not supported.")
+
+
+def _kernels(network: nn.Module) -> frozenset[str]:
+    """Names of the weights of convolutions (transposed ones aside)."""
+    layers = {name: m for name, m in network.named_modules() if isinstance(m, nn.modules.conv._ConvNd)}
+    return frozenset(f"{name}.weight".lstrip(".") for name, layer in layers.items() if not layer.transposed)
+
+
+def _aliases(network: nn.Module) -> dict[str, tuple[str, ...]]:
+    places: dict[int, list[str]] = {}
+    for name, parameter in network.named_parameters(remove_duplicate=False):
+        places.setdefault(id(parameter), []).append(name)
+    return {names[0]: tuple(names) for names in places.values()}
 
 
 def _constants(network: nn.Module) -> dict[str, Tensor]:

@@ -3,83 +3,159 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from shoal.population import executor
-from shoal.population.batches import epoch_batches
+from shoal.optim import schedules
+from shoal.population.batches import epoch_batches, steps_per_epoch
 from shoal.population.best import Best
-from shoal.population.block import Block, EpochSums
+from shoal.population.block import Block, EpochMeans
+from shoal.population.executor import pool
 from shoal.population.matrix import Matrix
+from shoal.population.plan import Plan
 from shoal.population.record import EpochRecord, scatter
 
 Data = tuple[Tensor, Tensor]
 
 
-def train(
-    population: Matrix,
-    data: Data,
-    held_out: Data | None,
-    epochs: int,
-    batch_size: int,
-    patience: int | None,
-    order_seed: int,
-    views: Sequence[Tensor] | None,
+@dataclass
+class Training:
+    """A training under way: what it was asked for, and all that it must know to go on besides the matrix."""
+
+    epochs: int  # of each row
+    batch_size: int
+    patience: int | None
+    order_seed: int
+    first_step: Tensor  # int64 [K]: gradient steps of each row before this training
+    first_epoch: Tensor  # int64 [K]: epochs before it
+    best: Best
+    plateau: schedules.Plateau
+    plan: Plan | None = None
+
+    @staticmethod
+    def begin(population: Matrix, epochs: int, batch_size: int, patience: int | None, order_seed: int = 0) -> Training:
+        """A training that starts where the rows stand."""
+        rows = len(population)
+        return Training(
+            epochs=epochs,
+            batch_size=batch_size,
+            patience=patience,
+            order_seed=order_seed,
+            first_step=population.steps.clone(),
+            first_epoch=population.epochs.clone(),
+            best=Best(rows),
+            plateau=schedules.fresh_plateau(rows),
+        )
+
+    def active(self, population: Matrix) -> list[int]:
+        """Rows that have epochs left."""
+        left = (self.first_epoch + self.epochs - population.epochs).tolist()
+        return [row for row, status in enumerate(population.status) if status == "ok" and left[row] > 0]
+
+    def enter(self, rows: Sequence[int]) -> None:
+        """New members have taken these places: they begin at their first epoch."""
+        chosen, fresh = list(rows), schedules.fresh_plateau(len(rows))
+        self.first_step[chosen] = 0
+        self.first_epoch[chosen] = 0
+        self.best.forget(chosen)
+        for slot, values in zip(self.plateau, fresh, strict=True):
+            slot[chosen] = values
+
+
+def run(
+    population: Matrix, training: Training, data: Data, held_out: Data | None, views: Sequence[Tensor] | None
 ) -> Generator[EpochRecord, None, None]:
-    """Train the rows whose status is `ok`; see `Population.train`."""
-    x, y = data
-    best = Best(len(population))
-    first = population.steps.clone()
+    """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
     blocks: list[Block] = []
-    plan: executor.Plan | None = None
+    before: list[int] = []
+    places = population.places
     try:
-        for _ in range(epochs):
-            active = [row for row, status in enumerate(population.status) if status == "ok"]
-            if not active:
-                return
-            plan = plan or population.plan(active, x[: min(batch_size, len(x))])  # kept while rows leave: same bits
-            if sorted({row for block in blocks for row in block.rows}) != active:
-                population.take_state(blocks)
-                blocks = population.blocks(active, plan, views)
-
-            def one_epoch(block: Block) -> EpochSums:
-                n = len(x) if views is None else len(views[block.rows[0]])
-                batches = epoch_batches(n, batch_size, order_seed, population.epochs, population.dtype, x.device)
-                if views is not None:
-                    batches = batches.through([views[row] for row in block.rows])
-                return block.train_epoch(x, y, batches, first[block.rows], epochs * batches.steps)
-
-            with executor.pool(plan.workers) as run:
-                sums = run(one_epoch, blocks)
-                scores = [] if held_out is None else run(lambda block: block.evaluate(*held_out), blocks)
+        while active := training.active(population):
+            if training.plan is None:  # kept from now on, also while rows leave: the same bits
+                rows = len(data[0]) if views is None else max(len(views[row]) for row in active)
+                steps = training.epochs * steps_per_epoch(rows, training.batch_size)
+                training.plan = population.plan(active, data, training.batch_size, steps)
+            if active != before or places != population.places:
+                population.put_down(blocks)
+                places = population.places
+                blocks = population.take_up(active, training.plan, views)
+            sums, scores = _epoch(population, training, blocks, data, held_out, views)
             population.take_weights(blocks)
-            population.epochs += 1
             for block, measured in zip(blocks, sums, strict=True):
                 population.stop(
-                    [row for row, ok in zip(block.rows, measured.finite, strict=True) if not ok], "diverged"
+                    [row for row, ok in zip(block.rows, measured.finite.tolist(), strict=True) if not ok], "diverged"
                 )
-            record = _record(population, blocks, sums, scores, (y, None if held_out is None else held_out[1]), best)
-            if patience is not None:
-                best.keep([row for row in active if best.epoch[row] == record.epoch], population)
-                late = [row for row in active if record.epoch - best.epoch[row] >= patience]
-                population.stop([row for row in late if population.status[row] == "ok"], "stopped")
+            targets = data[1], None if held_out is None else held_out[1]
+            record = _record(population, training.best, active, [block.rows for block in blocks], sums, scores, targets)
+            _after(population, training, active, record)
             yield record.with_status(population.status)
+            before = active
     finally:
-        population.take_state(blocks)
-        best.restore(population)
+        population.put_down(blocks)
+        training.best.restore(population, range(len(population)))
+
+
+def _epoch(
+    population: Matrix,
+    training: Training,
+    blocks: Sequence[Block],
+    data: Data,
+    held_out: Data | None,
+    views: Sequence[Tensor] | None,
+) -> tuple[list[EpochMeans], list[tuple[Tensor, Tensor]]]:
+    """One epoch of every block, and its scores on the held-out rows."""
+    x, y = data
+
+    def train(block: Block) -> EpochMeans:
+        n = len(x) if views is None else len(views[block.rows[0]])
+        epoch = int(population.epochs[block.rows[0]])
+        batches = epoch_batches(n, training.batch_size, training.order_seed, epoch, x.device)
+        if views is not None:
+            batches = batches.through([views[row] for row in block.rows])
+        first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
+        return block.train_epoch(x, y, batches, first, training.epochs * batches.steps, scale)
+
+    workers = 1 if training.plan is None else training.plan.workers
+    with pool(workers) as run_all:
+        sums = run_all(train, blocks)
+        scores = [] if held_out is None else run_all(lambda block: block.evaluate(*held_out), blocks)
+    for block in blocks:
+        population.epochs[block.rows] = population.epochs[block.rows[0]] + 1
+    return sums, scores
+
+
+def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord) -> None:
+    """Early stopping and reduce-on-plateau, each by row."""
+    best, patience = training.best, training.patience
+    seen = record.loss if np.isnan(record.validation_loss).all() else record.validation_loss
+    moved = schedules.plateau(training.plateau, torch.from_numpy(seen))
+    reduced = torch.tensor([member.schedule == "plateau" for member in population.members])
+    reduced &= ~torch.from_numpy(np.isnan(record.lr))
+    training.plateau = schedules.Plateau(
+        *(torch.where(reduced, new, old) for new, old in zip(moved, training.plateau, strict=True))
+    )
+    if patience is not None:
+        best.keep([row for row in active if best.epoch[row] == population.epochs[row]], population)
+        late = [row for row in active if int(population.epochs[row]) - int(best.epoch[row]) >= patience]
+        population.stop([row for row in late if population.status[row] == "ok"], "stopped")
+        staying = set(training.active(population))
+        best.restore(population, [row for row in active if row not in staying])
 
 
 def _record(
     population: Matrix,
-    blocks: Sequence[Block],
-    sums: Sequence[EpochSums],
+    best: Best,
+    active: Sequence[int],
+    rows: Sequence[Sequence[int]],
+    sums: Sequence[EpochMeans],
     scores: Sequence[tuple[Tensor, Tensor]],
     targets: tuple[Tensor, Tensor | None],
-    best: Best,
 ) -> EpochRecord:
     """What the blocks measured as arrays [K]; updates `best`."""
-    members, rows, metric = len(population), [block.rows for block in blocks], population.loss.metric
+    members, metric = len(population), population.loss.metric
     validation_loss = validation_score = np.full(members, np.nan)
     if targets[1] is not None:
         validation_loss = scatter(members, rows, [loss for loss, _ in scores])
@@ -87,11 +163,11 @@ def _record(
         validation_score = metric(mean, population.loss.target_variance(targets[1]))
         best.update(population.epochs, validation_score, validation_loss)
     return EpochRecord(
-        epoch=population.epochs,
-        loss=scatter(members, rows, [measured.loss / measured.weight for measured in sums]),
+        epoch=int(population.epochs[list(active)].max()),
+        epochs=population.epochs.numpy().copy(),
+        loss=scatter(members, rows, [measured.loss for measured in sums]),
         score=metric(
-            scatter(members, rows, [measured.score / measured.weight for measured in sums]),
-            population.loss.target_variance(targets[0]),
+            scatter(members, rows, [measured.score for measured in sums]), population.loss.target_variance(targets[0])
         ),
         validation_loss=validation_loss,
         validation_score=validation_score,

@@ -1,0 +1,73 @@
+"""CUDA graphs: a step of many small kernels is captured once and replayed by one call.
+
+On a CPU, and for inputs of another shape than the captured ones, the step runs as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+
+class Inputs(Protocol):
+    """What a step is given."""
+
+    def tensors(self) -> Sequence[Tensor]:
+        """Everything that changes from step to step, in a fixed order."""
+        ...
+
+    def clone(self) -> Self:
+        """The same in memory of its own."""
+        ...
+
+
+Given = TypeVar("Given", bound=Inputs)
+WARM_UP_STEPS = 3  # run as written before the capture: libraries choose their kernels and reserve memory
+
+
+def captured(step: Callable[[Given], None], device: torch.device) -> Callable[[Given], None]:
+    """A step that replays its own graph where that is possible.
+
+    Args:
+        step: reads its inputs and tensors that stay where they are, and writes the latter in place. It must not read a
+            number back to the CPU.
+        device: where it runs.
+    """
+    return Replay(step) if device.type == "cuda" else step
+
+
+class Replay(Generic[Given]):
+    """Captures a step once it has run a few times; see `captured`."""
+
+    def __init__(self, step: Callable[[Given], None]) -> None:
+        self._step = step
+        self._seen = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._held: Given | None = None  # the inputs that the graph reads
+
+    def __call__(self, inputs: Given) -> None:
+        """One step."""
+        if self._graph is None or self._held is None or not _fit(self._held.tensors(), inputs.tensors()):
+            self._step(inputs)
+            self._seen += 1
+            if self._graph is None and self._seen == WARM_UP_STEPS:
+                self._capture(inputs)
+            return
+        for held, tensor in zip(self._held.tensors(), inputs.tensors(), strict=True):
+            held.copy_(tensor)
+        self._graph.replay()
+
+    def _capture(self, inputs: Given) -> None:
+        """Record the step; recording computes nothing."""
+        self._held = inputs.clone()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(self._held)
+        self._graph = graph
+
+
+def _fit(held: Sequence[Tensor], given: Sequence[Tensor]) -> bool:
+    return all(one.shape == other.shape for one, other in zip(held, given, strict=True))

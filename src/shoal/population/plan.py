@@ -1,0 +1,279 @@
+"""How a population is computed: how many rows to a block, how many blocks at once, in which layout and precision.
+
+The numbers do not depend on it (law 2); the last bits may, so plans are kept by signature (`Plans`), and a run that is
+repeated from its record repeats them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+from torch.utils.flop_counter import FlopCounterMode
+
+from shoal.core.errors import InputError
+from shoal.population.template import Template
+
+STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes
+STACKED_ACTIVATION_BYTES = 1 << 18  # above this stacked convolutions do
+CONVOLUTION_ROWS = 8
+STACKED_BLOCK_BYTES = 256 << 20
+EVALUATION_BATCH = 1024
+COMPILING_PAYS = 3_000_000_000  # weights moved: 3 ns of each are saved, and a compilation takes some seconds
+MEASURING_PAYS = 1_000_000_000_000  # floating-point operations: half a minute of two cores
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`rows` to a block, `workers` blocks at once, each with one intra-op thread when there are several."""
+
+    rows: int
+    workers: int
+    channels_last: bool = False  # of convolutions, in blocks of one row
+    compiled: bool = False  # the optimizer's pass over memory
+    bfloat16: bool = False  # layers compute in it; weights and sums stay float32
+    evaluation_batch: int = EVALUATION_BATCH
+    why: str = ""
+
+    def describe(self) -> str:
+        """One line for people."""
+        blocks = f"{self.rows} rows to a block" if self.rows > 1 else "row by row"
+        threads = f"{self.workers} at once" if self.workers > 1 else "one at a time"
+        ways = [
+            name
+            for name, on in (
+                ("channels-last", self.channels_last),
+                ("bfloat16", self.bfloat16),
+                ("optimizer compiled", self.compiled),
+            )
+            if on
+        ]
+        return ", ".join([blocks, threads, *ways]) + (f" ({self.why})" if self.why else "")
+
+
+class Plans:
+    """Plans by signature: of this process, or of a run that records them.
+
+    >>> plans = Plans()
+    >>> plans.put("1f", Plan(rows=4, workers=2))
+    >>> Plans.of(plans.document()).find("1f").rows
+    4
+    """
+
+    def __init__(self) -> None:
+        self._by_signature: dict[str, Plan] = {}
+
+    def find(self, signature: str) -> Plan | None:
+        """The plan made before for the same work, or None."""
+        return self._by_signature.get(signature)
+
+    def put(self, signature: str, plan: Plan) -> None:
+        """Keep a plan."""
+        self._by_signature[signature] = plan
+
+    def document(self) -> dict[str, dict[str, object]]:
+        """All plans as plain values."""
+        return {signature: asdict(plan) for signature, plan in self._by_signature.items()}
+
+    @staticmethod
+    def of(document: Mapping[str, Mapping[str, object]]) -> Plans:
+        """The plans that `document` described."""
+        plans = Plans()
+        for signature, values in document.items():
+            plans.put(signature, Plan(**values))  # type: ignore[arg-type]
+        return plans
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one row's forward pass takes."""
+
+    kept_bytes: int  # kept for the backward pass
+    operations: int  # floating-point
+    output_shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be computed."""
+
+    template: Template
+    members: int
+    optimizers: tuple[str, ...]  # their names, sorted
+    copies: int  # matrices [K, P] held by row: weights, gradient, optimizer state, best weights
+    batch: Tensor  # one mini-batch [B, ...]
+    steps: int  # gradient steps of each row; 0 to evaluate
+    memory_bytes: int  # what all blocks at work may take together
+    bfloat16: bool
+    compiler: bool  # there is one
+    cost: Cost = field(init=False)
+    loop_because: str = field(init=False)  # why rows cannot be stacked, or ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cost", measured_cost(self.template, self.batch))
+        object.__setattr__(self, "loop_because", "" if self.members == 1 else _not_stackable(self.template, self.batch))
+
+    @property
+    def row_bytes(self) -> int:
+        """What one row at work needs."""
+        size = torch.empty(0, dtype=self.template.decayed.dtype).element_size()
+        return self.copies * self.template.layout.parameters * size + 2 * self.cost.kept_bytes
+
+    @property
+    def compiling_pays(self) -> bool:
+        """A compiled optimizer saves more time than its compilation takes."""
+        moved = self.members * self.template.layout.parameters * self.steps
+        return self.compiler and moved > COMPILING_PAYS
+
+    @property
+    def measuring_pays(self) -> bool:
+        """The work is long enough to try several plans first. Follows from shapes alone, never from a clock.
+
+        A backward pass costs about twice what the forward pass does.
+        """
+        return self.members > 1 and 3 * self.members * self.steps * self.cost.operations > MEASURING_PAYS
+
+    def signature(self) -> str:
+        """What the choice of a plan depends on, as a short name."""
+        device = self.batch.device
+        facts = [
+            str(self.template.skeleton),
+            self.template.layout.shapes,
+            self.members,
+            self.optimizers,
+            self.copies,
+            list(self.batch.shape),
+            str(self.template.decayed.dtype),
+            self.steps > 0,
+            self.compiling_pays,
+            self.measuring_pays,
+            self.memory_bytes,
+            self.bfloat16,
+            torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
+            cores(),
+            torch.__version__,
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def by_rule(work: Work) -> Plan:
+    """A plan without a clock.
+
+    On a CPU, convolutions and large layers run fastest row by row, a thread each (stacked convolutions become grouped
+    ones and leave the cache); small dense networks run fastest stacked. On a GPU everything is stacked.
+    """
+    if work.batch.device.type != "cpu":
+        rows = max(1, min(work.members, work.memory_bytes // work.row_bytes))
+        return _complete(work, Plan(1 if work.loop_because else rows, 1))
+    workers = min(cores(), work.members)
+    large = work.template.layout.parameters > STACKED_PARAMETERS
+    if work.loop_because:
+        return _complete(work, Plan(1, workers, why=work.loop_because))
+    if large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
+        return _complete(work, Plan(1, workers))
+    most = CONVOLUTION_ROWS if work.template.kernels else _most_rows(work, workers)
+    return _complete(work, Plan(max(1, min(-(-work.members // workers), most)), workers))
+
+
+def candidates(work: Work) -> list[Plan]:
+    """Plans worth timing, the rule's first: row by row on threads, chunks on a ladder, all rows in one block."""
+    rule = by_rule(work)
+    if work.loop_because or work.batch.device.type != "cpu":
+        return [rule]
+    workers = min(cores(), work.members)
+    share = -(-work.members // workers)
+    ladder = {1, 4, 8} if work.template.kernels else {1, 8, 16, 32, share}
+    plans = [rule]
+    for rows in sorted(rows for rows in ladder if rows <= min(share, _most_rows(work, workers))):
+        plans.append(_complete(work, Plan(rows, workers)))
+    if not work.template.kernels and work.members <= _most_rows(work, 1):
+        plans.append(_complete(work, Plan(work.members, 1)))
+    return list(dict.fromkeys(plans))
+
+
+def _most_rows(work: Work, workers: int) -> int:
+    return max(1, min(work.memory_bytes // workers, STACKED_BLOCK_BYTES) // work.row_bytes)
+
+
+def _complete(work: Work, plan: Plan) -> Plan:
+    """The plan with what follows from its block size."""
+    outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * plan.rows  # of one row of the data, at most
+    batch = max(32, min(EVALUATION_BATCH, STACKED_BLOCK_BYTES // outputs_bytes))
+    return replace(
+        plan,
+        channels_last=plan.rows == 1 and bool(work.template.kernels) and work.batch.device.type == "cpu",
+        compiled=work.compiling_pays,
+        bfloat16=work.bfloat16,
+        evaluation_batch=batch,
+    )
+
+
+def measured_cost(template: Template, batch: Tensor) -> Cost:
+    """What one row's forward pass of a batch takes, found by running it.
+
+    Raises:
+        InputError: the network cannot take the batch, does not answer with one tensor, or draws random numbers from
+            torch's global generator, which no seed of a member can repeat.
+    """
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    network = template.copy_skeleton().train()
+    count, shape = FlopCounterMode(display=False), list(batch.shape)
+    with torch.random.fork_rng(devices=[]):
+        before = torch.get_rng_state()
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), count:
+                outputs = network(batch)
+        except Exception as error:  # whatever the user's own forward raises
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"The network cannot take a batch of shape {shape}: {reason}") from error
+        drew = not torch.equal(before, torch.get_rng_state())
+    if not isinstance(outputs, Tensor) or outputs.dim() == 0 or len(outputs) != len(batch):
+        got = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise InputError(f"The network answers a batch of shape {shape} with {got}: it must be one tensor [B, ...].")
+    if drew:
+        raise InputError(
+            "The network draws random numbers from torch's global generator, so that no seed could repeat them: use "
+            "torch.nn.Dropout layers, which are drawn by each member's own seed."
+        )
+    size = outputs.numel() * outputs.element_size()
+    return Cost(sum(kept.values()) + size, count.get_total_flops(), tuple(outputs.shape[1:]))
+
+
+def _not_stackable(template: Template, batch: Tensor) -> str:
+    """Why `vmap` cannot run this network for several rows at once; "" when it can. Tried on two rows."""
+    network = template.copy_skeleton().train()
+    before = {name: id(buffer) for name, buffer in network.named_buffers()}
+    network(batch[:2])
+    if {name: id(buffer) for name, buffer in network.named_buffers()} != before:
+        return "it assigns new tensors to its buffers"
+    parameters = {name: p.detach().expand(2, *p.shape).clone() for name, p in network.named_parameters()}
+    buffers = {name: b.expand(2, *b.shape).clone() for name, b in network.named_buffers()}
+
+    def one(row: dict[str, Tensor]) -> Tensor:
+        return functional_call(network, row, (batch[:2],))  # type: ignore[no-any-return]
+
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.filterwarnings("error", message="There is a performance drop")
+            vmap(one)({**parameters, **buffers})
+    except Exception as error:  # whatever a user's own forward, or torch on its behalf, raises under vmap
+        return f"it cannot be stacked: {str(error).strip().splitlines()[0] if str(error) else type(error).__name__}"
+    return ""
