@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 FEWEST_COLUMNS = 32
 SEEN_ROWS = 2000
-SMOOTH = 0.05  # ECG beats 0.006, moving windows of a random walk 0.06, flattened pictures 0.11 to 0.73, tables 0.8 to 1.1
+# ECG beats have 0.006, moving windows of a random walk 0.06, flattened pictures 0.11 to 0.73, tables 0.8 to 1.1.
+SMOOTH = 0.05
 
 
 def roughness(x: NDArray[np.generic]) -> float:

@@ -53,7 +53,7 @@ def spread_numbers(preparation: Preparation) -> tuple[int, ...]:
     They are those that the preparation gives a rank beside the value: more than ten values, in a thousand rows or more.
     """
     found: list[int] = []
-    start = 0
+    start = len(preparation.numbers.names()) if preparation.numbers else 0  # these went through other steps
     for column in preparation.columns:
         if column.kind == "number" and column.knots:
             found += [start, start + 1]
