@@ -120,7 +120,7 @@ class _Work:
 
 def _prepare(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) -> _Work:
     plan = hold_out(dataset, seed=settings.seed)
-    preparation = prepare.fit(dataset, plan.train)
+    preparation = prepare.fit(dataset, plan.train, settings.prepare)
     target = prepare.TargetScaling.fit(dataset, plan.train)
 
     def part(rows: Any) -> Part:
@@ -154,7 +154,7 @@ def _run(
 ) -> Iterator[Event]:
     """The events of a run, from the first to the last."""
     yield begun
-    for finding in work.dataset.findings:
+    for finding in (*work.dataset.findings, *prepare.advise(work.dataset, work.plan.train, work.preparation)):
         yield FindingRaised(finding=finding)
     options = Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size)
     step = 0
@@ -232,7 +232,7 @@ def _begun(settings: FitSettings, folder: RunFolder, work: _Work) -> RunStarted:
 def command(settings: FitSettings) -> str:
     """The command line that repeats a run."""
     words = ["shoal", "fit", settings.data]
-    for name in ("target", "time", "group", "kind", "budget", "model", "device", "epochs", "batch_size", "seed"):
+    for name in "target time group kind prepare budget model device epochs batch_size seed".split():
         value = getattr(settings, name)
         if value is not None and (name in ("budget", "seed") or value != FitSettings.model_fields[name].default):
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from shoal import prepare
 from shoal.core.errors import InputError
+from shoal.core.settings import PREPARATIONS, FitSettings
 from shoal.data import ArrayFeatures, Dataset, TableFeatures, read
 from shoal.ensemble.model import Model, Part
 from shoal.nn.networks import Mlp
@@ -201,6 +202,16 @@ def test_what_cannot_be_done_is_refused() -> None:
     assert [(w.code, w.evidence["column"]) for w in fitted.transform(TableFeatures(holed)).warnings] == [
         ("SHL243", "wide")
     ]
+
+
+def test_the_setting_knows_every_step_and_no_other() -> None:
+    assert ("auto", "none", *FITS) == PREPARATIONS
+    for how in SETTINGS:
+        assert FitSettings(data="iris", prepare=how).prepare == how
+    with pytest.raises(InputError, match="no preparation `standardise`; did you mean `standardize`"):
+        FitSettings(data="iris", prepare="standardise+pca")
+    with pytest.raises(InputError, match="`none` cannot be joined"):
+        FitSettings(data="iris", prepare="none+pca")
 
 
 # --- one artefact -----------------------------------------------------------------------------------------------------

@@ -29,6 +29,11 @@ OPTIONS = (
     Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
     Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
     Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+    Option(
+        "prepare",
+        "What numbers go through before a network sees them; join steps by +. Default: auto.",
+        "auto|none|center|standardize|minmax|robust|quantile|pca|whiten|zca",
+    ),
     Option("budget", "How long to search: a time, or a number of trainings. Default: 60s.", "60s|10m|1h|trials=200"),
     Option("seed", "Where all randomness starts. Default: 0.", "NUMBER", "number"),
     Option("out", "The folder of the run; must not hold a run yet. Default: runs/NAME.", "FOLDER"),

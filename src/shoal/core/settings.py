@@ -24,6 +24,22 @@ SEARCHED: Mapping[str, tuple[float, float, bool]] = {
     "label_smoothing": (0.0, 1.0, True),
 }
 
+# What the numbers of a table, or the values of arrays, go through; the steps can be joined by `+`.
+PREPARATIONS = (
+    "auto",
+    "none",
+    "center",
+    "standardize",
+    "minmax",
+    "robust",
+    "robust-clip",
+    "quantile",
+    "quantile-uniform",
+    "pca",
+    "whiten",
+    "zca",
+)
+
 
 class FitSettings(Record):
     """What a run is asked to do. Building one with values that cannot work raises `InputError`, in one sentence.
@@ -40,6 +56,7 @@ class FitSettings(Record):
     drop: tuple[str, ...] = ()
     roles: dict[str, str] = {}  # what columns hold, where it would be read wrongly
     kind: Kind | None = None
+    prepare: str = "auto"  # of PREPARATIONS
     budget: str = "60s"
     seed: int = Field(default=0, ge=0, lt=2**63)
     out: str | None = None
@@ -67,6 +84,16 @@ class FitSettings(Record):
     @classmethod
     def _roles_in_any_form(cls, value: Any) -> object:
         return parse_roles(value) if isinstance(value, str | list | tuple | Mapping) else value
+
+    @field_validator("prepare")
+    @classmethod
+    def _preparation_is_known(cls, value: str) -> str:
+        for step in value.split("+"):
+            if step not in PREPARATIONS:
+                raise InputError(f"there is no preparation `{step}`{did_you_mean(step, PREPARATIONS)}")
+            if step in PREPARATIONS[:2] and value != step:
+                raise InputError(f"`{step}` cannot be joined to other preparations, as in `{value}`")
+        return value
 
     @field_validator("budget")
     @classmethod
