@@ -232,7 +232,8 @@ def _begun(settings: FitSettings, folder: RunFolder, work: _Work) -> RunStarted:
 def command(settings: FitSettings) -> str:
     """The command line that repeats a run."""
     words = ["shoal", "fit", settings.data]
-    for name in "target time group kind prepare budget model device epochs batch_size seed".split():
+    options = ("target", "time", "group", "kind", "prepare", "budget", "model", "device", "epochs", "batch_size")
+    for name in (*options, "seed"):
         value = getattr(settings, name)
         if value is not None and (name in ("budget", "seed") or value != FitSettings.model_fields[name].default):
             words += [f"--{name.replace('_', '-')}", str(value)]
