@@ -2,11 +2,11 @@
 
 | code | meaning | done about it |
 | --- | --- | --- |
-| SHL261 | features of one unit are scaled one by one | done as asked, named |
-| SHL262 | PCA or whitening of images | done as asked, named |
-| SHL263 | whitening along axes of hardly any variance | damped by eps, named |
-| SHL264 | min-max with outliers | done as asked, named |
-| SHL265 | PCA or whitening of features in very unequal units | done as asked, named |
+| SHL291 | features of one unit are scaled one by one | done as asked, named |
+| SHL292 | PCA or whitening of images | done as asked, named |
+| SHL293 | whitening along axes of hardly any variance | damped by eps, named |
+| SHL294 | min-max with outliers | done as asked, named |
+| SHL295 | PCA or whitening of features in very unequal units | done as asked, named |
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from shoal.prepare.preparation import Preparation
 from shoal.prepare.rotation import Rotation
 from shoal.prepare.streaming import quantiles, sample
 
-SHARED_UNIT = "SHL261"
-IMAGE_ROTATED = "SHL262"
-FLAT_AXES = "SHL263"
-OUTLIERS = "SHL264"
-UNEQUAL_UNITS = "SHL265"
+SHARED_UNIT = "SHL291"
+IMAGE_ROTATED = "SHL292"
+FLAT_AXES = "SHL293"
+OUTLIERS = "SHL294"
+UNEQUAL_UNITS = "SHL295"
 
 FLAT_FRAC = 1e-6  # of the mean variance: an axis below it is flat
 CROWDED_FRAC = 0.1  # of the range: where 99 % of the values lie in less, the rest are outliers
