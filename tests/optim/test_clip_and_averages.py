@@ -80,7 +80,8 @@ def test_averages_equal_torch_for_each_row() -> None:
     theirs_ema = [AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(float(d))) for net, d in zip(nets, decay)]  # noqa: B905
     theirs_swa = [AveragedModel(net) for net in nets]
     for t, theta in enumerate(path):
-        ema, swa = averages.ema(ema, theta, decay, count), averages.swa(swa, theta, count)
+        ema = averages.toward(ema, theta, averages.ema_share(decay, count))
+        swa = averages.toward(swa, theta, averages.swa_share(count))
         count = count + 1
         for row, (net, start) in enumerate(zip(nets, starts, strict=True)):
             net.weight.data = theta[row : row + 1].clone()

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from shoal.optim import RULES, Hyper, Rule, rule
-from shoal.optim.decay import coupled, decoupled
 from shoal.optim.formula import Coefficients, State
 from shoal.optim.moments import decaying_mean
 from tests.optim.problem import LAYOUT, STEPS, Losses, agree, displacement, gap, hyper, torch_displacement
@@ -107,11 +106,11 @@ def test_adamp_takes_every_branch() -> None:
 
 # --- deliberately wrong variants --------------------------------------------------------------------------------------
 
-Move = Callable[[Tensor, Tensor, State, Coefficients], tuple[Tensor, State]]
+ByWeight = Callable[[Tensor, State, Coefficients], tuple[Tensor, State]]
 
 
-def _with(name: str, move: Move) -> Rule:
-    return dataclasses.replace(rule(name), move=move)
+def _with(name: str, by_weight: ByWeight) -> Rule:
+    return dataclasses.replace(rule(name), by_weight=by_weight)
 
 
 def _no_bias_correction(name: str) -> Rule:
@@ -136,27 +135,9 @@ def _without(name: str, coefficient: str, value: float) -> Rule:
     return dataclasses.replace(right, by_row=by_row)
 
 
-def _decay_beside(name: str) -> Rule:
-    """Decoupled where coupled is right: the penalty does not pass through the state."""
-    right = rule(name)
-
-    def move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-        moved, new = right.move(theta, grad, state, {**c, "weight_decay": torch.zeros_like(c["weight_decay"])})
-        return moved - theta * c["lr"] * c["weight_decay"], new
-
-    return _with(name, move)
-
-
-def _decay_inside(name: str) -> Rule:
-    """Coupled where decoupled is right."""
-    right = rule(name)
-
-    def move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-        no_decay = {**c, "weight_decay": torch.zeros_like(c["weight_decay"])}
-        penalty = theta * c["weight_decay"].reshape(-1, *[1] * (theta.dim() - 1))
-        return right.move(theta, grad + penalty, state, no_decay)
-
-    return _with(name, move)
+def _decay_misplaced(name: str) -> Rule:
+    """Beside the gradient where it belongs inside, inside where it belongs beside."""
+    return dataclasses.replace(rule(name), decoupled=not rule(name).decoupled)
 
 
 def _eps_inside(name: str) -> Rule:
@@ -164,49 +145,54 @@ def _eps_inside(name: str) -> Rule:
     right = rule(name)
     second = {"adagrad": "sum"}.get(name, "square_avg" if name.startswith("rmsprop") else "exp_avg_sq")
 
-    def move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-        _, new = right.move(theta, grad, state, c)
+    def by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+        step, new = right.by_weight(grad, state, c)
         v = new.get("max_exp_avg_sq", new[second])
         if "grad_avg" in new:
             v = v - new["grad_avg"] ** 2
-        over = c.get("over_root2", torch.ones_like(c["lr"]))
+        over = c.get("over_root2", torch.ones_like(c["eps"]))
         good, bad = v.sqrt() * over + c["eps"], (v * over**2 + c["eps"]).sqrt()
-        shrunk = decoupled(theta, c["lr"], c["weight_decay"]) if name.startswith("adamw") else theta
         if "momentum_buffer" in new:
-            g = coupled(grad, theta, c["weight_decay"])
-            b = state["momentum_buffer"] * c["momentum"] + g / bad
-            return theta - b * c["lr"], {**new, "momentum_buffer": b}
-        return shrunk + (right.move(theta, grad, state, c)[0] - shrunk) * good / bad, new
+            b = state["momentum_buffer"] * c["momentum"] + grad / bad
+            return b * c["lr"], {**new, "momentum_buffer": b}
+        return step * good / bad, new
 
-    return _with(name, move)
-
-
-def _sgd_decay_after(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    return decoupled(theta - grad * c["lr"], c["lr"], c["weight_decay"]), {}
+    return _with(name, by_weight)
 
 
-def _adadelta_eps_outside(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    g = coupled(grad, theta, c["weight_decay"])
+class _DecayAfter(Rule):
+    """Weights shrunk after the step."""
+
+    def move(
+        self, theta: Tensor, grad: Tensor, slots: State, c: Coefficients, shape: tuple[int, ...] = ()
+    ) -> tuple[Tensor, State]:
+        moved, new = super().move(theta, grad, slots, {**c, "coupled_decay": torch.zeros_like(c["coupled_decay"])})
+        return moved * (1 - c["lr"] * c["coupled_decay"]), new
+
+
+def _decay_after(name: str) -> Rule:
+    right = rule(name)
+    return _DecayAfter(**{field.name: getattr(right, field.name) for field in dataclasses.fields(right)})
+
+
+def _adadelta_eps_outside(g: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
     v = decaying_mean(state["square_avg"], g * g, c["rho"], c["rest"])
     delta = (state["acc_delta"].sqrt() + c["eps"]) / (v.sqrt() + c["eps"]) * g
     u = decaying_mean(state["acc_delta"], delta * delta, c["rho"], c["rest"])
-    return theta - delta * c["lr"], {"square_avg": v, "acc_delta": u}
+    return delta * c["lr"], {"square_avg": v, "acc_delta": u}
 
 
-def _radam_no_eps(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    return rule("radam").move(theta, grad, state, {**c, "eps": torch.zeros_like(c["eps"])})
+def _radam_no_eps(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    return rule("radam").by_weight(grad, state, {**c, "eps": torch.zeros_like(c["eps"])})
 
 
-def _amsgrad_forgets(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    return rule("amsgrad").move(theta, grad, {**state, "max_exp_avg_sq": state["exp_avg_sq"] * 0}, c)
+def _amsgrad_forgets(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    return rule("amsgrad").by_weight(grad, {**state, "max_exp_avg_sq": state["exp_avg_sq"] * 0}, c)
 
 
-def _adamp_as_one(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+def _adamp_as_one(theta: Tensor, grad: Tensor, step: Tensor, c: Coefficients, shape: tuple[int, ...]) -> Tensor:
     """Every parameter as a single channel."""
-    single = {name: slot.reshape(len(theta), 1, -1) for name, slot in state.items()} if theta.dim() > 2 else state
-    shape = (len(theta), 1, -1) if theta.dim() > 2 else theta.shape
-    moved, new = rule("adamp").move(theta.reshape(shape), grad.reshape(shape), single, c)
-    return moved.reshape(theta.shape), {name: slot.reshape(theta.shape) for name, slot in new.items()}
+    return rule("adamp").by_parameter(theta, grad, step, c, (1, theta.shape[1]) if len(shape) > 1 else shape)
 
 
 BIAS_CORRECTED = ("adam", "amsgrad", "adamw", "adamw_amsgrad", "nadam", "radam", "adamp")
@@ -214,18 +200,16 @@ WITH_ROOT_AND_EPS = (
     *("adagrad", "rmsprop", "rmsprop_momentum", "rmsprop_centered", "rmsprop_centered_momentum"),
     *("adam", "amsgrad", "adamw", "adamw_amsgrad"),
 )
-COUPLED = tuple(name for name in RULES if name not in ("sgd", "adamw", "adamw_amsgrad", "adamp"))
 
 WRONG: dict[str, tuple[str, Rule]] = {
     **{f"{name}: no bias correction": (name, _no_bias_correction(name)) for name in BIAS_CORRECTED},
     **{f"{name}: eps inside the root": (name, _eps_inside(name)) for name in WITH_ROOT_AND_EPS},
-    **{f"{name}: decay beside the gradient": (name, _decay_beside(name)) for name in COUPLED},
-    **{f"{name}: decay inside": (name, _decay_inside(name)) for name in ("adamw", "adamw_amsgrad", "adamp")},
-    "sgd: decay after the step": ("sgd", _with("sgd", _sgd_decay_after)),
-    "momentum: Nesterov's step": ("momentum", _with("momentum", rule("nesterov").move)),
+    **{f"{name}: decay misplaced": (name, _decay_misplaced(name)) for name in RULES if name != "sgd"},
+    "sgd: decay after the step": ("sgd", _decay_after("sgd")),
+    "momentum: Nesterov's step": ("momentum", _with("momentum", rule("nesterov").by_weight)),
     "momentum: first gradient dampened": ("momentum", dataclasses.replace(rule("momentum"), by_row=lambda h, s, r: (
         rule("momentum").by_row(h, s + 1, r)))),
-    "nesterov: plain momentum": ("nesterov", _with("nesterov", rule("momentum").move)),
+    "nesterov: plain momentum": ("nesterov", _with("nesterov", rule("momentum").by_weight)),
     "adagrad: lr decays one step early": ("adagrad", dataclasses.replace(rule("adagrad"), by_row=lambda h, s, r: (
         rule("adagrad").by_row(h, s + 1, r)))),
     "adadelta: eps outside the roots": ("adadelta", _with("adadelta", _adadelta_eps_outside)),
@@ -237,7 +221,7 @@ WRONG: dict[str, tuple[str, Rule]] = {
     "radam: no eps": ("radam", _with("radam", _radam_no_eps)),
     "adamp: never projects": ("adamp", _without("adamp", "delta", 0.0)),
     "adamp: full decay where projected": ("adamp", _without("adamp", "wd_ratio", 1.0)),
-    "adamp: no channels": ("adamp", _with("adamp", _adamp_as_one)),
+    "adamp: no channels": ("adamp", dataclasses.replace(rule("adamp"), by_parameter=_adamp_as_one)),
 }  # fmt: skip
 
 

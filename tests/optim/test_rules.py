@@ -11,7 +11,7 @@ from torch import Tensor
 from shoal.core.errors import InputError
 from shoal.core.layout import Layout
 from shoal.optim import RULES, Rule, State, apply, columns, fresh_state, rule
-from shoal.optim.rule import BLOCK_ELEMENTS
+from shoal.optim.one_pass import BLOCK_ELEMENTS
 from tests.optim.problem import LAYOUT, Losses, displacement, hyper
 
 LOSSES = Losses()

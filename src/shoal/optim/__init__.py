@@ -13,8 +13,10 @@ tensor([-0.1000, -0.2000])
 """
 
 from shoal.optim import averages, clip, schedules
+from shoal.optim.averages import Average
 from shoal.optim.hyperparameters import columns
-from shoal.optim.rule import RULES, Hyper, Rule, State, apply, fresh_state, rule
+from shoal.optim.one_pass import apply
+from shoal.optim.rule import RULES, Hyper, Rule, State, fresh_state, rule
 from shoal.optim.torch_classes import SGD, Adadelta, Adagrad, Adam, AdamP, AdamW, NAdam, RAdam, RMSprop
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Adam",
     "AdamP",
     "AdamW",
+    "Average",
     "Hyper",
     "NAdam",
     "RAdam",

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 from shoal.optim.moments import decaying_mean
 
@@ -24,12 +23,11 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     return {"lr": hyper["lr"], "rho": hyper["rho"], "rest": 1 - hyper["rho"], "eps": hyper["eps"]}, {}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    g = coupled(grad, theta, c["weight_decay"])
-    v = decaying_mean(state["square_avg"], g * g, c["rho"], c["rest"])
-    delta = (state["acc_delta"] + c["eps"]).sqrt() / (v + c["eps"]).sqrt() * g
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    v = decaying_mean(state["square_avg"], grad * grad, c["rho"], c["rest"])
+    delta = (state["acc_delta"] + c["eps"]).sqrt() / (v + c["eps"]).sqrt() * grad
     u = decaying_mean(state["acc_delta"], delta * delta, c["rho"], c["rest"])
-    return theta - delta * c["lr"], {"square_avg": v, "acc_delta": u}
+    return delta * c["lr"], {"square_avg": v, "acc_delta": u}
 
 
 ADADELTA = Rule(
@@ -37,5 +35,5 @@ ADADELTA = Rule(
     slots=("square_avg", "acc_delta"),
     defaults={"lr": 1.0, "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
     by_row=_by_row,
-    move=_move,
+    by_weight=_by_weight,
 )

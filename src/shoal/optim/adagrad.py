@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 
 
@@ -21,10 +20,9 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     return {"lr": hyper["lr"] / (1 + (step - 1) * hyper["lr_decay"]), "eps": hyper["eps"]}, {}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    g = coupled(grad, theta, c["weight_decay"])
-    total = state["sum"] + g * g
-    return theta - g / (total.sqrt() + c["eps"]) * c["lr"], {"sum": total}
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    total = state["sum"] + grad * grad
+    return grad / (total.sqrt() + c["eps"]) * c["lr"], {"sum": total}
 
 
 ADAGRAD = Rule(
@@ -32,5 +30,5 @@ ADAGRAD = Rule(
     slots=("sum",),
     defaults={"lr": 1e-2, "lr_decay": 0.0, "eps": 1e-10, "weight_decay": 0.0},
     by_row=_by_row,
-    move=_move,
+    by_weight=_by_weight,
 )

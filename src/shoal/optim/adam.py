@@ -16,7 +16,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 from shoal.optim.moments import bias_correction, decaying_mean
 
@@ -32,10 +31,9 @@ def betas(hyper: Hyper) -> Coefficients:
 
 
 def by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, State]:
-    """Adam's coefficients: betas, eps, lr, and the bias corrections as `step_size` and `over_root2`."""
+    """Adam's coefficients: betas, eps, and the bias corrections as `step_size` and `over_root2`."""
     return {
         **betas(hyper),
-        "lr": hyper["lr"],
         "eps": hyper["eps"],
         "step_size": hyper["lr"] / bias_correction(hyper["beta1"], step),
         "over_root2": 1 / bias_correction(hyper["beta2"], step).sqrt(),
@@ -59,10 +57,11 @@ def scale(new: State, c: Coefficients) -> Tensor:
     return torch.addcmul(c["eps"], second.sqrt(), c["over_root2"])
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    new = moments(coupled(grad, theta, c["weight_decay"]), state, c)
-    return theta - new["exp_avg"] / scale(new, c) * c["step_size"], new
+def by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    """Adam's step, and the new moments."""
+    new = moments(grad, state, c)
+    return new["exp_avg"] / scale(new, c) * c["step_size"], new
 
 
-ADAM = Rule("adam", slots=SLOTS, defaults=DEFAULTS, by_row=by_row, move=_move)
-AMSGRAD = Rule("amsgrad", slots=AMSGRAD_SLOTS, defaults=DEFAULTS, by_row=by_row, move=_move)
+ADAM = Rule("adam", slots=SLOTS, defaults=DEFAULTS, by_row=by_row, by_weight=by_weight)
+AMSGRAD = Rule("amsgrad", slots=AMSGRAD_SLOTS, defaults=DEFAULTS, by_row=by_row, by_weight=by_weight)

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from shoal.optim import adam
 from shoal.optim.adam import DEFAULTS, SLOTS, moments, scale
-from shoal.optim.decay import decoupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 from shoal.optim.moments import decaying_mean
+from shoal.optim.penalties import strength
 from shoal.optim.sums import row_sum
 
 
@@ -35,18 +35,28 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     return {**adam.by_row(hyper, step, rows)[0], **further}, {}
 
 
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    new = moments(grad, state, c)
+    ahead = decaying_mean(new["exp_avg"], grad, c["beta1"], c["rest1"])
+    direction = torch.where(c["nesterov"] > 0, ahead, new["exp_avg"]) / scale(new, c)
+    return direction * c["step_size"], new
+
+
 def _cosine(product: Tensor, square: Tensor, grad_square: Tensor, eps: Tensor) -> Tensor:
     return product.abs() / (torch.maximum(square.sqrt(), eps) * torch.maximum(grad_square.sqrt(), eps))
 
 
-def _project(theta: Tensor, grad: Tensor, direction: Tensor, c: Coefficients) -> tuple[Tensor, Tensor]:
-    """The direction without its part along theta, where the test says so; and which rows were projected, [K, 1].
+def _project(theta: Tensor, grad: Tensor, step: Tensor, c: Coefficients, shape: tuple[int, ...]) -> Tensor:
+    """The step without its part along theta, where the test says so; there it also takes back decay beyond wd_ratio.
 
-    theta, grad and direction are [K, C, n]: channels, and the weights of each.
+    theta, grad and step are [K, n].
     """
-    channels, size = theta.shape[1:]
-    products = (theta * theta, grad * grad, theta * grad, theta * direction)
-    by_channel = torch.stack([row_sum(product) for product in products])  # (4, K, C)
+    if len(shape) < 2 or theta.shape[1] == 0:
+        return step
+    channels, size = shape[0], theta.shape[1] // shape[0]
+    by = (theta.shape[0], channels, size)
+    products = (theta * theta, grad * grad, theta * grad, theta * step)
+    by_channel = torch.stack([row_sum(product.reshape(by)) for product in products])  # (4, K, C)
     whole = row_sum(by_channel).unsqueeze(-1)  # (4, K, 1)
     eps, delta = c["eps"], c["delta"]
 
@@ -59,24 +69,11 @@ def _project(theta: Tensor, grad: Tensor, direction: Tensor, c: Coefficients) ->
     channelwise = cosine(by_channel).amax(dim=1, keepdim=True) < delta / sqrt(size)  # (K, 1)
     layerwise = cosine(whole) < delta / sqrt(channels * size)
     amount = torch.where(channelwise, along(by_channel), torch.where(layerwise, along(whole), 0.0))  # (K, C)
-    return direction - theta * amount.unsqueeze(-1), channelwise | layerwise
-
-
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    shape = theta.shape  # (K, *shape of the parameter)
-    flat = {name: slot.reshape(shape[0], -1) for name, slot in state.items()}
-    w, g = theta.reshape(shape[0], -1), grad.reshape(shape[0], -1)
-    new = moments(g, flat, c)
-    ahead = decaying_mean(new["exp_avg"], g, c["beta1"], c["rest1"])
-    direction = torch.where(c["nesterov"] > 0, ahead, new["exp_avg"]) / scale(new, c)
-    weight_decay = c["weight_decay"]
-    if len(shape) > 2:
-        by_channel = (shape[0], shape[1], -1)
-        projected, where = _project(w.reshape(by_channel), g.reshape(by_channel), direction.reshape(by_channel), c)
-        direction = projected.flatten(1)
-        weight_decay = weight_decay * torch.where(where, c["wd_ratio"], 1.0)
-    moved = decoupled(w, c["lr"], weight_decay) - direction * c["step_size"]
-    return moved.reshape(shape), {name: slot.reshape(shape) for name, slot in new.items()}
+    step = step - (theta.reshape(by) * amount.unsqueeze(-1)).flatten(1)
+    if "decoupled_decay" in c:
+        kept_back = torch.where(channelwise | layerwise, 1 - c["wd_ratio"], 0.0)
+        step = step - theta * (strength(c, "decoupled_decay") * kept_back)
+    return step
 
 
 ADAMP = Rule(
@@ -84,6 +81,7 @@ ADAMP = Rule(
     slots=SLOTS,
     defaults={**DEFAULTS, "delta": 0.1, "wd_ratio": 0.1, "nesterov": 0.0},
     by_row=_by_row,
-    move=_move,
-    elementwise=False,
+    by_weight=_by_weight,
+    by_parameter=_project,
+    decoupled=True,
 )

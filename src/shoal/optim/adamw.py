@@ -11,19 +11,12 @@ multiplied by the learning rate.
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from shoal.optim.adam import AMSGRAD_SLOTS, DEFAULTS, SLOTS, by_row, moments, scale
-from shoal.optim.decay import decoupled
-from shoal.optim.formula import Coefficients, Rule, State
-
-
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    new = moments(grad, state, c)
-    return decoupled(theta, c["lr"], c["weight_decay"]) - new["exp_avg"] / scale(new, c) * c["step_size"], new
-
+from shoal.optim.adam import AMSGRAD_SLOTS, DEFAULTS, SLOTS, by_row, by_weight
+from shoal.optim.formula import Rule
 
 _DEFAULTS = {**DEFAULTS, "weight_decay": 1e-2}
 
-ADAMW = Rule("adamw", slots=SLOTS, defaults=_DEFAULTS, by_row=by_row, move=_move)
-ADAMW_AMSGRAD = Rule("adamw_amsgrad", slots=AMSGRAD_SLOTS, defaults=_DEFAULTS, by_row=by_row, move=_move)
+ADAMW = Rule("adamw", slots=SLOTS, defaults=_DEFAULTS, by_row=by_row, by_weight=by_weight, decoupled=True)
+ADAMW_AMSGRAD = Rule(
+    "adamw_amsgrad", slots=AMSGRAD_SLOTS, defaults=_DEFAULTS, by_row=by_row, by_weight=by_weight, decoupled=True
+)

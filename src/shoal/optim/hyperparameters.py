@@ -27,18 +27,23 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "delta": (0.0, inf),
     "wd_ratio": (0.0, 1.0),
     "initial_accumulator_value": (0.0, inf),
+    "l1": (0.0, inf),
+    "clip_value": (0.0, inf),
 }
 """Lowest and highest value of each hyperparameter; the lowest is allowed, the highest except where `_OPEN` names it."""
 
 _OPEN = frozenset({"beta1", "beta2"})  # 1 would never take anything from the gradient, and divide by 0
-_SWITCHES = frozenset({"decoupled_weight_decay", "nesterov"})
+_MAY_BE_INFINITE = frozenset({"clip_value"})  # then it is off
+_SWITCHES = frozenset({"decoupled_weight_decay", "decoupled_l1", "nesterov"})
+FOR_EVERY_RULE = ("decoupled_weight_decay", "l1", "decoupled_l1", "clip_value")
+"""Hyperparameters of each member that any rule takes besides its own; see `formula.Hyper`."""
 
 
 def check(name: str, values: float | Sequence[float] | Tensor) -> None:
     """Refuse hyperparameters that no optimizer can work with.
 
     Args:
-        name: as in `RANGES`, or one of the switches `decoupled_weight_decay` and `nesterov`.
+        name: as in `RANGES`, or one of the switches `decoupled_weight_decay`, `decoupled_l1` and `nesterov`.
         values: one for all members or one for each.
 
     Raises:
@@ -51,8 +56,8 @@ def check(name: str, values: float | Sequence[float] | Tensor) -> None:
     else:
         low, high = RANGES[name]
         below = column < high if name in _OPEN else column <= high
-        good = (column >= low) & below & torch.isfinite(column)
-        allowed = _words(low, high, name in _OPEN)
+        good = (column >= low) & below & (torch.isfinite(column) | (name in _MAY_BE_INFINITE))
+        allowed = "at least 0" if name in _MAY_BE_INFINITE else _words(low, high, name in _OPEN)
     if bool(good.all()):
         return
     bad = torch.nonzero(~good).flatten().tolist()
@@ -86,7 +91,7 @@ def columns(
         device: where the columns go.
 
     Returns:
-        each of `rule.defaults` as a float64 [K, 1].
+        each of `rule.defaults`, and what is given of `FOR_EVERY_RULE`, as a float64 [K, 1].
 
     Raises:
         InputError: a name that the rule does not have, a wrong number of values, or a value out of its range.
@@ -98,8 +103,8 @@ def columns(
     given = given or {}
     unknown(rule, given)
     made = {}
-    for name, default in rule.defaults.items():
-        column = torch.as_tensor(given.get(name, default), dtype=torch.float64, device=device).flatten()
+    for name, value in {**rule.defaults, **given}.items():
+        column = torch.as_tensor(value, dtype=torch.float64, device=device).flatten()
         if len(column) not in (1, rows):
             raise InputError(f"{name} has {len(column)} values for {rows} members; give one, or one for each.")
         check(name, column)
@@ -114,5 +119,5 @@ def unknown(rule: Rule, names: Iterable[str]) -> None:
         InputError: with the closest names.
     """
     for name in names:
-        if name not in rule.defaults:
+        if name not in rule.defaults and name not in FOR_EVERY_RULE:
             raise InputError(f"The optimizer {rule.name} has no {name}{did_you_mean(name, rule.defaults)}")

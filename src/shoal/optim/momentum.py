@@ -14,7 +14,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 
 
@@ -29,9 +28,9 @@ def by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, State
     return {"lr": hyper["lr"], "momentum": hyper["momentum"], "gain": gain}, {}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    v = velocity(coupled(grad, theta, c["weight_decay"]), state, c)
-    return theta - v * c["lr"], {"momentum_buffer": v}
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    v = velocity(grad, state, c)
+    return v * c["lr"], {"momentum_buffer": v}
 
 
 MOMENTUM = Rule(
@@ -39,5 +38,5 @@ MOMENTUM = Rule(
     slots=("momentum_buffer",),
     defaults={"lr": 1e-3, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0},
     by_row=by_row,
-    move=_move,
+    by_weight=_by_weight,
 )

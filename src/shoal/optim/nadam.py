@@ -4,8 +4,7 @@
     m, v  <- as in Adam
     theta <- theta - lr (mu_{t+1} m / (1 - M_{t+1}) + (1 - mu_t) g / (1 - M_t)) / (sqrt(v / (1 - beta2^t)) + eps)
 
-Coupled decay; `decoupled_weight_decay` = 1 takes AdamW's place for it instead.
-Two copies of theta and one number a row.
+Coupled decay. Two copies of theta and one number a row.
 
 Source: Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2, with torch.optim's momentum_decay.
 """
@@ -15,14 +14,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from shoal.optim.adam import DEFAULTS, SLOTS, betas, moments, scale
-from shoal.optim.decay import coupled, decoupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 from shoal.optim.moments import bias_correction, power
-
-
-def split_decay(weight_decay: Tensor, c: Coefficients) -> tuple[Tensor, Tensor]:
-    """Weight decay as its coupled and its decoupled share; one of them is 0 in each row."""
-    return weight_decay * (1 - c["decoupled_weight_decay"]), weight_decay * c["decoupled_weight_decay"]
 
 
 def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, State]:
@@ -31,28 +24,23 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     product = rows["mu_product"] * mu
     return {
         **betas(hyper),
-        "lr": hyper["lr"],
         "eps": hyper["eps"],
-        "decoupled_weight_decay": hyper["decoupled_weight_decay"],
         "of_grad": hyper["lr"] * (1 - mu) / (1 - product),
         "of_mean": hyper["lr"] * mu_next / (1 - product * mu_next),
         "over_root2": 1 / bias_correction(hyper["beta2"], step).sqrt(),
     }, {"mu_product": product}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    penalty, shrink = split_decay(c["weight_decay"], c)
-    g = coupled(grad, theta, penalty)
-    new = moments(g, state, c)
-    step = (g * c["of_grad"] + new["exp_avg"] * c["of_mean"]) / scale(new, c)
-    return decoupled(theta, c["lr"], shrink) - step, new
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    new = moments(grad, state, c)
+    return (grad * c["of_grad"] + new["exp_avg"] * c["of_mean"]) / scale(new, c), new
 
 
 NADAM = Rule(
     "nadam",
     slots=SLOTS,
-    defaults={**DEFAULTS, "lr": 2e-3, "momentum_decay": 4e-3, "decoupled_weight_decay": 0.0},
+    defaults={**DEFAULTS, "lr": 2e-3, "momentum_decay": 4e-3},
     by_row=_by_row,
-    move=_move,
+    by_weight=_by_weight,
     row_start={"mu_product": 1.0},
 )

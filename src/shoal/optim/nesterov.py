@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Rule, State
 from shoal.optim.momentum import MOMENTUM, by_row, velocity
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    g = coupled(grad, theta, c["weight_decay"])
-    v = velocity(g, state, c)
-    return theta - (g + v * c["momentum"]) * c["lr"], {"momentum_buffer": v}
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    v = velocity(grad, state, c)
+    return (grad + v * c["momentum"]) * c["lr"], {"momentum_buffer": v}
 
 
-NESTEROV = Rule("nesterov", slots=MOMENTUM.slots, defaults=MOMENTUM.defaults, by_row=by_row, move=_move)
+NESTEROV = Rule("nesterov", slots=MOMENTUM.slots, defaults=MOMENTUM.defaults, by_row=by_row, by_weight=_by_weight)

@@ -6,8 +6,7 @@
                 theta <- theta - lr r m^ sqrt(1 - beta2^t) / (sqrt(v) + eps)
     else:       theta <- theta - lr m^
 
-Coupled decay; `decoupled_weight_decay` = 1 takes AdamW's place for it instead.
-Two copies of theta.
+Coupled decay. Two copies of theta.
 
 Source: Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", algorithm 2. As in torch.optim the
 threshold is 5 (the paper: 4) and eps is added to sqrt(v) before the bias correction.
@@ -19,10 +18,8 @@ import torch
 from torch import Tensor
 
 from shoal.optim.adam import DEFAULTS, SLOTS, betas, moments
-from shoal.optim.decay import coupled, decoupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 from shoal.optim.moments import bias_correction
-from shoal.optim.nadam import split_decay
 
 
 def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, State]:
@@ -35,25 +32,16 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     plain = hyper["lr"] / bias_correction(hyper["beta1"], step)
     return {
         **betas(hyper),
-        "lr": hyper["lr"],
         "eps": hyper["eps"],
-        "decoupled_weight_decay": hyper["decoupled_weight_decay"],
         "rectified": rectified,
         "step_size": torch.where(rectified, plain * adaptive, plain),
     }, {}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    penalty, shrink = split_decay(c["weight_decay"], c)
-    new = moments(coupled(grad, theta, penalty), state, c)
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    new = moments(grad, state, c)
     scale = torch.where(c["rectified"] > 0, new["exp_avg_sq"].sqrt() + c["eps"], 1.0)
-    return decoupled(theta, c["lr"], shrink) - new["exp_avg"] / scale * c["step_size"], new
+    return new["exp_avg"] / scale * c["step_size"], new
 
 
-RADAM = Rule(
-    "radam",
-    slots=SLOTS,
-    defaults={**DEFAULTS, "decoupled_weight_decay": 0.0},
-    by_row=_by_row,
-    move=_move,
-)
+RADAM = Rule("radam", slots=SLOTS, defaults=DEFAULTS, by_row=_by_row, by_weight=_by_weight)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 from shoal.optim.moments import decaying_mean
 
@@ -27,26 +26,25 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     return {**hyper, "rest": 1 - hyper["alpha"]}, {}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    g = coupled(grad, theta, c["weight_decay"])
-    v = decaying_mean(state["square_avg"], g * g, c["alpha"], c["rest"])
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    v = decaying_mean(state["square_avg"], grad * grad, c["alpha"], c["rest"])
     new = {"square_avg": v}
     if "grad_avg" in state:
-        m = decaying_mean(state["grad_avg"], g, c["alpha"], c["rest"])
+        m = decaying_mean(state["grad_avg"], grad, c["alpha"], c["rest"])
         new["grad_avg"] = m
         v = (v - m * m).clamp(min=0)
-    step = g / (v.sqrt() + c["eps"])
+    step = grad / (v.sqrt() + c["eps"])
     if "momentum_buffer" in state:
         step = state["momentum_buffer"] * c["momentum"] + step
         new["momentum_buffer"] = step
-    return theta - step * c["lr"], new
+    return step * c["lr"], new
 
 
 def _rule(name: str, *further: str) -> Rule:
     defaults = {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0}
     if "momentum_buffer" in further:
         defaults["momentum"] = 0.9
-    return Rule(name, slots=("square_avg", *further), defaults=defaults, by_row=_by_row, move=_move)
+    return Rule(name, slots=("square_avg", *further), defaults=defaults, by_row=_by_row, by_weight=_by_weight)
 
 
 RMSPROP = _rule("rmsprop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,18 +14,21 @@ from shoal.core.errors import InputError
 from shoal.core.layout import Layout
 from shoal.optim import hyperparameters
 from shoal.optim.formula import Coefficients, Rule, State
-from shoal.optim.rule import advance
+from shoal.optim.one_pass import advance
 
 Group = dict[str, Any]
 
 _TORCH_ONLY = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 _HALF = (torch.float16, torch.bfloat16)
+COMPILED_AFTER = 10**10
+"""Weights moved by an optimizer before it compiles its passes: seconds of compiling are then small beside its past."""
 
 
 class RowOptimizer(Optimizer):
     """What the classes share; each of them says which rule a parameter group follows."""
 
     _counts_steps = True
+    _moved = 0  # weights, all steps together
 
     def __init__(self, params: ParamsT, torch_only: dict[str, Any], **defaults: Any) -> None:
         for name in torch_only:
@@ -63,8 +67,13 @@ class RowOptimizer(Optimizer):
             raise InputError("differentiable=True is not supported; call Rule.update, which autograd can pass through.")
         if any(torch.is_complex(p) for p in group["params"]):
             raise InputError(f"{type(self).__name__} trains real numbers; a parameter is complex.")
-        for name, value in self._hyper(self._rule(group), group).items():
+        for name, value in self._hyper(self._placed_rule(group), group).items():
             hyperparameters.check(name, value)
+
+    def _placed_rule(self, group: Group) -> Rule:
+        """The group's rule, with weight decay where the group wants it."""
+        rule = self._rule(group)
+        return replace(rule, decoupled=True) if group.get("decoupled_weight_decay") else rule
 
     @staticmethod
     def _hyper(rule: Rule, group: Group) -> dict[str, float]:
@@ -95,8 +104,10 @@ class RowOptimizer(Optimizer):
         return loss
 
     def _step_group(self, group: Group) -> None:
-        rule = self._rule(group)
+        rule = self._placed_rule(group)
         hyper = self._hyper(rule, group)
+        if group["maximize"]:
+            hyper["grad_factor"] = -1.0
         known: dict[tuple[object, ...], tuple[Coefficients, State]] = {}  # parameters of a group mostly share these
         for p in group["params"]:
             if p.grad is None or p.numel() == 0:
@@ -112,7 +123,7 @@ class RowOptimizer(Optimizer):
                 rows = {name: _column(value, p.device) for name, value in start.items()}
                 known[key] = rule.coefficients(columns, _column(step, p.device), rows, dtype)
             coefficients, rows = known[key]
-            grad = (-p.grad if group["maximize"] else p.grad).reshape(1, -1).to(dtype)
+            grad = p.grad.reshape(1, -1).to(dtype)
             self._move(p, grad, rule, coefficients)
             for name, value in rows.items():
                 self.state[p][name] = _scalar(float(value))
@@ -139,7 +150,8 @@ class RowOptimizer(Optimizer):
         rows = {name: tensor.detach().reshape(1, -1).to(grad.dtype) for name, tensor in tensors.items()}
         layout = None if rule.elementwise else Layout.of([("parameter", tuple(p.shape))])
         slots = {slot: rows[slot] for slot in rule.slots}
-        advance(rule, rows[""], grad, slots, coefficients, layout)
+        advance(rule, rows[""], grad, slots, coefficients, layout, compiled=self._moved > COMPILED_AFTER)
+        self._moved += p.numel()
         for name, tensor in tensors.items():
             if rows[name].data_ptr() != tensor.data_ptr():  # not a view: another type, or not contiguous
                 tensor.detach().copy_(rows[name].view(tensor.shape))

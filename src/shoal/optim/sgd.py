@@ -2,7 +2,7 @@
 
     theta <- theta - lr g
 
-The gradient g includes weight_decay theta (coupled decay). No state.
+Coupled decay. No state.
 
 Source: Robbins & Monro 1951, "A stochastic approximation method".
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from shoal.optim.decay import coupled
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
 
 
@@ -19,8 +18,8 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
     return {"lr": hyper["lr"]}, {}
 
 
-def _move(theta: Tensor, grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
-    return theta - coupled(grad, theta, c["weight_decay"]) * c["lr"], {}
+def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
+    return grad * c["lr"], {}
 
 
-SGD = Rule("sgd", slots=(), defaults={"lr": 1e-3, "weight_decay": 0.0}, by_row=_by_row, move=_move)
+SGD = Rule("sgd", slots=(), defaults={"lr": 1e-3, "weight_decay": 0.0}, by_row=_by_row, by_weight=_by_weight)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 _RUN = 1024
+_PIECE = 1 << 16  # elements worked on at a time: they stay in cache
 
 
 def row_sum(x: Tensor) -> Tensor:
@@ -21,12 +25,38 @@ def row_sum(x: Tensor) -> Tensor:
     Returns:
         [...].
     """
+    return _halves(_runs(x))
+
+
+def row_sum_of(piece: Callable[[slice], Tensor], rows: int, length: int) -> Tensor:
+    """`row_sum` of a matrix that is never made whole.
+
+    Args:
+        piece: columns to that part of the matrix, [K, n].
+        rows: K.
+        length: P.
+
+    Returns:
+        [K], the bits of `row_sum` of the whole.
+    """
+    width = max(_PIECE // max(rows, 1) // _RUN, 1) * _RUN
+    if length <= width:
+        return row_sum(piece(slice(0, length)))
+    return _halves(torch.cat([_runs(piece(slice(left, left + width))) for left in range(0, length, width)], dim=1))
+
+
+def _runs(x: Tensor) -> Tensor:
+    """Sums of runs of 1024; the last one may be shorter."""
     n = x.shape[-1]
     if n > _RUN:
         x = pad(x, (0, -n % _RUN)).reshape(*x.shape[:-1], -1, _RUN)
     else:
         x = x.unsqueeze(-2)
-    runs = x.sum(dim=-1)
+    return x.sum(dim=-1)
+
+
+def _halves(runs: Tensor) -> Tensor:
+    """Sum over the last axis, halves added to halves."""
     while runs.shape[-1] > 1:
         runs = pad(runs, (0, runs.shape[-1] % 2))
         half = runs.shape[-1] // 2
