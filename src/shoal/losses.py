@@ -125,8 +125,8 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
         if not isinstance(values, Tensor) or values.shape != outputs.shape[:2]:
             got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise InputError(
-                f"The loss {name} returned {got} for outputs {list(outputs.shape)} and targets {list(target.shape)}: it "
-                f"must return one value for each member and row, {list(outputs.shape[:2])}."
+                f"The loss {name} returned {got} for outputs {list(outputs.shape)} and targets {list(target.shape)}: "
+                f"it must return one value for each member and row, {list(outputs.shape[:2])}."
             )
         return values
 

@@ -62,7 +62,6 @@ class Matrix:
         self.steps = torch.zeros(len(members), dtype=torch.int64)  # gradient steps done, by row
         self.epochs = torch.zeros(len(members), dtype=torch.int64)  # passes over the data, by row
         self.state: list[dict[str, Tensor]] = [{}] * len(members)  # the optimizer's, by row; {} before a step
-        self.places = 0  # how often new members have taken places
         self.working: list[Block] = []  # of the training under way: they hold the newest optimizer state
 
     def __len__(self) -> int:
@@ -211,10 +210,9 @@ class Matrix:
             plan=plan,
         )
 
-    def take_up(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None) -> list[Block]:
-        """The blocks of a training; between two epochs `theta` has their weights, but not yet `state` their state."""
+    def take_up(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None) -> None:
+        """Make the blocks of a training; between two epochs `theta` has their weights, but not yet `state` theirs."""
         self.working = self.blocks(rows, plan, views)
-        return self.working
 
     def take_weights(self, blocks: Sequence[Block]) -> None:
         """Write the blocks' weights, buffers and step counts into the matrix."""
@@ -224,13 +222,13 @@ class Matrix:
             for name, stack in block.buffers.items():
                 self.buffers[name][block.rows] = stack
 
-    def keep_state(self, blocks: Sequence[Block]) -> None:
-        """Copy the blocks' optimizer state into the matrix."""
-        for block in blocks:
+    def keep_state(self) -> None:
+        """Copy the working blocks' optimizer state into the matrix."""
+        for block in self.working:
             for number, row in enumerate(block.rows):
                 self.state[row] = {slot: values[number].clone() for slot, values in block.state.items()}
 
-    def put_down(self, blocks: Sequence[Block]) -> None:
-        """Keep the blocks' optimizer state, so that a later training goes on from it, and forget the blocks."""
-        self.keep_state(blocks)
+    def put_down(self) -> None:
+        """Keep the working blocks' optimizer state, so that training can go on from it, and forget the blocks."""
+        self.keep_state()
         self.working = []

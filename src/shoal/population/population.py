@@ -87,7 +87,7 @@ class Population(Matrix):
         part.status = [self.status[row] for row in chosen]
         part.steps = self.steps[chosen]
         part.epochs = self.epochs[chosen]
-        self.keep_state(self.working)
+        self.keep_state()
         part.state = [self.state[row] for row in chosen]
         part.working, part.training = [], None
         return part
@@ -112,6 +112,7 @@ class Population(Matrix):
         if taken:
             raise InputError(f"The rows {taken} are still being trained: stop them before others take their places.")
         theta, buffers = fresh_rows(self._make_net, self.template, newcomers, self.dtype)
+        self.put_down()
         self.theta[places] = theta.to(self.device)
         for name, stack in buffers.items():
             self.buffers[name][places] = stack.to(self.device)
@@ -120,7 +121,6 @@ class Population(Matrix):
         for row, member in zip(places, newcomers, strict=True):
             present[row], self.status[row], self.state[row] = member, "ok", {}
         self.members = tuple(present)
-        self.places += 1
         if self.training:
             self.training.enter(places)
 

@@ -26,7 +26,7 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
     """Write the file; see `Population.save`."""
     from safetensors.torch import save as to_bytes
 
-    population.keep_state(population.working)
+    population.keep_state()
     tensors = {"theta": population.theta, "steps": population.steps, "epochs": population.epochs}
     tensors |= {f"buffer.{name}": stack for name, stack in population.buffers.items()}
     for row, state in enumerate(population.state):

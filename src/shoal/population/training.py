@@ -69,19 +69,17 @@ def run(
     population: Matrix, training: Training, data: Data, held_out: Data | None, views: Sequence[Tensor] | None
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
-    blocks: list[Block] = []
     before: list[int] = []
-    places = population.places
     try:
         while active := training.active(population):
             if training.plan is None:  # kept from now on, also while rows leave: the same bits
                 rows = len(data[0]) if views is None else max(len(views[row]) for row in active)
                 steps = training.epochs * steps_per_epoch(rows, training.batch_size)
                 training.plan = population.plan(active, data, training.batch_size, steps)
-            if active != before or places != population.places:
-                population.put_down(blocks)
-                places = population.places
-                blocks = population.take_up(active, training.plan, views)
+            if active != before or not population.working:
+                population.put_down()
+                population.take_up(active, training.plan, views)
+            blocks = population.working
             sums, scores = _epoch(population, training, blocks, data, held_out, views)
             population.take_weights(blocks)
             for block, measured in zip(blocks, sums, strict=True):
@@ -94,7 +92,7 @@ def run(
             yield record.with_status(population.status)
             before = active
     finally:
-        population.put_down(blocks)
+        population.put_down()
         training.best.restore(population, range(len(population)))
 
 
