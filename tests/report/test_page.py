@@ -94,6 +94,12 @@ def test_the_answer_sentence_says_the_summary_s_numbers() -> None:
     assert f"{summary['members_trained']:,}" in reader("income").text
 
 
+def test_classes_of_unequal_size_get_their_mean_said_and_equal_ones_do_not() -> None:
+    said = "Averaged over the classes, which are of unequal size, it is 86.2 %; guessing gets 50 %."
+    assert said in reader("income").text
+    assert "Averaged over the classes" not in reader("classification").text
+
+
 def test_the_answer_of_a_regression_names_the_interval_the_error_and_the_baseline() -> None:
     text = reader("regression").text
     assert (

@@ -9,6 +9,7 @@ from shoal.core import events as ev
 from shoal.report import formats
 from shoal.report.story import Story
 
+UNEQUAL = 1.5  # the commonest class has as many times its equal share, or more
 MAE_SPREAD = 1.96 * 0.756  # of normal errors the absolute ones spread by sqrt(pi / 2 - 1) = 0.756 of their mean
 
 
@@ -36,13 +37,14 @@ def sentence(story: Story) -> str:
     """The answer in one sentence; names stand in backticks.
 
     "An ensemble of 8 networks predicts `income` with 86.9 % accuracy (86.3-87.5), 10.8 points above always answering
-    `<=50K`." A run that has not read its test rows says what it has, on which rows, and that this flatters.
+    `<=50K`." Where the classes are of unequal size, their mean is said too. A run that has not read its test rows says
+    what it has, on which rows, and that this flatters.
 
     Args:
         story: the run, finished or not.
 
     Returns:
-        One or two sentences; never empty.
+        One to three sentences; never empty.
     """
     start, found = story.start, score(story)
     if start is None:
@@ -56,7 +58,7 @@ def sentence(story: Story) -> str:
         return f"Shoal has read {rows} of `{formats.shorten(start.source)}` to predict {target}; no score is known yet."
     who = _who(story)
     if found.on_test:
-        return f"{who} predicts {target} with {_score_phrase(story, found)}{_against(start, found)}."
+        return f"{who} predicts {target} with {_score_phrase(story, found)}{_against(start, found)}.{_by_class(story)}"
     value = formats.score(start.metric, found.value, rows=story.validation_rows)
     named = f"{value} {formats.metric_word(start.metric)}" if start.metric in formats.SHARES else f"an R2 of {value}"
     if start.metric not in formats.SHARES and start.metric != "r2":
@@ -138,6 +140,16 @@ def _against(start: ev.RunStarted, found: Score) -> str:
         return f", {size} {'above' if gain > 0 else 'below'} {answer}{chance}"
     verb = "gets" if gain > 0 else "would get"
     return f"; {answer} {verb} {formats.score(start.metric, found.baseline, found.interval)}{chance}"
+
+
+def _by_class(story: Story) -> str:
+    """Where classes are of unequal size, the accuracy averaged over them: the rare ones hardly count in the other."""
+    test, labels = story.test, story.test.labels if story.test else []
+    balanced = test.scores.get("balanced_accuracy") if test else None
+    if test is None or balanced is None or len(labels) < 2 or test.baseline * len(labels) < UNEQUAL:
+        return ""
+    value, chance = formats.score("balanced_accuracy", balanced, test.interval), formats.fixed(100 / len(labels), 0)
+    return f" Averaged over the classes, which are of unequal size, it is {value}; guessing gets {chance} %."
 
 
 def _baseline_answer(start: ev.RunStarted, most: int = 48) -> str:
