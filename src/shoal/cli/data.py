@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from shoal.cli.options import DEBUG, JSON, Argument, Option, takes
+from shoal.cli.options import DEBUG, JSON, Argument, Option, given_only, takes
 from shoal.cli.output import reserved_stdout, write_json
 
 WORDS = ("describe",)
@@ -40,8 +40,13 @@ def application() -> typer.Typer:
 def describe(**given: Any) -> int:
     """What the columns hold, and what is wrong with the data."""
     with reserved_stdout() as answer:
-        from shoal.data import read
+        from shoal.cli.description_view import show
+        from shoal.diagnose.description import describe as described
 
-        columns = read(given["data"], target=given["target"]).schema.column_notes()
-        write_json({"columns": columns}, answer)
+        options = given_only({option.name: given[option.name] for option in OPTIONS})
+        found = described(given["data"], **options)
+        if given["json"]:
+            write_json(found.document(), answer)
+        else:
+            show(found, answer)
     return 0

@@ -45,6 +45,7 @@
 | SHL258 | rows in order of time, and no time given | split at random |
 | SHL259 | values that pile up at the end of their range | kept, named |
 | SHL260 | column that names the parts of a split | kept, named |
+| SHL261 | rows that cannot be split | a run is refused |
 """
 
 IDENTIFIER = "SHL201"
@@ -90,3 +91,4 @@ UNEQUAL_SCALES = "SHL257"
 TIME_ORDER = "SHL258"
 CAPPED = "SHL259"
 SPLIT_COLUMN = "SHL260"
+NO_SPLIT = "SHL261"

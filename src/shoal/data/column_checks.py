@@ -17,7 +17,7 @@ from shoal.data.single import single
 from shoal.data.targets import Target
 from shoal.data.wording import listing, percent, setting
 
-TELLS = 0.98  # share of what the commonest answer misses that one column alone gets right: about to give it away
+TELLS = 0.97  # share of what the commonest answer misses that one column alone gets right: about to give it away
 IDENTIFIER_GAIN, IDENTIFIER_Z = 0.1, 5.0
 SCALE_RATIO = 1e4  # of standard deviations
 CAPPED_SHARE = 0.01
@@ -149,8 +149,8 @@ def _telling(
 ) -> Iterator[Finding]:
     found: dict[str, float] = {}
     for column in columns:
-        if column.feature and column.role != "time" and column.name not in known:
-            alone = single(features.frame.get_column(column.name), answer)
+        if column.feature and column.role not in ("time", "date") and column.name not in known:
+            alone = single(features.frame.get_column(column.name), answer, neighbours=3)
             if alone is not None and alone.gain >= TELLS and alone.z > IDENTIFIER_Z:
                 found[column.name] = alone.score
     if not found:
@@ -181,7 +181,7 @@ def _identifiers(raw: RawTable, columns: Sequence[Column], answer: Target) -> It
         series = raw.frame.get_column(column.name)
         numbers = cells.numbers(series) if series.dtype == pl.String or series.dtype.is_numeric() else None
         whole = numbers is not None and not numbers.odd.any()
-        alone = single(numbers.values if numbers is not None and whole else cells.text(series), answer)
+        alone = single(numbers.values if numbers is not None and whole else cells.text(series), answer, neighbours=20)
         if alone is not None and alone.gain >= IDENTIFIER_GAIN and alone.z >= IDENTIFIER_Z:
             found[column.name] = {"score": alone.score, "constant": alone.base, "gain": alone.gain}
     if not found:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from shoal.data.targets import Target
 
-MOST_BINS = 256
-ROWS_PER_BIN = 5
-FEWEST_ROWS = 40
+FEWEST_ROWS, MOST_ROWS = 40, 20_000
+ROWS_PER_VALUE = 5  # from which on a value is answered by its own rows, else by its neighbours in rank
+
+Whole = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -25,70 +27,89 @@ class Single:
     z: float
 
 
-def single(column: pl.Series, answer: Target) -> Single | None:
-    """Learn the answer of each value (or bin of values) on one half of the rows, and score the other half.
+def single(column: pl.Series, answer: Target, *, neighbours: int) -> Single | None:
+    """Learn the answers from one half of the rows, and score them on the other half.
 
-    Values that are many are cut into bins by rank, text by its alphabetical order, so that a common beginning counts.
-    A missing cell is a value of its own.
+    A column of few values answers with what is usual for each; one of many with what is usual among the rows that are
+    next to it in rank, so that text counts by its beginning. A missing cell is a value of its own.
+
+    Args:
+        column: numbers, dates or text.
+        answer: the target.
+        neighbours: how many rows of the learning half answer together: few to catch what tells the target exactly, more
+            to catch what hints at it.
 
     Returns:
-        None for fewer than 40 rows.
+        None for fewer than 40 rows. Of more than 20 000 rows some are looked at.
     """
     rows = len(answer.values)
     if rows < FEWEST_ROWS:
         return None
-    bins = _bins(column, rows)
-    order = np.random.default_rng(0).permutation(rows)
-    learn, judge = order[: rows // 2], order[rows // 2 :]
-    number = int(bins.max()) + 1
-    if answer.task == "classification":
-        return _classes(bins, answer, learn, judge, number)
-    return _values(bins, answer.values.astype(np.float64), learn, judge, number)
-
-
-def _bins(column: pl.Series, rows: int) -> NDArray[np.int64]:
-    """[N] a small whole number for each cell."""
-    most = int(max(2, min(MOST_BINS, rows // ROWS_PER_BIN)))
+    order = np.random.default_rng(0).permutation(rows)[:MOST_ROWS]
+    half = len(order) // 2
     ranks = column.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()  # 0: missing
-    if int(ranks.max(initial=0)) <= most:
-        return ranks
-    places = column.rank("average").fill_null(0).to_numpy()
-    bins: NDArray[np.int64] = np.ceil(places / rows * most).astype(np.int64)
-    return bins
+    learn, judge = order[:half], order[half:]
+    groups = _groups(ranks[learn], ranks[judge], neighbours)
+    if answer.task == "classification":
+        codes = answer.values.astype(np.int64)
+        usual = int(np.bincount(codes[learn]).argmax())
+        right = (_commonest(groups, codes[learn], usual) == codes[judge]).astype(np.float64)
+        base = (codes[judge] == usual).astype(np.float64)
+        score, missed = float(right.mean()), 1 - float(base.mean())
+        return Single(score, 1 - missed, (score - 1 + missed) / max(missed, 1e-9), _z(right - base))
+    values = answer.values.astype(np.float64)
+    values = (values - values.mean()) / (float(values.std()) or 1.0)
+    usual_value = float(values[learn].mean())
+    errors = (_mean(groups, values[learn], usual_value) - values[judge]) ** 2
+    without = (values[judge] - usual_value) ** 2
+    gain = 1 - float(errors.mean()) / max(float(without.mean()), 1e-12)
+    return Single(gain, 0.0, gain, _z(without - errors))
 
 
-def _classes(
-    bins: NDArray[np.int64], answer: Target, learn: NDArray[np.int64], judge: NDArray[np.int64], number: int
-) -> Single:
-    codes = answer.values.astype(np.int64)
+@dataclass(frozen=True)
+class _Groups:
+    """For each judged row the rows of the learning half that answer for it."""
+
+    own: tuple[Whole, Whole] | None  # codes of the values: learning half, judging half
+    near: Whole | None  # [judged, neighbours] rows of the learning half
+
+
+def _groups(learn: Whole, judge: Whole, neighbours: int) -> _Groups:
+    if len(np.unique(learn)) * ROWS_PER_VALUE <= len(learn):
+        return _Groups((learn, judge), None)
+    order = np.argsort(learn, kind="stable")
+    places = np.searchsorted(learn[order], judge)
+    around = places[:, None] + np.arange(-(neighbours // 2), neighbours - neighbours // 2)
+    return _Groups(None, order[np.clip(around, 0, len(order) - 1)])
+
+
+def _commonest(groups: _Groups, codes: Whole, usual: int) -> Whole:
+    if groups.near is not None:
+        labels = codes[groups.near]  # [judged, neighbours]
+        votes = (labels[:, :, None] == labels[:, None, :]).sum(axis=2)
+        chosen: Whole = np.take_along_axis(labels, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
+        return chosen
+    learn, judge = groups.own or (codes, codes)
     classes = int(codes.max()) + 1
-    overall = np.bincount(codes[learn], minlength=classes)
-    counts = np.zeros((number, classes))
-    np.add.at(counts, (bins[learn], codes[learn]), 1)
-    said = np.argmax(counts + overall / overall.sum() * 1e-3, axis=1)  # an unseen bin gets the commonest class
-    right = said[bins[judge]] == codes[judge]
-    usual = codes[judge] == overall.argmax()
-    score, base = float(right.mean()), float(usual.mean())
-    difference = right.astype(float) - usual
-    noise = float(difference.std()) / np.sqrt(len(judge))
-    return Single(score, base, (score - base) / max(1 - base, 1e-9), (score - base) / max(noise, 1e-9))
+    pairs, often = np.unique(learn * classes + codes, return_counts=True)
+    answers = np.full(int(max(learn.max(), judge.max())) + 1, usual)
+    by_count = np.argsort(often, kind="stable")  # the commonest of a value is written last
+    answers[pairs[by_count] // classes] = pairs[by_count] % classes
+    found: Whole = answers[judge]
+    return found
 
 
-def _values(
-    bins: NDArray[np.int64],
-    values: NDArray[np.float64],
-    learn: NDArray[np.int64],
-    judge: NDArray[np.int64],
-    number: int,
-) -> Single:
-    scale = float(values.std()) or 1.0
-    y = (values - values.mean()) / scale
-    sums = np.bincount(bins[learn], weights=y[learn], minlength=number)
-    counts = np.bincount(bins[learn], minlength=number)
-    overall = float(y[learn].mean())
-    said = np.where(counts > 0, sums / np.maximum(counts, 1), overall)[bins[judge]]
-    errors, usual = (y[judge] - said) ** 2, (y[judge] - overall) ** 2
-    gain = 1 - float(errors.mean()) / max(float(usual.mean()), 1e-12)
-    difference = usual - errors
-    noise = float(difference.std()) / np.sqrt(len(judge))
-    return Single(gain, 0.0, gain, float(difference.mean()) / max(noise, 1e-12))
+def _mean(groups: _Groups, values: Floats, usual: float) -> Floats:
+    if groups.near is not None:
+        near: Floats = values[groups.near].mean(axis=1)
+        return near
+    learn, judge = groups.own or (np.zeros(len(values), dtype=np.int64), np.zeros(0, dtype=np.int64))
+    size = int(max(learn.max(), judge.max())) + 1
+    sums, counts = np.bincount(learn, weights=values, minlength=size), np.bincount(learn, minlength=size)
+    means: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), usual)[judge]
+    return means
+
+
+def _z(difference: Floats) -> float:
+    noise = float(difference.std()) / float(np.sqrt(len(difference)))
+    return float(difference.mean()) / max(noise, 1e-9)
