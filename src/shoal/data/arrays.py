@@ -225,7 +225,8 @@ def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDAr
         return x[:, None, :], kind, said
     if kind == "image" and x.ndim == 4 and shape[3] not in CHANNELS and shape[1] in CHANNELS:
         guessed("images [N, C, H, W]", f"say so if that is wrong: {setting('kind', 'volume')}")
-        return np.ascontiguousarray(np.moveaxis(x, 1, 3)), kind, said
+        turned = np.moveaxis(x, 1, 3)
+        return turned if isinstance(x, np.memmap) else np.ascontiguousarray(turned), kind, said
     if kind == "volume" and x.ndim == 5 and 1 in (shape[1], shape[4]):
         return x.reshape(shape[:1] + (shape[2:] if shape[1] == 1 else shape[1:4])), kind, said
     if kind == "table" and x.ndim > 2 and x.ndim != 5:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Kind, Task
 from shoal.core.roles import parse_roles
-from shoal.data import archives, arrays, builtin, frames, images
+from shoal.data import archives, arrays, builtin, frames, images, items
 from shoal.data.dataset import Dataset
 from shoal.data.delimited import read_delimited
 from shoal.data.frames import RawTable
@@ -42,7 +44,9 @@ def read(
 
     Args:
         source: a path to CSV, TSV (also .gz), Parquet, `.npz` or a folder of class folders; a pandas, polars or Arrow
-            frame; a pair (X, y) of arrays, tensors or frames; one of `digits wine breast_cancer iris diabetes`.
+            frame; a pair (X, y) of arrays, tensors or frames; a mapping of arrays with the names of an archive; a data
+            set of torch (map-style or iterable) or Hugging Face, or a mapping of them by train, validation and test;
+            one of `digits wine breast_cancer iris diabetes`.
         target: the column to predict; needed for tables.
         time: the column (or array) that orders the rows.
         group: the column (or array) whose equal values stay on one side of every split.
@@ -77,8 +81,14 @@ def read(
         return _table(frames.from_frame(source, name or "the frame"), columns, kind, task, name or "frame")
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         raise InputError("an array alone has no answers; give a pair (X, y).")
+    parts = items.parts_of(source)
+    if parts is not None:
+        return _read_items(parts, columns, kind, task, name or type(source).__name__)
+    if isinstance(source, Mapping) and source:
+        return _read_mapping(source, columns, kind, task, name or "arrays")
     raise InputError(
-        f"data of type {type(source).__name__} cannot be read; give a path, a frame, a pair (X, y) or a name."
+        f"data of type {type(source).__name__} cannot be read; give a path, a frame, a pair (X, y), a data set or "
+        "a name."
     )
 
 
@@ -148,16 +158,48 @@ def _check_folder(path: Path) -> None:
         raise InputError(f"{path} is a folder; give one of its files: {listing(files)}.")
 
 
+def _read_items(
+    parts: list[items.Part], columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str
+) -> Dataset:
+    given = items.read_items(parts, called, columns["target"])
+    if isinstance(given.found, RawTable):
+        asked = Asked(**columns)
+        return _as_kind(table_dataset(given.found, name=called, asked=asked, task=task, given_split=given.split), kind)
+    _only_for_tables({**columns, "target": None}, called)
+    dataset = arrays.array_dataset(
+        given.found, name=called, source=called, kind=kind, task=task, target_name=columns["target"] or "target"
+    )
+    return replace(dataset, findings=(*given.findings, *dataset.findings))
+
+
+def _read_mapping(
+    source: Mapping[str, Any], columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str
+) -> Dataset:
+    """Arrays by the names that they would have in an archive."""
+    held = {str(name): arrays.to_numpy(value, f"{called}, {name}") for name, value in source.items()}
+    return _named_arrays(held, called, columns, kind, task, called)
+
+
 def _read_archive(path: Path, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
-    held = archives.read_npz(path)
+    return _named_arrays(archives.read_npz(path), str(path), columns, kind, task, called)
+
+
+def _named_arrays(
+    held: dict[str, NDArray[np.generic]],
+    source: str,
+    columns: dict[str, Any],
+    kind: Kind | None,
+    task: Task | None,
+    called: str,
+) -> Dataset:
     for key in columns["drop"]:
         if key not in held:
-            raise InputError(f"{path}: no array {key!r} (option `drop`); {closest(key, list(held))}")
+            raise InputError(f"{source}: no array {key!r} (option `drop`); {closest(key, list(held))}")
         del held[key]
     wanted = tuple(each for each in (columns["group"], columns["time"]) if each is not None)
-    found = arrays.pick(held, str(path), wanted, columns["target"])
+    found = arrays.pick(held, source, wanted, columns["target"])
     return arrays.array_dataset(
-        found, name=called, source=str(path), kind=kind, task=task, group=columns["group"], time=columns["time"],
+        found, name=called, source=source, kind=kind, task=task, group=columns["group"], time=columns["time"],
         target_name=columns["target"] or "target",
     )  # fmt: skip
 

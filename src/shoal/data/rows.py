@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
-from shoal.data import archives, arrays, builtin, cells, codes, frames, images
+from shoal.data import archives, arrays, builtin, cells, codes, frames, images, items
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.reading import existing, open_table, unknown_format
@@ -45,7 +45,25 @@ def read_rows(source: Any, schema: Schema) -> Rows:
         return _with_truth(rows, arrays.to_numpy(answers, "y"), schema)
     if frames.is_frame(source):
         return _from_table(frames.from_frame(source), schema)
+    parts = items.parts_of(source)
+    if parts is not None:
+        return _from_items(parts, schema)
     return _from_array(arrays.to_numpy(source, "rows"), "rows", schema, ())
+
+
+def _from_items(parts: list[items.Part], schema: Schema) -> Rows:
+    """Of a data set in parts its test part, or else the last."""
+    found = items.read_items(parts[-1:], "rows", schema.target, answers=False).found
+    if isinstance(found, RawTable):
+        return _from_table(found, schema)
+    rows = _from_array(found.x, "rows", schema, ())
+    if found.y is None:
+        return rows
+    names = found.names
+    if names is None or found.y.dtype.kind not in "iu" or schema.classes is None:
+        return _with_truth(rows, found.y, schema)
+    labels = [names[code] if 0 <= code < len(names) else str(code) for code in found.y.tolist()]
+    return _with_truth(rows, np.asarray(labels), schema)
 
 
 def _from_dataset(dataset: Any, schema: Schema) -> Rows:

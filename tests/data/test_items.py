@@ -1,0 +1,228 @@
+"""Data sets as objects: torch's, Hugging Face's, and whatever gives items."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from shoal.core.errors import InputError
+from shoal.data import ArrayFeatures, Dataset, TableFeatures, items, read, read_rows
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 255, (60, 9, 7)).astype(np.uint8)
+Y = np.arange(60) % 3
+
+
+class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Map-style: one item by its number."""
+
+    classes = ("low", "mid", "high")
+
+    def __init__(self, x: Any = X, y: Any = Y) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, row: int) -> Any:
+        return self.x[row], self.y[row]
+
+
+class Stream(IterableDataset):  # type: ignore[type-arg]
+    """Items one after another, and no length."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.source[row] for row in range(len(self.source)))
+
+
+def array(dataset: Dataset) -> np.ndarray:
+    assert isinstance(dataset.features, ArrayFeatures)
+    return dataset.features.array
+
+
+@pytest.mark.parametrize("source", [Pairs(), Stream(Pairs()), TensorDataset(torch.tensor(X), torch.tensor(Y))])
+def test_datasets_of_torch_hold_what_the_arrays_hold(source: Any) -> None:
+    dataset, plain = read(source, kind="image"), read((X, Y), kind="image")
+    assert np.array_equal(array(dataset), array(plain)) and array(dataset).dtype == np.uint8
+    assert dataset.target.tolist() == plain.target.tolist()
+    assert (dataset.kind, dataset.task) == ("image", "classification")
+    assert dataset.classes == (("low", "mid", "high") if isinstance(source, Pairs) else ("0", "1", "2"))
+
+
+def test_items_may_be_pictures_mappings_or_vectors() -> None:
+    from PIL import Image
+
+    pictures = Pairs([Image.fromarray(each) for each in X], [int(each) for each in Y])
+    assert np.array_equal(array(read(pictures, kind="image")), X)
+    named = [{"image": x, "label": torch.tensor(y)} for x, y in zip(X, Y, strict=True)]
+    assert np.array_equal(array(read(Stream(named), kind="image")), X)
+    vectors = read(Pairs(torch.tensor(X.reshape(60, -1)[:, :5]).double(), RNG.normal(size=60)))
+    assert (vectors.kind, vectors.task, vectors.columns) == ("table", "regression", 5)
+    words = read(Pairs(X, ["abc"[y] for y in Y]), kind="image")
+    assert words.classes == ("a", "b", "c")
+
+
+def test_channels_first_and_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = RNG.integers(0, 255, (60, 3, 9, 7)).astype(np.uint8)
+    inside = read(Pairs(colour, Y))
+    monkeypatch.setattr(items, "IN_MEMORY", 1000)
+    monkeypatch.setattr(items, "WRITE_BYTES", 500)
+    outside = read(Pairs(colour, Y))
+    assert isinstance(array(outside).base, np.memmap)
+    assert np.array_equal(array(outside), np.moveaxis(colour, 1, 3))
+    assert outside.content_hash == inside.content_hash
+
+
+def test_memory_stays_bounded_while_a_stream_is_read() -> None:
+    program = """
+import resource, numpy as np
+from shoal.data import items, read
+items.IN_MEMORY = 1 << 20
+class Stream:
+    def __iter__(self):
+        for row in range(1600):
+            yield np.full((256, 512), row % 251, dtype=np.uint8), row % 2
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = items.read_items([(None, Stream())], "stream", None).found
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert found.x.shape == (1600, 256, 512) and int(found.x[1599, 0, 0]) == 1599 % 251
+print((after - before) // 1024)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) < 60  # MB, of 210 that were read
+
+
+def test_parts_by_their_names() -> None:
+    source = {"train": Pairs(X[:40], Y[:40]), "test": Pairs(X[40:], Y[40:])}
+    dataset = read(source, kind="image")
+    assert dataset.given_split.tolist() == [0] * 40 + [2] * 20
+    assert np.array_equal(array(dataset), X)
+    by_name = read({"x_train": X[:40], "y_train": Y[:40], "x_test": X[40:], "y_test": Y[40:]}, kind="image")
+    assert by_name.given_split.tolist() == dataset.given_split.tolist()
+
+
+def test_rows_of_plain_cells_are_a_table() -> None:
+    rows = [{"zip": f"0{2100 + i % 7}", "x": float(i * 0.37), "y": "ab"[i % 2]} for i in range(60)]
+    dataset = read(Stream(rows), target="y")
+    assert isinstance(dataset.features, TableFeatures)
+    assert dataset.features.frame["zip"][0] == "02100" and dataset.classes == ("a", "b")
+
+
+def test_new_rows_may_come_as_a_dataset() -> None:
+    schema = read(Pairs(), kind="image").schema
+    rows = read_rows(Pairs(X[:7], Y[:7]), schema)
+    assert rows.truth is not None and rows.truth.tolist() == Y[:7].tolist()
+    without = read_rows(Stream([(x,) for x in X[:7]]), schema)
+    assert len(without) == 7 and without.truth is None
+
+
+def test_a_random_transform_is_named() -> None:
+    class Shaken(Pairs):
+        def __getitem__(self, row: int) -> Any:
+            return self.x[row] + torch.rand(9, 7).numpy(), self.y[row]
+
+    assert "SHL233" in {each.code for each in read(Shaken(), kind="image").findings}
+    assert "SHL233" not in {each.code for each in read(Pairs(), kind="image").findings}
+
+
+def broken(row: int) -> Any:
+    if row == 5:
+        raise KeyError("lost")
+    return X[row], Y[row]
+
+
+class Broken(Pairs):
+    def __getitem__(self, row: int) -> Any:
+        return broken(row)
+
+
+ODD = np.arange(9)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (DataLoader(Pairs(), batch_size=4), ["DataLoader", "loader.dataset"]),
+        ((each for each in Pairs()), ["generator", "once"]),
+        (Pairs([]), ["without items"]),
+        (Broken(), ["item 5", "KeyError"]),
+        (Stream(Broken()), ["item 5", "KeyError"]),
+        (Pairs([*X[:5], X[5, :3]], Y), ["item 5", "[3, 7]", "[9, 7]"]),
+        (Pairs([*X[:5], X[5] * 0.5], Y), ["item 5", "float64", "uint8"]),
+        (Pairs(X, [0, 1, None, *Y]), ["item 2", "no answer"]),
+        (Pairs(X, [0, 1, "x", *Y]), ["item 2", "'x'", "another type"]),
+        (Pairs(X, [ODD] * 60), ["item 0", "answer of shape [9]"]),
+        (Pairs(["a", "b"], Y), ["item 0", "str"]),
+        ({"test": Pairs()}, ["no train part"]),
+        ({"left": X, "right": Y}, ["left, right", "x_train"]),
+        ({"train": Pairs(), "test": Pairs([])}, ["part without items"]),
+    ],
+)
+def test_what_is_refused(source: Any, words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        read(source, kind="image")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_endless_stream_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless:
+        def __iter__(self) -> Iterator[Any]:
+            while True:
+                yield X[0], 1
+
+    monkeypatch.setattr(items, "DISK_SHARE", 1e-7)
+    monkeypatch.setattr(items, "WRITE_BYTES", 500)
+    with pytest.raises(InputError, match="does it end"):
+        read(Endless())
+
+
+def test_datasets_of_hugging_face() -> None:
+    hugging = pytest.importorskip("datasets", reason="needs the package datasets (extra hf)")
+    rows = {"zip": [f"0{2100 + i % 7}" for i in range(60)], "x": RNG.normal(size=60), "y": Y}
+    features = hugging.Features(
+        {
+            "zip": hugging.Value("string"),
+            "x": hugging.Value("float64"),
+            "y": hugging.ClassLabel(names=["low", "mid", "high"]),
+        }
+    )
+    table = hugging.Dataset.from_dict(rows, features=features)
+    chosen = read(table.select(range(30, 60)), target="y")
+    assert chosen.rows == 30 and chosen.classes == ("high", "low", "mid")
+    assert chosen.features.frame["zip"][0] == rows["zip"][30]
+    split = read(
+        hugging.DatasetDict({"train": table.select(range(40)), "test": table.select(range(40, 60))}), target="y"
+    )
+    assert split.given_split.tolist() == [0] * 40 + [2] * 20
+    streamed = read(table.to_iterable_dataset(), target="y")
+    assert streamed.features.frame.equals(read(table, target="y").features.frame)
+    assert streamed.classes == ("high", "low", "mid")
+
+
+def test_pictures_of_hugging_face() -> None:
+    hugging = pytest.importorskip("datasets", reason="needs the package datasets (extra hf)")
+    from PIL import Image
+
+    features = hugging.Features({"image": hugging.Image(), "label": hugging.ClassLabel(names=["low", "mid", "high"])})
+    source = hugging.Dataset.from_dict({"image": [Image.fromarray(x) for x in X], "label": Y}, features=features)
+    dataset = read(source, kind="image")
+    assert np.array_equal(array(dataset), X) and dataset.classes == ("low", "mid", "high")
+    assert np.array_equal(array(dataset)[3], np.asarray(source[3]["image"]))
+
+
+def test_frames_and_tensors_are_not_taken_for_datasets() -> None:
+    frame = pl.DataFrame({"a": [1]})
+    assert not any(items.gives_items(each) for each in (frame, X, torch.tensor(X), [1], (1, 2), "x", {1: 2}))
