@@ -14,6 +14,8 @@ from shoal.optim import Rule, fresh_state
 LAYOUT = Layout.of([("conv.weight", (3, 2, 2, 2)), ("conv.bias", (3,)), ("dense.weight", (4, 5)), ("scale", ())])
 ROWS, PARAMETERS, STEPS = 6, LAYOUT.parameters, 100
 
+DECAYED = torch.cat([torch.ones(24), torch.zeros(3), torch.ones(20), torch.zeros(1)]).double()  # not on bias and scale
+
 # (low, high, on a logarithmic scale); weight decay and eps are large enough that a misplaced one shows
 DRAWS = {
     "lr": (3e-3, 3e-2, True),
@@ -29,6 +31,8 @@ DRAWS = {
     "momentum_decay": (1e-3, 1e-1, True),
     "delta": (0.05, 3.0, True),
     "wd_ratio": (0.05, 0.9, False),
+    "l1": (1e-3, 1e-1, True),
+    "clip_value": (0.3, 3.0, True),
 }
 LARGER_LR = {"adagrad": 3.0, "adadelta": 30.0}
 
@@ -50,6 +54,20 @@ def hyper(rule: Rule, rows: int = ROWS, seed: int = 0) -> dict[str, Tensor]:
     if rule.name == "radam":
         drawn["beta2"][0] = 0.5  # rho_inf = 3: this row is never rectified
     return drawn
+
+
+def shared(rows: int = ROWS, seed: int = 7) -> dict[str, Tensor]:
+    """What every rule takes besides its own hyperparameters: penalties at all four combinations of places, clipping."""
+    generator = torch.Generator().manual_seed(seed)
+    u = torch.rand(2, rows, 1, generator=generator, dtype=torch.float64)
+    number = torch.arange(rows, dtype=torch.float64).unsqueeze(1)
+    return {
+        "decoupled_weight_decay": number % 2,
+        "l1": DRAWS["l1"][0] * (DRAWS["l1"][1] / DRAWS["l1"][0]) ** u[0],
+        "decoupled_l1": (number // 2) % 2,
+        "clip_value": torch.where(number % 3 == 2, torch.inf, 0.3 + 2.7 * u[1]),
+        "decayed": DECAYED,
+    }
 
 
 class Losses:
@@ -79,7 +97,7 @@ def displacement(
     """theta_n - theta_0 of the rows, trained together by `rule.update`."""
     rows = list(range(len(losses.start))) if rows is None else rows
     start = losses.start[rows].to(dtype)
-    own = {name: value[rows] for name, value in hyper.items()}
+    own = {name: value if name == "decayed" else value[rows] for name, value in hyper.items()}
     theta, state = start.clone(), fresh_state(rule, len(rows), start.shape[1], dtype=dtype)
     for t in range(steps):
         grad = torch.stack([losses.gradient(row, theta[k], t) for k, row in enumerate(rows)])
@@ -98,7 +116,7 @@ def torch_displacement(
     moved = []
     for row, start in enumerate(losses.start.to(dtype)):
         parameters = [p.detach()[0].clone().requires_grad_() for p in LAYOUT.views(start.unsqueeze(0)).values()]
-        optimizer = make(parameters, {name: float(value[row]) for name, value in hyper.items()})
+        optimizer = make(parameters, {n: float(value[row]) for n, value in hyper.items() if n != "decayed"})
         for t in range(steps):
             theta = torch.cat([p.detach().reshape(-1) for p in parameters])
             pieces = losses.gradient(row, theta, t).split([prod(p.shape) for p in parameters])

@@ -14,37 +14,10 @@ from shoal.optim import RULES, Hyper, Rule, rule
 from shoal.optim.formula import Coefficients, State
 from shoal.optim.moments import decaying_mean
 from tests.optim.problem import LAYOUT, STEPS, Losses, agree, displacement, gap, hyper, torch_displacement
-from tests.oracle import optim_adamp, optim_nesterov
+from tests.optim.references import REFERENCES, LiteralAdamP
+from tests.oracle import optim_nesterov
 
 LOSSES = Losses()
-Values = dict[str, float]
-
-
-def _betas(h: Values) -> Values:
-    rest = {name: value for name, value in h.items() if name not in ("beta1", "beta2", "decoupled_weight_decay")}
-    out = {**rest, "betas": (h["beta1"], h["beta2"])}
-    if "decoupled_weight_decay" in h:
-        out["decoupled_weight_decay"] = bool(h["decoupled_weight_decay"])
-    return out
-
-
-TORCH: dict[str, Callable[[list[Tensor], Values], torch.optim.Optimizer]] = {
-    "sgd": lambda p, h: torch.optim.SGD(p, **h),
-    "momentum": lambda p, h: torch.optim.SGD(p, **h),
-    "nesterov": lambda p, h: torch.optim.SGD(p, **h, nesterov=True),
-    "adagrad": lambda p, h: torch.optim.Adagrad(p, **h),
-    "adadelta": lambda p, h: torch.optim.Adadelta(p, **h),
-    "rmsprop": lambda p, h: torch.optim.RMSprop(p, **h),
-    "rmsprop_momentum": lambda p, h: torch.optim.RMSprop(p, **h),
-    "rmsprop_centered": lambda p, h: torch.optim.RMSprop(p, **h, centered=True),
-    "rmsprop_centered_momentum": lambda p, h: torch.optim.RMSprop(p, **h, centered=True),
-    "adam": lambda p, h: torch.optim.Adam(p, **_betas(h)),
-    "amsgrad": lambda p, h: torch.optim.Adam(p, **_betas(h), amsgrad=True),
-    "adamw": lambda p, h: torch.optim.AdamW(p, **_betas(h)),
-    "adamw_amsgrad": lambda p, h: torch.optim.AdamW(p, **_betas(h), amsgrad=True),
-    "nadam": lambda p, h: torch.optim.NAdam(p, **_betas(h)),
-    "radam": lambda p, h: torch.optim.RAdam(p, **_betas(h)),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -56,24 +29,10 @@ def double_by_default() -> Iterator[None]:
     torch.set_default_dtype(before)
 
 
-class LiteralAdamP:
-    """The oracle with the interface that `torch_displacement` drives."""
-
-    def __init__(self, parameters: list[Tensor], h: Values) -> None:
-        self.parameters = parameters
-        self.oracles = [optim_adamp.AdamP(tuple(p.shape), **h) for p in parameters]
-
-    def step(self) -> None:
-        for p, oracle in zip(self.parameters, self.oracles, strict=True):
-            moved = oracle.step(p.detach().reshape(-1).tolist(), p.grad.reshape(-1).tolist())
-            p.data = torch.tensor(moved).view(p.shape)
-
-
 @cache
 def reference(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
     torch.set_default_dtype(dtype)
-    make = LiteralAdamP if name == "adamp" else TORCH[name]
-    return torch_displacement(make, LOSSES, hyper(rule(name)), dtype=dtype)
+    return torch_displacement(REFERENCES[name], LOSSES, hyper(rule(name)), dtype=dtype)
 
 
 @pytest.mark.parametrize("name", RULES)
