@@ -29,8 +29,8 @@
 
   Shoal.charts.curves = {
     draw(data, page, room) {
-      const many = data.panels.length > 1 && !room.thumb;
-      const width = many ? Math.max(224, Math.min(room.width, (room.width - 24) / Math.min(data.panels.length, room.width > 900 ? 3 : room.width > 560 ? 2 : 1))) : Math.min(room.width, 760);
+      const across = room.thumb ? 1 : Math.min(data.panels.length, room.width > 900 ? 3 : room.width > 560 ? 2 : 1);
+      const width = data.panels.length > 1 ? (room.width - 24 * (across - 1)) / across : Math.min(room.width, 760);
       const names = [...new Set(data.panels.flatMap((p) => p.series.map((s) => s.name)))];
       const all = (k) => data.panels.flatMap((p) => p.series.flatMap((s) => [...s.points, ...(s.published ?? [])].map((point) => point[k])));
       const bands = data.panels.flatMap((p) => p.series.flatMap((s) => (s.band ?? []).flatMap(([, low, high]) => [low, high])));
@@ -49,7 +49,7 @@
       });
       const legend = names.length > 1 ? names.map((name, k) => ({ say: name, line: `line series ${look(k)}` })) : [];
       if (data.panels.some((p) => p.series.some((s) => s.published))) legend.push({ say: "published", dot: "open" });
-      return { panels, legend };
+      return { panels, legend, across: data.panels.length > 1 ? across : 0 };
     },
     table: (data) => ({
       columns: ["panel", "series", data.x.label, data.y.label, "low", "high", "published"],
@@ -66,15 +66,15 @@
       const across = room.thumb ? 1 : room.width > 900 ? 3 : room.width > 560 ? 2 : 1;
       const width = room.thumb ? room.width : Math.min(room.width, (room.width - 24 * (across - 1)) / across);
       const panels = data.panels.map((panel) => Shoal.plot({
-        x: { domain: [panel.edges[0], panel.edges.at(-1)], label: data.x.label },
+        x: { domain: Shoal.extent(panel.rows.flatMap((row) => [(row.edges ?? panel.edges)[0], (row.edges ?? panel.edges).at(-1)])), label: data.x.label },
         y: { domain: [panel.rows.length - 0.8, -1], label: panel.title, ticks: panel.rows.map((row, k) => ({ value: k, text: row.name })) },
-        marks: panel.rows.map((row, k) => ({ type: "ridge", row, at: k, edges: panel.edges })),
+        marks: panel.rows.map((row, k) => ({ type: "ridge", row, at: k, edges: row.edges ?? panel.edges })),
       }, { width, height: room.thumb ? 40 : 84 + 40 * panel.rows.length, thumb: room.thumb }));
-      return { panels, legend: data.ends ? [{ say: data.ends, area: true }] : [] };
+      return { panels, legend: data.ends ? [{ say: data.ends, area: true }] : [], across: panels.length > 1 ? across : 0 };
     },
     table: (data) => ({
       columns: ["panel", "layer", "from", "to", "share"],
-      rows: data.panels.flatMap((p) => p.rows.flatMap((row) => row.shares.map((share, k) => [p.title, row.name, p.edges[k], p.edges[k + 1], share]))),
+      rows: data.panels.flatMap((p) => p.rows.flatMap((row) => row.shares.map((share, k) => [p.title, row.name, (row.edges ?? p.edges)[k], (row.edges ?? p.edges)[k + 1], share]))),
     }),
   };
 
@@ -118,10 +118,11 @@
         y: { domain: panel.domain?.y ?? Shoal.domain(panel.points.map((p) => p[1])) ?? [0, 1], label: panelTitle(panel, { label: panel.y }) },
         marks: [
           { type: "rule", axis: "x", at: 0, kind: "faint" }, { type: "rule", axis: "y", at: 0, kind: "faint" },
+          ...(panel.lines ?? []).map((points) => ({ type: "line", points, kind: "strong" })),
           { type: "dots", points: panel.points.map(([x, y, g]) => ({ x, y, r: 2, kind: g === undefined ? "" : look(g) })) },
         ],
       }, { width, height: room.thumb ? 40 : Math.min(320, width * 0.9), thumb: room.thumb }));
-      return { panels, legend: groups.slice(0, 7).map((name, k) => ({ say: name, dot: look(k) })) };
+      return { panels, legend: groups.slice(0, 7).map((name, k) => ({ say: name, dot: look(k) })), across: panels.length > 1 ? across : 0 };
     },
     table: (data) => ({
       columns: ["panel", "x", "y", "group"],
