@@ -1,4 +1,4 @@
-"""`fit`, `load`, `predict`, `evaluate`: wires the rooms together and decides nothing."""
+"""`fit`, `resume`, `load`, `predict`, `evaluate`: wires the rooms together and decides nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import platform
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, chdir, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +30,14 @@ from shoal.core.events import (
     Event,
     Finding,
     FindingRaised,
+    Notice,
     RunFinished,
     RunInterrupted,
+    RunResumed,
     RunStarted,
     TestRead,
 )
+from shoal.core.machine import machine
 from shoal.core.settings import FitSettings
 from shoal.data import Dataset
 from shoal.data.samples import describe
@@ -46,8 +50,12 @@ from shoal.recipe.problem import Options, Part, Problem, Sealed
 from shoal.recipe.recipe import Outcome
 from shoal.report import render
 from shoal.resample import Plan, hold_out
+from shoal.store.checkpoint import Checkpoint
 from shoal.store.model_folder import load_model, save_model
+from shoal.store.plans import RecordedPlans
+from shoal.store.replay import Replay
 from shoal.store.run_folder import RunFolder, name_of
+from shoal.store.telling import Telling
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +68,7 @@ def stream(
     data: Any = None,
     make_net: MakeNet | None = None,
     stop: threading.Event | None = None,
+    plans: Mapping[str, Any] | None = None,
 ) -> Iterator[Event]:
     """Carry out a run, one event after another, and keep it in its folder.
 
@@ -68,6 +77,7 @@ def stream(
         data: the rows themselves, where they are no path; `settings.data` then only names them.
         make_net: the user's network, where `settings.model` does not name it.
         stop: set it to end the run after the current epoch.
+        plans: how another run's populations were computed, as its `run.toml` says: this one computes its own so too.
 
     Yields:
         Events as they happen; the last one is `RunFinished` or `RunInterrupted`.
@@ -76,35 +86,96 @@ def stream(
         InputError: the data or the settings cannot be used.
         RunError: every training diverged, or the disk refused.
     """
-    started = time.monotonic()
-    dataset = data_room.read(
-        settings.data if data is None else data,
-        target=settings.target,
-        time=settings.time,
-        group=settings.group,
-        drop=settings.drop,
-        roles=settings.roles,
-        kind=settings.kind,
-    )
-    work = _prepare(settings, dataset, make_net)
+    started_s = time.monotonic()
+    work = _prepare(settings, _read(settings, data), make_net)
     folder = RunFolder.create(settings.out, name_of(settings.data))
-    try:
-        begun = _begun(settings, folder, work)
-        key = folder.write_settings(settings, {"data_hash": dataset.content_hash, "versions": begun.versions})
-        store = folder.open_store(settings)
-    except BaseException:
-        folder.release()
-        raise
-    with store:
-        kept: list[Event] = []
-        for event in _run(settings, folder, work, begun, stop or threading.Event(), started):
-            if isinstance(event, FindingRaised) and event.finding.code in settings.ignore:
-                continue
-            store.append(key, event)
-            kept.append(event)
-            if isinstance(event, RunFinished | RunInterrupted):
-                write_atomically(folder.report_html, render(kept))
-            yield event
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder.alone())
+            record = {
+                "data_hash": work.dataset.content_hash,
+                "began_in": str(Path.cwd()),
+                "given": [name for name, value in (("data", data), ("model", make_net)) if value is not None],
+                "device": work.problem.device,
+                "versions": _versions(),
+                "machine": machine(),
+            }
+            key = folder.write_settings(settings, record)
+            store = held.enter_context(folder.open_store(settings))
+        except BaseException:
+            held.close()
+            folder.release()
+            raise
+        telling = Telling(store, key, Replay(), _checkpoint(folder, plans or {}), started_s)
+        yield from _carried_out(settings, folder, work, telling, stop)
+
+
+def go_on(
+    run: str | Path,
+    data: Any = None,
+    make_net: MakeNet | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Event]:
+    """Go on with a run that was killed or stopped, as if nothing had happened.
+
+    What it had told is told again, from its store; then follows what is new. A run that had finished is told whole.
+
+    Args:
+        run: its folder.
+        data: the rows, where `stream` was given them.
+        make_net: the user's network, where `stream` was given it.
+        stop: set it to end the run after the current epoch.
+
+    Yields:
+        All events of the run.
+
+    Raises:
+        InputError: there is no such run, another process is at work on it, its files are damaged, or its data have
+            changed.
+        RunError: as `stream`; or the numbers for which the test rows were read are others now.
+    """
+    started_s = time.monotonic()
+    folder = RunFolder.open(run)
+    with ExitStack() as held:
+        held.enter_context(folder.alone())
+        settings, record = folder.read_settings(), folder.read_record()
+        store = held.enter_context(folder.open_store(settings))
+        key = str(record.get("key", folder.name))
+        told, checkpoint = store.read(key), _checkpoint(folder, record.get("plans", {}))
+        if told and isinstance(told[-1], RunFinished):
+            _complete(folder, told, told[-1])
+            checkpoint.remove()
+            yield told[0]
+            yield Notice(sentence=f"The run {folder.path} is finished: there is nothing to go on with.")
+            yield from told[1:]
+            return
+        settings = settings.model_copy(update={"device": _device_again(record)})
+        work = _same_work(settings, folder, record, data, make_net)
+        replay = Replay(told)
+        store.cut(key, replay.known)
+        resumed = RunResumed(
+            elapsed_s=store.elapsed_s(key), versions=_versions(), machine=machine(), notes=_not_as_it_was(record)
+        )
+        telling = Telling(store, key, replay, checkpoint, started_s, resumed if told else None)
+        yield from _carried_out(settings, folder, work, telling, stop)
+
+
+def _carried_out(
+    settings: FitSettings, folder: RunFolder, work: _Work, telling: Telling, stop: threading.Event | None
+) -> Iterator[Event]:
+    """The run's events, each stored; at the last one the folder is complete."""
+
+    def stopped() -> bool:
+        return stop is not None and stop.is_set() and telling.replay.over
+
+    events = _run(settings, folder, work, telling, stopped)
+    raised = (e for e in events if not isinstance(e, FindingRaised) or e.finding.code not in settings.ignore)
+    for event in telling.told(raised):
+        if isinstance(event, RunFinished | RunInterrupted):
+            write_atomically(folder.report_html, render(telling.store.read(telling.key)))
+        if isinstance(event, RunFinished):
+            telling.checkpoint.remove()
+        yield event
 
 
 @dataclass(frozen=True)
@@ -116,6 +187,19 @@ class _Work:
     preparation: prepare.Preparation
     target: prepare.TargetScaling
     problem: Problem
+
+
+def _read(settings: FitSettings, data: Any) -> Dataset:
+    """The rows that the settings name, or those given."""
+    return data_room.read(
+        settings.data if data is None else data,
+        target=settings.target,
+        time=settings.time,
+        group=settings.group,
+        drop=settings.drop,
+        roles=settings.roles,
+        kind=settings.kind,
+    )
 
 
 def _prepare(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) -> _Work:
@@ -150,15 +234,22 @@ def _prepare(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
 
 
 def _run(
-    settings: FitSettings, folder: RunFolder, work: _Work, begun: RunStarted, stop: threading.Event, started: float
+    settings: FitSettings, folder: RunFolder, work: _Work, telling: Telling, stopped: Callable[[], bool]
 ) -> Iterator[Event]:
     """The events of a run, from the first to the last."""
+    begun = _begun(settings, folder, work)
     yield begun
     for finding in (*work.dataset.findings, *prepare.advise(work.dataset, work.plan.train, work.preparation)):
         yield FindingRaised(finding=finding)
-    options = Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size)
     step = 0
-    steps = recipe.run(work.problem, parse_budget(settings.budget), options, stopped=stop.is_set)
+    steps = recipe.run(
+        work.problem,
+        parse_budget(settings.budget),
+        Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size),
+        stopped=stopped,
+        now=telling.replay.now,
+        journal=telling.checkpoint,
+    )
     try:
         while True:
             event = next(steps)
@@ -174,7 +265,7 @@ def _run(
         )
         yield RunInterrupted(step=step, sentence=f"{outcome.stopped[:-1]}: {kept}.")
         return
-    summary = _summary(folder, begun, outcome, outcome.chosen, outcome.test, time.monotonic() - started)
+    summary = _summary(folder, begun, outcome, outcome.chosen, outcome.test, telling.elapsed_s())
     write_atomically(folder.summary_json, json.dumps(summary, indent=1) + "\n")
     yield RunFinished(summary=summary)
 
@@ -218,12 +309,7 @@ def _begun(settings: FitSettings, folder: RunFolder, work: _Work) -> RunStarted:
         seed=settings.seed,
         device=problem.device,
         data_hash=dataset.content_hash,
-        versions={
-            "shoal": shoal.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        versions=_versions(),
         command=command(settings),
         column_notes=dataset.schema.column_notes(),
     )
@@ -278,6 +364,70 @@ def _device(wanted: str) -> str:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError("device=cuda was asked for, but torch finds no CUDA device here: use --device cpu.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+# --- going on ---------------------------------------------------------------------------------------------------------
+
+
+def _complete(folder: RunFolder, told: list[Event], end: RunFinished) -> None:
+    """Do what a kill right after the end of a run left undone."""
+    if not folder.summary_json.exists():
+        write_atomically(folder.summary_json, json.dumps(end.summary, indent=1) + "\n")
+    if not folder.report_html.exists():
+        write_atomically(folder.report_html, render(told))
+
+
+def _checkpoint(folder: RunFolder, plans: Mapping[str, Any]) -> Checkpoint:
+    return Checkpoint(folder.checkpoint, RecordedPlans(plans, folder.write_plans))
+
+
+def _same_work(
+    settings: FitSettings, folder: RunFolder, record: Mapping[str, Any], data: Any, make_net: MakeNet | None
+) -> _Work:
+    """The data and the network that the run began with.
+
+    Raises:
+        InputError: they are not at hand, or the rows are others.
+    """
+    for name, value in (("data", data), ("model", make_net)):
+        if name in record.get("given", []) and value is None:
+            what = "rows" if name == "data" else "a network"
+            raise InputError(
+                f"{folder.path} was begun from Python with {what} in memory: give the same again, as in "
+                f"shoal.resume({str(folder.path)!r}, {name}=...)"
+            )
+    began_in = Path(str(record.get("began_in", ".")))
+    elsewhere = data is None and not Path(settings.data).exists() and began_in.is_dir()
+    with chdir(began_in) if elsewhere else nullcontext():
+        dataset = _read(settings, data)
+        if record.get("data_hash", dataset.content_hash) != dataset.content_hash:
+            raise InputError(
+                f"{dataset.source} has changed since {folder.path} began, and a run cannot go on with other rows: put "
+                "the former ones back, or fit again"
+            )
+        return _prepare(settings, dataset, make_net)
+
+
+def _versions() -> dict[str, str]:
+    """The programs that a run's last bits may depend on."""
+    return {
+        "shoal": shoal.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _device_again(record: Mapping[str, Any]) -> str:
+    """Where the run was begun, or the CPU where there is no such device here."""
+    return "cuda" if record.get("device") == "cuda" and torch.cuda.is_available() else "cpu"
+
+
+def _not_as_it_was(record: Mapping[str, Any]) -> list[str]:
+    """What may change the last bits of numbers, in words."""
+    now = {**_versions(), **machine(), "device": _device_again(record)}
+    then = {**record.get("versions", {}), **record.get("machine", {}), "device": record.get("device", now["device"])}
+    return [f"{name} {before} then, {now.get(name)} now" for name, before in then.items() if now.get(name) != before]
 
 
 # --- what a run leaves ------------------------------------------------------------------------------------------------
@@ -348,14 +498,37 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
     resolved = FitSettings(
         data=str(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
     )
+    end = _end(stream(resolved, None if named else data, make_net))
+    return Run(RunFolder.open(Path(str(end.summary["report"])).parent), make_net)
+
+
+def resume(run: str | Path, *, data: Any = None, model: MakeNet | None = None) -> Run:
+    """Go on with a run that was killed or stopped; with a budget in trials it ends as if it never had been.
+
+    Args:
+        run: its folder, such as `runs/digits`.
+        data: the rows, where the run was given a frame or arrays instead of a path.
+        model: the function that builds the network, where the run was given one.
+
+    Returns:
+        The finished run. One that had finished before is returned as it is.
+
+    Raises:
+        InputError: there is no such run, another process is at work on it, or its data have changed.
+        RunError: every training diverged, or the disk refused.
+    """
+    _end(go_on(run, data, model))
+    return Run(RunFolder.open(run), model)
+
+
+def _end(events: Iterator[Event]) -> RunFinished:
+    """The last of a run's events."""
     last: Event | None = None
-    folder: str | None = None
-    for event in stream(resolved, None if named else data, make_net):
+    for event in events:
         last = event
     if not isinstance(last, RunFinished):
         raise RunError("The run ended without a result; its folder keeps what was done.")
-    folder = str(Path(str(last.summary["report"])).parent)
-    return Run(RunFolder.open(folder), make_net)
+    return last
 
 
 def load(path: str | Path, make_net: MakeNet | None = None) -> Run:

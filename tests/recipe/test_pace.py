@@ -63,6 +63,7 @@ def test_no_round_is_started_that_does_not_fit(
     clock = Clock()
     pace = Pace(Budget(seconds=seconds), clock, steps)
     pace.learned(10 * cost, 10)
+    pace.read()
     epoch_s = max(cost * steps, 1e-6)
     left = pace.left_s()
     assert left == pytest.approx(seconds - RESERVE_S)
@@ -70,6 +71,7 @@ def test_no_round_is_started_that_does_not_fit(
     if coarse.members * coarse.epochs > 6:  # more than the least that it takes to go on at all
         assert coarse.members * coarse.epochs * epoch_s <= SAFETY * COARSE_SHARE * left * (1 + 1e-9)
     clock.time += coarse.members * coarse.epochs * epoch_s
+    pace.read()
     for factor in (1.0, 3.0, 1.0, 1.0):
         allotment = pace.next_round(factor, epochs)
         if allotment is None:
@@ -78,8 +80,10 @@ def test_no_round_is_started_that_does_not_fit(
         assert takes <= SAFETY * pace.left_s() * (1 + 1e-9)
         assert allotment.members >= 3 and 2 * allotment.epochs >= (epochs or 10)
         clock.time += takes * surprise  # up to as much dearer than measured as the safety allows
+        assert pace.read() == clock.time - 1000
         assert clock.time <= 1000 + seconds - RESERVE_S + 1e-6
     clock.time = 1000 + seconds
+    pace.read()
     assert pace.exhausted() and pace.next_round(1.0, epochs) is None
 
 

@@ -8,12 +8,12 @@ import shutil
 import sys
 import textwrap
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shoal.cli.options import CONFIG, DEBUG, JSON, Argument, Option, given_only, read_config, takes
+from shoal.cli.options import CONFIG, DEBUG, JSON, Argument, Option, given_only, read_config, recorded_plans, takes
 from shoal.cli.output import BrokenOutput, reserved_stdout, write_json
 from shoal.cli.signals import ends_after_the_epoch
 
@@ -56,20 +56,42 @@ OPTIONS = (
 )
 def fit(**given: Any) -> int:
     """From raw data to a tuned, explained model, in seven steps."""
+    settings = resolve(given)
+    plans = recorded_plans(given["config"]) if given["config"] else None
+    stop = threading.Event()
+
+    def run() -> Iterator[Event]:
+        from shoal import api
+
+        return api.stream(settings, stop=stop, plans=plans)
+
+    return show(run, stop, settings.out, as_json=given["json"])
+
+
+def show(run: Callable[[], Iterator[Event]], stop: threading.Event, out: str | None, *, as_json: bool) -> int:
+    """Carry out a run in the terminal, and say what it left.
+
+    Args:
+        run: begins it; called once something is shown, because loading takes a while.
+        stop: what the run looks at.
+        out: the run's folder, where the user named it.
+        as_json: print the summary as JSON, and everything else on standard error.
+
+    Returns:
+        The exit code.
+    """
     from shoal.cli.terminal import terminal_view
 
-    settings = resolve(given)
-    stop = threading.Event()
     view = terminal_view(sys.stderr)
     code = 0
     with suppress(BrokenOutput), reserved_stdout() as answer:
         with view, ends_after_the_epoch(stop, view):
-            events = _watch(settings, stop, view)
-        document, code = outcome(events, settings.out)
-        said = sys.stderr if given["json"] else answer
+            events = _watch(run(), view)
+        document, code = outcome(events, out)
+        said = sys.stderr if as_json else answer
         width = shutil.get_terminal_size().columns if said.isatty() else None
         print(closing(events, document, width), file=said, flush=True)
-        if given["json"]:
+        if as_json:
             write_json(document, answer)
     return code
 
@@ -133,18 +155,18 @@ def closing(events: list[Event], document: Mapping[str, Any], width: int | None 
     if folder is not None:
         begun = next((each for each in events if isinstance(each, RunStarted)), None)
         new = {"table": "new.csv", "image": "new-images/"}.get(begun.data_kind if begun else "table", "new.npz")
-        lines += ["", *([] if interrupted else [f"  shoal predict {shlex.quote(str(folder))} {new}"])]
+        next_ = f"resume {shlex.quote(str(folder))}" if interrupted else f"predict {shlex.quote(str(folder))} {new}"
+        lines += ["", f"  shoal {next_}"]
         lines += [f"  {_opener()} {shlex.quote(str(report))}"]
     return "\n".join(lines)
 
 
-def _watch(settings: FitSettings, stop: threading.Event, view: TerminalView) -> list[Event]:
+def _watch(run: Iterator[Event], view: TerminalView) -> list[Event]:
     """Show the run's events as they come, and keep them."""
-    from shoal import api
     from shoal.core.events import EpochFinished, StepProgress
 
     kept: list[Event] = []
-    for event in api.stream(settings, stop=stop):
+    for event in run:
         view.show(event)
         if not isinstance(event, StepProgress | EpochFinished):  # the closing words need neither
             kept.append(event)

@@ -63,16 +63,31 @@ def read_config(path: str) -> dict[str, Any]:
     Raises:
         InputError: the file is missing or no TOML.
     """
+    values = _read_toml(path)
+    values.pop("run", None)  # what a run.toml says about the run itself
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def recorded_plans(path: str) -> dict[str, Any]:
+    """Return how the populations of a run were computed, where the TOML file is a run's own and says it.
+
+    Raises:
+        InputError: the file is missing or no TOML.
+    """
+    run = _read_toml(path).get("run")
+    plans = run.get("plans") if isinstance(run, dict) else None
+    return plans if isinstance(plans, dict) else {}
+
+
+def _read_toml(path: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"the configuration {path} does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the configuration {path} cannot be read: it is no text file") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the configuration {path} is no TOML: {error}") from error
-    values.pop("run", None)  # what a run.toml says about the run itself
-    return {name.replace("-", "_"): value for name, value in values.items()}
 
 
 def _parameter(row: Argument | Option) -> inspect.Parameter:

@@ -21,8 +21,10 @@ from shoal.core.events import (
     Event,
     Finding,
     FindingRaised,
+    Notice,
     RunFinished,
     RunInterrupted,
+    RunResumed,
     RunStarted,
     StepFinished,
     StepProgress,
@@ -110,6 +112,14 @@ def finding_line(finding: Finding) -> str:
     return one_line(f"{finding.level} {finding.code}: {finding.sentence} {finding.fix}".rstrip())
 
 
+def resumed_line(event: RunResumed) -> str:
+    """That the run goes on and, where something is not as it was, what that may mean."""
+    line = f"Resumed after {formats.duration(event.elapsed_s)} of work."
+    if event.notes:
+        line += f" The last digits of what is computed from here on may differ: {'; '.join(event.notes)}."
+    return one_line(line)
+
+
 def progress_words(event: StepProgress, metric: str, rows: int | None, passed_s: float) -> str:
     """Share done, time left and the best so far."""
     words = [f"{min(max(event.done, 0.0), 1.0):.0%}"]
@@ -143,6 +153,10 @@ class PlainView:
                 self._say(heading(event))
             case FindingRaised(finding=finding) if finding.level in ("warning", "problem"):
                 self._say(finding_line(finding))
+            case RunResumed():
+                self._say(resumed_line(event))
+            case Notice(sentence=sentence):
+                self._say(one_line(sentence))
             case StepFinished():
                 parts = [event.verdict, event.number, formats.duration(event.seconds)]
                 said = "; ".join(one_line(part) for part in parts if part)
@@ -206,6 +220,10 @@ class LiveView:
                 self._above(heading(event), "default")
             case FindingRaised(finding=finding) if finding.level in ("warning", "problem"):
                 self._above(finding_line(finding), _COLOURS[finding.level])
+            case RunResumed():
+                self._above(resumed_line(event), "default")
+            case Notice(sentence=sentence):
+                self._above(one_line(sentence), "yellow")
             case StepStarted():
                 state.lines[event.step] = _Line(event.step, event.round, event.why)
                 state.running, state.progress = event.step, None

@@ -292,11 +292,46 @@ class RunFinished(Record):
     summary: dict[str, JsonValue]
 
 
+class StopNoticed(Record):
+    """The user's wish to stop reached the recipe. What follows, up to `RunInterrupted`, only closes the run as it
+    stands; where the run is resumed, it is taken back from here."""
+
+    kind: Literal["stop_noticed"] = "stop_noticed"
+
+
 class RunInterrupted(Record):
     """Stopped by the user; everything trained so far is kept."""
 
     kind: Literal["run_interrupted"] = "run_interrupted"
     step: int
+    sentence: str
+
+
+# --- how the run was carried out -------------------------------------------------------------------------------------
+
+
+class ClockRead(Record):
+    """The recipe looked at the clock, which it does only for a budget in time: whatever it decides from a clock, it
+    decides from such a reading, so that the run can be repeated from its events."""
+
+    kind: Literal["clock_read"] = "clock_read"
+    elapsed_s: float  # since the recipe began, without the time in which the run was interrupted
+
+
+class RunResumed(Record):
+    """The run went on in another process; `notes` say what is not as it was."""
+
+    kind: Literal["run_resumed"] = "run_resumed"
+    elapsed_s: float  # the work of the processes before
+    versions: dict[str, str]
+    machine: dict[str, str]
+    notes: list[str] = []
+
+
+class Notice(Record):
+    """Something about the carrying out that the user should know, such as a checkpoint that could not be written."""
+
+    kind: Literal["notice"] = "notice"
     sentence: str
 
 
@@ -317,7 +352,11 @@ Event = Annotated[
     | EnsembleChosen
     | TestRead
     | RunFinished
-    | RunInterrupted,
+    | StopNoticed
+    | RunInterrupted
+    | ClockRead
+    | RunResumed
+    | Notice,
     Field(discriminator="kind"),
 ]
 

@@ -1,12 +1,14 @@
-"""What the recipe knows as it goes along, and the one way in which its steps train a population of the search."""
+"""What the recipe knows as it goes along, and what all of its steps do."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,32 +17,29 @@ from pydantic import JsonValue
 from torch import nn
 
 from shoal.core import keyed
-from shoal.core.errors import Interrupted
+from shoal.core.errors import Interrupted, RunError
 from shoal.core.events import (
+    ClockRead,
     Decision,
     DecisionMade,
-    EpochFinished,
     Event,
     Finding,
     FindingRaised,
     MemberInfo,
-    PopulationStarted,
     Range,
     StepFinished,
     StepProgress,
 )
 from shoal.diagnose.verdict import Verdict
-from shoal.ensemble.calibration import fit_temperature, probabilities
-from shoal.population import EpochRecord, Member, Population
+from shoal.ensemble.calibration import probabilities
+from shoal.population import Member, Population
+from shoal.recipe.journal import Arrays, Journal, Kept
 from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Architecture, Options, Part, Problem
 
 Floats = NDArray[np.float64]
 
 SCHEDULE, WARMUP = "cosine", 0.05
-KEPT_CANDIDATES = 12  # of each population: what the ensemble may choose from
-PRUNE_AT = 0.25  # share of the epochs after which the worse half of a refined round ends (successive halving)
-LEAST_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Course:
     options: Options
     pace: Pace
     stopped: Callable[[], bool]
+    journal: Journal
     network: Architecture
     batch_size: int
     init: str = "torch"
@@ -96,7 +96,37 @@ class Course:
 
     def population(self, members: Sequence[Member]) -> Population:
         """A fresh population of the current network."""
-        return Population(self.network.build, members, loss=self.problem.loss.name, device=self.problem.device)
+        return Population(
+            self.network.build,
+            members,
+            loss=self.problem.loss.name,
+            device=self.problem.device,
+            plans=self.journal.plans,
+        )
+
+    def load(self, kept: Kept) -> Population:
+        """The population of a piece of work that was kept."""
+        if kept.population is None:
+            raise RunError("The checkpoint holds no networks where networks were trained: remove it and resume again.")
+        population = Population.load(kept.population, self.network.build, device=self.problem.device)
+        population.plans = self.journal.plans
+        return population
+
+    def key(self, members: Sequence[Member], **also: JsonValue) -> str:
+        """A digest of all that the result of a piece of work depends on, but for the data and the seed of the run."""
+        asked = {
+            "network": self.network.document(),
+            "members": [member.model_dump(mode="json") for member in members],
+            "batch_size": self.batch_size,
+            **also,
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def read_clock(self) -> Generator[Event, None, float]:
+        """Seconds since the start, as the event says; for a budget in trials no clock is read and nothing is told."""
+        if self.pace.timed:
+            yield ClockRead(elapsed_s=self.pace.read())
+        return self.pace.elapsed_s
 
     def check_interrupt(self, step: int) -> None:
         """Leave the run if the user asked for that.
@@ -119,6 +149,23 @@ class Course:
         )
 
 
+def once(course: Course, piece: str, key: str, work: Generator[Event, None, Arrays]) -> Generator[Event, None, Arrays]:
+    """Do a piece of work, or answer with what it returned before the run was interrupted.
+
+    Args:
+        course: the run.
+        piece: its name, unique in the run.
+        key: of `Course.key`.
+        work: begun only when the answer is not known; it must not read the clock.
+    """
+    kept = course.journal.recall(piece, key)
+    if kept is not None:
+        return kept.arrays
+    arrays = yield from work
+    course.journal.keep(piece, key, arrays)
+    return arrays
+
+
 def finished(step: int, verdict: Verdict, number: str, started: float, round_: int = 1) -> StepFinished:
     """The end of a step that began at `started`, by `time.perf_counter`."""
     return StepFinished(
@@ -129,36 +176,6 @@ def finished(step: int, verdict: Verdict, number: str, started: float, round_: i
         number=number,
         seconds=time.perf_counter() - started,
     )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A population of the search after its training; lists are by member."""
-
-    name: str
-    population: Population
-    ids: list[int]
-    values: list[dict[str, float]]
-    records: list[EpochRecord]
-    architecture: Architecture
-
-    @property
-    def last(self) -> EpochRecord:
-        """The last epoch's record."""
-        return self.records[-1]
-
-    def scores(self) -> list[float]:
-        """Best validation score of each member, NaN where it has none."""
-        return [float(s) if np.isfinite(s) else float("nan") for s in self.last.best_score]
-
-    def best(self) -> int:
-        """The member with the highest validation score (between equal scores the lower loss)."""
-        scores = np.nan_to_num(np.asarray(self.scores()), nan=-np.inf)
-        return int(np.lexsort((self.last.best_loss, -scores))[0])
-
-    def curve(self, member: int, of: Literal["loss", "score", "validation_loss"]) -> list[float]:
-        """What was measured of a member by epoch, as long as it was trained."""
-        return [float(getattr(r, of)[member]) for r in self.records if member in r.trained]
 
 
 def decided(step: int, verdict: Verdict, action: str) -> list[Event]:
@@ -184,86 +201,6 @@ def decided(step: int, verdict: Verdict, action: str) -> list[Event]:
     return events
 
 
-def train(
-    course: Course,
-    name: str,
-    step: int,
-    round_: int,
-    values: Sequence[dict[str, float]],
-    epochs: int,
-    *,
-    paired: bool = False,
-    halve: bool = False,
-) -> Generator[Event, None, Trained]:
-    """Train one population of the search, and keep its best members as candidates.
-
-    Args:
-        course: the run.
-        name: of the population.
-        step: of the recipe.
-        round_: of the loop.
-        values: hyperparameters of each member.
-        epochs: passes over the training rows.
-        paired: all members share one seed, so that they differ by their hyperparameters alone.
-        halve: end the worse half after a quarter of the epochs.
-
-    Returns:
-        The trained population, each row with the weights of its best epoch.
-    """
-    problem, started = course.problem, time.perf_counter()
-    ids = list(range(course.next_id, course.next_id + len(values)))
-    course.next_id += len(values)
-    members = [member_of(course, ids[0] if paired else number, v) for number, v in zip(ids, values, strict=True)]
-    population = course.population(members)
-    yield PopulationStarted(
-        population=name,
-        step=step,
-        round=round_,
-        network=course.network.document(),
-        parameters=population.parameters,
-        batch_size=course.batch_size,
-        members=infos(ids, members),
-    )
-    records: list[EpochRecord] = []
-    member_epochs = 0
-    loop = population.train(
-        problem.train.x,
-        problem.train.y,
-        epochs=epochs,
-        batch_size=course.batch_size,
-        validation=(problem.validation.x, problem.validation.y),
-        patience=max(4, epochs // 2),
-        order_seed=course.options.seed,
-    )
-    yield course.progress(step, 0.0, f"{len(ids)} networks, {epochs} epochs")
-    interrupted: Interrupted | None = None
-    try:
-        for number, record in enumerate(loop, start=1):
-            if halve and number == max(1, round(PRUNE_AT * epochs)) and number < epochs:
-                population.stop(_worse_half(record), "pruned")
-                record = record.with_status(population.status)
-            records.append(record)
-            member_epochs += len(record.trained)
-            yield _epoch_event(name, ids, record)
-            yield course.progress(step, number / epochs, f"{len(ids)} networks, epoch {number} of {epochs}")
-            course.check_interrupt(step)
-            if course.pace.timed and course.pace.exhausted():
-                break
-    except Interrupted as error:
-        interrupted = error
-    finally:
-        loop.close()  # every row gets the weights of its best epoch back
-        course.members_trained += len(ids)
-        course.epochs_trained += member_epochs
-    course.pace.learned(time.perf_counter() - started, member_epochs * course.steps_per_epoch())
-    course.pace.spend(len(ids))
-    trained = Trained(name, population, ids, list(values), records, course.network)
-    _keep_candidates(course, trained)
-    if interrupted is not None:
-        raise interrupted
-    return trained
-
-
 def member_of(course: Course, number: int, values: Mapping[str, float]) -> Member:
     """A member with these hyperparameters; its seed follows from the run's seed and its number."""
     settings: dict[str, Any] = dict(values)
@@ -285,52 +222,6 @@ def infos(ids: Sequence[int], members: Sequence[Member]) -> list[MemberInfo]:
         MemberInfo(id=number, values=member.model_dump(mode="json", exclude_none=True))
         for number, member in zip(ids, members, strict=True)
     ]
-
-
-def _worse_half(record: EpochRecord) -> list[int]:
-    """Rows still training, but for the better half (three at least)."""
-    running = [row for row, status in enumerate(record.status) if status == "ok"]
-    ranked = sorted(running, key=lambda row: (-record.best_score[row], record.best_loss[row], row))
-    return ranked[max(LEAST_KEPT, ceil(len(ranked) / 2)) :]
-
-
-def _epoch_event(name: str, ids: Sequence[int], record: EpochRecord) -> EpochFinished:
-    rows = record.trained
-    return EpochFinished(
-        population=name,
-        epoch=record.epoch,
-        members=[ids[row] for row in rows],
-        train_loss=record.loss[rows].tolist(),
-        train_score=record.score[rows].tolist(),
-        validation_loss=record.validation_loss[rows].tolist(),
-        validation_score=record.validation_score[rows].tolist(),
-        lr=record.lr[rows].tolist(),
-        status=[record.status[row] for row in rows],
-    )
-
-
-def _keep_candidates(course: Course, trained: Trained) -> None:
-    """Add the population's best members to those that the ensemble may use."""
-    scores = np.nan_to_num(np.asarray(trained.scores()), nan=-np.inf)
-    order = [int(row) for row in np.lexsort((trained.last.best_loss, -scores)) if np.isfinite(scores[row])]
-    rows = order[:KEPT_CANDIDATES]
-    if not rows:
-        return
-    problem = course.problem
-    outputs = trained.population[rows].predict(problem.validation.x)
-    for number, row in enumerate(rows):
-        temperature = 1.0 if problem.classes is None else fit_temperature(outputs[number], problem.validation.y)
-        course.candidates.append(
-            Candidate(
-                id=trained.ids[row],
-                values=infos([trained.ids[row]], [trained.population.members[row]])[0].values,
-                architecture=trained.architecture,
-                network=trained.population.network(row).cpu(),  # where the rows that it will answer are
-                outputs=answers(outputs[number], problem, temperature),
-                score=float(scores[row]),
-                temperature=temperature,
-            )
-        )
 
 
 def answers(outputs: torch.Tensor, problem: Problem, temperature: float) -> Floats:

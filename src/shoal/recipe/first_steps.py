@@ -8,20 +8,21 @@ from math import ceil, exp, isfinite, log
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepStarted
 from shoal.data.wording import count
 from shoal.diagnose import initial_loss, learning_rate, small_sample
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
-from shoal.population import Member, Population
-from shoal.recipe.course import Course, decided, finished
+from shoal.population import Member
+from shoal.recipe.course import Course, decided, finished, once
+from shoal.recipe.journal import Arrays
 from shoal.recipe.problem import Part
 
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
 INIT_SEEDS = 8
 INIT_ROWS = 512
+MOST_VALUES, FEWEST_ROWS = 1 << 21, 32  # of what many networks evaluate at once: rows of volumes are long
 
 SMALL_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
 SMALL_SEEDS = 2
@@ -46,10 +47,11 @@ def check_initial_loss(course: Course) -> Generator[Event, None, None]:
     """Step 1: the loss of untrained networks, over seeds and initializers, against that of chance."""
     started = time.perf_counter()
     yield StepStarted(step=1, why="untrained networks should lose what chance loses")
-    part = course.sample(1, INIT_ROWS)
+    part = course.sample(1, _rows(course, INIT_ROWS))
     seeds = list(range(INIT_SEEDS))
     members = [Member(seed=course.options.seed + seed, init=init) for init in INITS for seed in seeds]
-    values, _ = course.population(members).evaluate(part.x, part.y)
+    work = _initial_losses(course, members, part)
+    values = (yield from once(course, "initial losses", course.key(members), work))["loss"]
     losses = {init: values[i * INIT_SEEDS : (i + 1) * INIT_SEEDS].tolist() for i, init in enumerate(INITS)}
     chance = initial_loss.expected(course.problem.classes, part.y)
     verdict = initial_loss.judge(losses, chance)
@@ -66,6 +68,17 @@ def check_initial_loss(course: Course) -> Generator[Event, None, None]:
     yield finished(1, verdict, number, started)
 
 
+def _initial_losses(course: Course, members: Sequence[Member], part: Part) -> Generator[Event, None, Arrays]:
+    yield course.progress(1, 0.0, f"{len(members)} untrained networks")
+    loss, _ = course.population(members).evaluate(part.x, part.y)
+    return {"loss": loss}
+
+
+def _rows(course: Course, most: int) -> int:
+    """So many rows, or fewer where each holds many numbers."""
+    return max(FEWEST_ROWS, min(most, MOST_VALUES // course.problem.train.x[0].numel()))
+
+
 def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
     """Step 2: learn a few rows by heart, regularization off."""
     started = time.perf_counter()
@@ -78,27 +91,19 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         for lr in SMALL_LRS
         for seed in range(SMALL_SEEDS)
     ]
-    population = course.population(members)
-    steps, loss, score = [], [], []
-    reached = None
-    for record in population.train(part.x, part.y, epochs=SMALL_STEPS, batch_size=len(part)):
-        steps.append(record.epoch)
-        loss.append(record.loss)
-        score.append(record.score)
-        if np.nanmax(record.score, initial=-np.inf) >= target:
-            reached = record.epoch
-            break
-        if record.epoch % 10 == 0:
-            yield course.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
-            course.check_interrupt(2)
-    seconds = time.perf_counter() - started
+    before_s = yield from course.read_clock()
+    work = _learn_by_heart(course, members, part, target)
+    seen = yield from once(course, "small sample", course.key(members, target=target), work)
+    loss, score, steps = seen["loss"], seen["score"], len(seen["loss"])
+    reached = steps if np.nanmax(score[-1], initial=-np.inf) >= target else None
+    spent_s = (yield from course.read_clock()) - before_s
     course.members_trained += len(members)
-    course.pace.learned(seconds * course.batch_size / len(part), len(steps) * len(members))
-    every = max(1, len(steps) // 60)
-    kept = sorted({*range(0, len(steps), every), len(steps) - 1})
+    course.pace.learned(spent_s * course.batch_size / len(part), steps * len(members))
+    every = max(1, steps // 60)
+    kept = sorted({*range(0, steps, every), steps - 1})
     yield SmallSample(
         rows=len(part),
-        steps=[steps[t] for t in kept],
+        steps=[t + 1 for t in kept],
         lr=[member.lr or 0.0 for member in members],
         loss=[[float(loss[t][k]) for t in kept] for k in range(len(members))],
         score=[[float(score[t][k]) for t in kept] for k in range(len(members))],
@@ -112,12 +117,30 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         rows=len(part),
         conflicting=small_sample.conflicts(part.x, part.y),
         target=target,
-        diverged=population.status.count("diverged"),
+        diverged=int(seen["diverged"].sum()),
         members=len(members),
     )
     yield from decided(2, verdict, "Go on." if reached else "Go on, but read the results with this in mind.")
     number = f"after {reached} steps" if reached else f"best score {verdict.evidence['best']:.3g}"
     yield finished(2, verdict, number, started)
+
+
+def _learn_by_heart(
+    course: Course, members: Sequence[Member], part: Part, target: float
+) -> Generator[Event, None, Arrays]:
+    """Batch gradient descent until one member reaches the target; loss and score are [T, K]."""
+    population = course.population(members)
+    loss, score = [], []
+    for record in population.train(part.x, part.y, epochs=SMALL_STEPS, batch_size=len(part)):
+        loss.append(record.loss)
+        score.append(record.score)
+        if np.nanmax(record.score, initial=-np.inf) >= target:
+            break
+        if record.epoch % 10 == 0:
+            yield course.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
+            course.check_interrupt(2)
+    diverged = np.array([status == "diverged" for status in population.status])
+    return {"loss": np.stack(loss), "score": np.stack(score), "diverged": diverged}
 
 
 def find_learning_rate(course: Course) -> Generator[Event, None, None]:
@@ -185,15 +208,13 @@ def _sweep(
         for lr in rates
         for seed in range(seeds)
     ]
-    population = course.population(members)
     fed, probe = _sweep_rows(course)
-    before, _ = population.evaluate(probe.x, probe.y)
-    started = time.perf_counter()
-    steps, last = yield from _feed(course, population, fed)
-    course.pace.learned(time.perf_counter() - started, steps * len(members))
-    after, _ = population.evaluate(probe.x, probe.y)
-    diverged = [status == "diverged" for status in population.status]
-    after, last = np.where(diverged, np.nan, after), np.where(diverged, np.nan, last)
+    before_s = yield from course.read_clock()
+    work = _short_trainings(course, members, fed, probe)
+    seen = yield from once(course, f"sweep {low:g} to {high:g}", course.key(members), work)
+    steps = int(seen["steps"])
+    course.pace.learned((yield from course.read_clock()) - before_s, steps * len(members))
+    after, last = (np.where(seen["diverged"], np.nan, seen[name]) for name in ("after", "last"))
     course.members_trained += len(members)
     course.epochs_trained += len(members) * steps / course.steps_per_epoch()
     exhibit = LearningRateSweep(
@@ -201,7 +222,7 @@ def _sweep(
         optimizer=[member.optimizer for member in members],
         lr=[member.lr or 0.0 for member in members],
         seed=[member.seed for member in members],
-        start=before.tolist(),
+        start=seen["before"].tolist(),
         end=after.tolist(),
         best=rates[0],
         chosen=(low, high),
@@ -232,24 +253,32 @@ def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
     """The rows that the short trainings are fed, in parts, and others that their loss is read from."""
     train, size = course.problem.train, course.batch_size
     order = course.order(3)
-    held = min(PROBE_ROWS, len(train) // 3)
+    held = min(_rows(course, PROBE_ROWS), len(train) // 3)
     fed, probe = (order[held:], order[:held]) if held else (order, order)
     per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
     position = torch.arange(per_part * SWEEP_PARTS) % len(fed)
     return [train.take(fed[rows]) for rows in torch.split(position, per_part)], train.take(probe)
 
 
-def _feed(
-    course: Course, population: Population, parts: Sequence[Part]
-) -> Generator[Event, None, tuple[int, NDArray[np.float64]]]:
-    """Train on each part once; the number of gradient steps, and each member's loss on the last part."""
-    loss = np.full(len(population), np.nan)
+def _short_trainings(
+    course: Course, members: Sequence[Member], parts: Sequence[Part], probe: Part
+) -> Generator[Event, None, Arrays]:
+    """Train on each part once: loss on `probe` before and after, and on the last part, by member."""
+    population = course.population(members)
+    before, _ = population.evaluate(probe.x, probe.y)
+    last = np.full(len(population), np.nan)
     for number, part in enumerate(parts):
         yield course.progress(3, number / len(parts), f"{len(population)} short trainings")
         course.check_interrupt(3)
         for record in population.train(part.x, part.y, epochs=1, batch_size=course.batch_size):
-            loss = record.loss
-    return int(population.steps.max()), loss
+            last = record.loss
+    return {
+        "before": before,
+        "last": last,
+        "after": population.evaluate(probe.x, probe.y)[0],
+        "diverged": np.array([status == "diverged" for status in population.status]),
+        "steps": population.steps.max().numpy(),
+    }
 
 
 def _better_optimizer(exhibit: LearningRateSweep, sweeps: dict[str, Sweep]) -> str:

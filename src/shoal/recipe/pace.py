@@ -1,7 +1,8 @@
 """How much of the budget each step may spend, in networks and epochs.
 
 With a budget in trials nothing here reads a clock, so the same seed gives the same run. With a budget in time, the cost
-of a network's epoch is measured as the run goes, and what comes next is cut to fit what is left.
+of a network's epoch is measured as the run goes, and what comes next is cut to fit what is left. The clock is read by
+`read` and nowhere else; the recipe tells each reading as an event before it decides anything from it.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ class Pace:
 
     Args:
         budget: in seconds or in trials.
-        now: a clock in seconds; read only for a budget in time.
+        now: a clock in seconds; for a budget in trials it is read no further.
         steps_per_epoch: gradient steps of one pass over the training rows.
     """
 
     def __init__(self, budget: Budget, now: Callable[[], float], steps_per_epoch: int) -> None:
         self._budget, self._now, self._start = budget, now, now()
+        self.elapsed_s = 0.0  # as last read
         self._steps_per_epoch = steps_per_epoch
         self._trials_left = budget.trials or 0
         self._step_cost = 0.0  # seconds of one gradient step of one member, its share of the evaluation included
@@ -53,11 +55,16 @@ class Pace:
         """The budget is a time."""
         return self._budget.seconds is not None
 
+    def read(self) -> float:
+        """Read the clock: seconds since the start."""
+        self.elapsed_s = self._now() - self._start
+        return self.elapsed_s
+
     def left_s(self) -> float | None:
-        """Seconds until the search must end, or None for a budget in trials."""
+        """Seconds from the last reading until the search must end, or None for a budget in trials."""
         if self._budget.seconds is None:
             return None
-        return self._start + self._budget.seconds - RESERVE_S - self._now()
+        return self._budget.seconds - RESERVE_S - self.elapsed_s
 
     def exhausted(self) -> bool:
         """Nothing is left to search with."""

@@ -9,10 +9,11 @@ from math import ceil, log2
 
 from shoal.core.budget import Budget
 from shoal.core.errors import Interrupted
-from shoal.core.events import Decision, DecisionMade, Event, TestRead
+from shoal.core.events import Decision, DecisionMade, Event, StopNoticed, TestRead
 from shoal.recipe import finish, first_steps, rounds, search_steps
 from shoal.recipe.course import Course
 from shoal.recipe.finish import Chosen
+from shoal.recipe.journal import Journal, NoJournal
 from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Options, Problem
 
@@ -39,6 +40,7 @@ def run(
     *,
     stopped: Callable[[], bool] = lambda: False,
     now: Callable[[], float] = time.monotonic,
+    journal: Journal | None = None,
 ) -> Generator[Event, None, Outcome]:
     """Carry out the recipe.
 
@@ -48,6 +50,7 @@ def run(
         options: what the user fixed.
         stopped: asked between epochs; True ends the run with the best networks so far.
         now: a clock in seconds, for a budget in time.
+        journal: where finished work is kept, and what was kept of it before the run was interrupted.
 
     Yields:
         Events as they happen.
@@ -60,7 +63,7 @@ def run(
     """
     batch_size = options.batch_size or default_batch_size(len(problem.train))
     pace = Pace(budget, now, ceil(len(problem.train) / batch_size))
-    course = Course(problem, options, pace, stopped, problem.network, batch_size)
+    course = Course(problem, options, pace, stopped, journal or NoJournal(), problem.network, batch_size)
     decisions: list[Decision] = []
     steps = _steps(course)
     chosen: Chosen | None = None
@@ -74,6 +77,7 @@ def run(
             break
         except Interrupted as error:
             reason, steps = str(error), _rescue(course)
+            yield StopNoticed()
             continue
         if isinstance(event, DecisionMade):
             decisions.append(event.decision)

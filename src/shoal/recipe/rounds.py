@@ -12,8 +12,9 @@ from shoal.diagnose.curves import NOISES, Curves, Reading
 from shoal.diagnose.initial_loss import expected
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.scoring import baseline
-from shoal.recipe.course import Candidate, Course, Trained, decided, finished, row_scores
+from shoal.recipe.course import Candidate, Course, decided, finished, row_scores
 from shoal.recipe.search_steps import Loop, inside, words
+from shoal.recipe.trained import Trained
 from shoal.search.narrow import narrow
 
 MOST_ROUNDS = 6
@@ -29,7 +30,7 @@ def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Ge
     best = trained.best()
     problem = course.problem
     seen = course.sample(6, max(len(problem.validation), SEEN_ROWS))
-    train_score = float(trained.population[[best]].evaluate(seen.x, seen.y)[1][0])
+    train_score = float(trained.leaders[0].evaluate(seen.x, seen.y)[1][0])
     score = trained.scores()[best]
     classes = problem.classes
     reading = curves.judge(

@@ -12,8 +12,9 @@ from shoal.core.events import Event, Range, SearchRound, StepStarted
 from shoal.data.wording import count
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
-from shoal.recipe.course import Candidate, Course, Trained, decided, finished, infos, train
+from shoal.recipe.course import Candidate, Course, decided, finished, infos
 from shoal.recipe.problem import Architecture
+from shoal.recipe.trained import Trained, train
 from shoal.search import edges
 from shoal.search.importance import importance
 from shoal.search.narrow import narrow
@@ -181,7 +182,7 @@ def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range])
         round=round_,
         population=trained.name,
         ranges=ranges,
-        members=infos(trained.ids, trained.population.members),
+        members=infos(trained.ids, trained.members),
         score=trained.scores(),
         best_epoch=[int(epoch) for epoch in last.best_epoch],
         status=list(last.status),

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     create_engine,
+    delete,
     event,
     insert,
     select,
@@ -42,6 +45,7 @@ from shoal.core.errors import InputError, RunError
 from shoal.core.events import Event, StepProgress, from_json, to_json
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another one before it gives up
+_NARRATION = ("run_resumed", "notice")  # about the carrying out of a run, no part of what it tells
 
 _METADATA = MetaData()
 _EVENTS = Table(
@@ -116,6 +120,34 @@ class EventStore:
                     "it is damaged, or was written by another version of Shoal"
                 ) from error
         return events
+
+    def cut(self, run: str, keep: int) -> None:
+        """Take back what a run told after its first `keep` events; that it was resumed, and notices, stay.
+
+        Raises:
+            RunError: the database cannot be written.
+        """
+        told = and_(_EVENTS.c.run == run, _EVENTS.c.kind.not_in(_NARRATION))
+        order = select(_EVENTS.c.seq).where(told).order_by(_EVENTS.c.seq)
+        with self._refusals(RunError, "written"), self._engine.begin() as connection:
+            first = connection.execute(order.offset(keep).limit(1)).scalar()
+            if first is not None:
+                connection.execute(delete(_EVENTS).where(told, _EVENTS.c.seq >= first))
+
+    def elapsed_s(self, run: str) -> float:
+        """For how long a run has been at work, without the time in which it was interrupted.
+
+        Raises:
+            InputError: the database cannot be read.
+        """
+        query = select(_EVENTS.c.kind, _EVENTS.c.time_s).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq)
+        with self._refusals(InputError, "read"), self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        total_s = 0.0
+        for (_, before_s), (kind, time_s) in pairwise(rows):
+            if kind != _NARRATION[0]:
+                total_s += max(time_s - before_s, 0.0)
+        return total_s
 
     def runs(self) -> list[str]:
         """Return the names of the runs that have events, in alphabetical order."""

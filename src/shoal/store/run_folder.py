@@ -7,7 +7,7 @@ import secrets
 import socket
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from shoal.core.events import Event
 from shoal.core.names import closest
 from shoal.core.settings import FitSettings
 from shoal.store.events_store import EventStore, without_password
+from shoal.store.lock import alone
 
 RUNS = Path("runs")
 
@@ -50,6 +51,11 @@ class RunFolder:
     def model(self) -> Path:
         """The folder of the saved model."""
         return self.path / "model"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of what long work returned, as long as the run is not finished."""
+        return self.path / "checkpoint"
 
     @property
     def report_html(self) -> Path:
@@ -83,7 +89,10 @@ class RunFolder:
             if chosen.path.exists() and not chosen.path.is_dir():
                 raise InputError(f"{chosen.path} is a file: choose a new folder")
             if _holds_a_run(chosen.path) or not chosen._claim():
-                raise InputError(f"{chosen.path} already holds a run: choose another folder, or remove it")
+                raise InputError(
+                    f"{chosen.path} already holds a run: choose another folder, or remove it; "
+                    "`shoal resume` goes on with one that was stopped"
+                )
             return chosen
         count = 1
         while True:
@@ -107,6 +116,18 @@ class RunFolder:
         hint = f"did you mean {' or '.join(near)}?" if near else "a run folder is what `shoal fit` wrote, as runs/NAME"
         raise InputError(f"{folder.path} {state}: {hint}")
 
+    def alone(self) -> AbstractContextManager[None]:
+        """Work on the run as the only process; nobody else may meanwhile.
+
+        Raises:
+            InputError: another process is at work on it.
+        """
+        return alone(self._lock, str(self.path))
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
     def release(self) -> None:
         """Give up a claimed folder in which no run has begun, so that the same command can be given again.
 
@@ -120,7 +141,7 @@ class RunFolder:
                 if store.runs():
                     return
         with suppress(OSError):
-            for each in (self.store_db, *self.path.glob("store.db-*"), self.run_toml):
+            for each in (self.store_db, *self.path.glob("store.db-*"), self._lock, self.run_toml):
                 each.unlink(missing_ok=True)
             if self.made:
                 self.path.rmdir()
@@ -149,6 +170,16 @@ class RunFolder:
         write_atomically(self.run_toml, tomlkit.dumps(document))
         return key
 
+    def write_plans(self, plans: Mapping[str, Mapping[str, Any]]) -> None:
+        """Add to `run.toml` how the run's populations are computed, so that a rerun computes them so again.
+
+        Raises:
+            RunError: the disk refuses.
+        """
+        document = tomlkit.parse(self.run_toml.read_text(encoding="utf-8"))
+        document["run"]["plans"] = {name: dict(plan) for name, plan in plans.items()}
+        write_atomically(self.run_toml, tomlkit.dumps(document))
+
     def open_store(self, settings: FitSettings) -> EventStore:
         """Return the store that the settings ask for: `store.db` here, or a database for a team."""
         return EventStore(self.store_db if settings.store is None else settings.store)
@@ -162,8 +193,19 @@ class RunFolder:
         values = self._toml()
         values.pop("run", None)
         if "data" not in values:
-            raise InputError(f"{self.run_toml} holds no settings: the run ended before it wrote them")
+            raise InputError(
+                f"{self.run_toml} holds no settings: the run ended before it wrote them; "
+                "remove the folder and fit again"
+            )
         return FitSettings(**values)
+
+    def read_record(self) -> dict[str, Any]:
+        """Return what `write_settings` was given to identify the run, and the key of its events.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return dict(self._toml().get("run", {}))
 
     def read_events(self) -> list[Event]:
         """Return the run's events, from wherever its store is; also of a run that was moved or killed.
