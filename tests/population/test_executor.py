@@ -181,7 +181,7 @@ def test_a_loss_of_ones_own_trains_like_the_built_in_one_and_its_shape_is_checke
 def test_memory_that_ends_halves_the_pieces_and_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """The forward pass of more than two rows at once fails after its first layers have moved their statistics."""
     x, y = pictures()
-    members = [member(k, optimizer="adamw") for k in range(7)]
+    members = [member(k, optimizer="adamw", average="none") for k in range(7)]
     monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows=7, workers=1))
     plain, short = (Population(convolutional, members, dtype=torch.float64) for _ in range(2))
     list(plain.train(x.double(), y, epochs=3, batch_size=8))

@@ -35,6 +35,9 @@ def member(k: int, **changes: object) -> Member:
         "input_noise": [0.0, 0.3, 0.0, 0.1][k % 4],
         "weight_noise": [0.0, 0.0, 0.02][k % 3],
         "dropconnect": [0.0, 0.2, 0.0][k % 3],
+        "average": ["none", "none", "ema"][k % 3],
+        "decoupled_weight_decay": [None, True, False][k % 3],
+        "decoupled_l1": k % 2 == 1,
     }
     values |= changes
     if values["optimizer"] in ("momentum", "nesterov"):

@@ -93,7 +93,10 @@ def test_a_place_that_is_taken_or_missing_is_refused() -> None:
 def test_a_training_saved_between_two_records_is_resumed_bit_for_bit(tmp_path, patience, after) -> None:  # type: ignore[no-untyped-def]
     """Weights, statistics, optimizer state, schedules, best epochs, newcomers and all records that were to come."""
     x, y = pictures()
-    members = [member(k, schedule=["cosine", "plateau"][k % 2]) for k in range(5)]
+    members = [
+        member(k, schedule=["cosine", "plateau"][k % 2], average=["none", "ema", "swa"][k % 3], average_from=0.2)
+        for k in range(5)
+    ]
     held_out = pictures(20, seed=3)
 
     def begin(population: Population):  # type: ignore[no-untyped-def]

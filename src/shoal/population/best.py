@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -34,16 +34,17 @@ class Best:
         self.score[rows], self.loss[rows], self.epoch[rows] = -np.inf, np.inf, 0
 
     def keep(self, rows: list[int], population: Matrix) -> None:
-        """Copy the weights and buffers of these rows."""
+        """Copy the weights that were scored, and the buffers, of these rows."""
         if self._theta is None:
             self._theta = torch.empty_like(population.theta)
             self._buffers = {name: torch.empty_like(stack) for name, stack in population.buffers.items()}
-        self._theta[rows] = population.theta[rows]
+        self._theta[rows] = population.answering(rows)
         for name, stack in population.buffers.items():
             self._buffers[name][rows] = stack[rows]
 
-    def restore(self, population: Matrix, rows: Iterable[int]) -> None:
-        """Put the kept weights back, in place, for those of the rows that have a best epoch."""
+    def restore(self, population: Matrix, rows: Sequence[int]) -> None:
+        """Let these rows have the weights of their best epoch, or the last that were scored where none were kept."""
+        population.theta[list(rows)] = population.answering(rows)
         chosen = [row for row in rows if self.epoch[row]]
         if self._theta is None or not chosen:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from shoal import optim
 from shoal.core.errors import RunError
 from shoal.losses import Loss
-from shoal.optim import schedules
+from shoal.optim.averages import Average
 from shoal.population import graphs
 from shoal.population.batches import Batches
 from shoal.population.draws import Draws, epoch_draws
@@ -21,6 +22,8 @@ from shoal.population.noise import Noise, noisy_inputs
 from shoal.population.plan import Plan
 from shoal.population.settings import row_settings
 from shoal.population.template import Template
+
+AVERAGE = "average"  # its slot among the optimizer's state
 
 
 @dataclass
@@ -47,17 +50,19 @@ class Step:
     target: Tensor  # [c, B, ...]
     draws: Draws
     factor: Tensor  # float64 [c, 1]: multiplier of the learning rate
+    share: Tensor  # float64 [c, 1]: what the new weights weigh in their average
     number: Tensor  # float64 [c, 1]: 1 at a row's first step
     by_row: bool
 
     def tensors(self) -> list[Tensor]:
         """Everything that changes from step to step."""
-        return [self.batch, self.target, self.factor, self.number, *self.draws.tensors()]
+        return [self.batch, self.target, self.factor, self.share, self.number, *self.draws.tensors()]
 
     def clone(self) -> Step:
         """The same in memory of its own."""
         batch, target = self.batch.clone(), self.target.clone(memory_format=torch.contiguous_format)
-        return Step(batch, target, self.draws.clone(), self.factor.clone(), self.number.clone(), self.by_row)
+        factor, share, number = self.factor.clone(), self.share.clone(), self.number.clone()
+        return Step(batch, target, self.draws.clone(), factor, share, number, self.by_row)
 
 
 @dataclass
@@ -69,7 +74,7 @@ class Block:
     members: list[Member]
     theta: Tensor  # [c, P], contiguous
     buffers: dict[str, Tensor]  # each [c, ...]
-    state: dict[str, Tensor]  # optimizer state
+    state: dict[str, Tensor]  # optimizer state, and `average` [c, P] where the rows keep one
     steps: Tensor  # int64 [c]: gradient steps done
     loss: Loss
     plan: Plan
@@ -82,6 +87,7 @@ class Block:
         self.noise = Noise(self.set, self.template)
         self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
         self.sums = EpochMeans.zeros(self.theta)
+        self.begun = self.state[AVERAGE].any(dim=1) if self.set.averaged else self.sums.finite.logical_not()
         self.pieces = self._pieces(1)
         self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
 
@@ -135,14 +141,18 @@ class Block:
         c, device = len(self.rows), self.theta.device
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
         draws = epoch_draws(self.set, list(self.template.dropouts), numbers, device)
-        factors = self._schedule_factors(numbers - first.unsqueeze(1), total).to(device)  # (c, T)
+        since = numbers - first.unsqueeze(1)
+        factors, shares = (
+            each.to(device) for each in (self.set.schedule_factors(since, total), self._shares(since, total))
+        )
         if scale is not None:
             factors = factors * scale.to(device).unsqueeze(1)
         counts = (numbers + 1).to(device, torch.float64)
         for t in range(batches.steps):
             rows = batches.at(t)
             target = y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
-            yield Step(x[rows], target, draws.at(t), factors[:, t : t + 1], counts[:, t : t + 1], batches.by_row)
+            factor, share, count = (each[:, t : t + 1] for each in (factors, shares, counts))
+            yield Step(x[rows], target, draws.at(t), factor, share, count, batches.by_row)
 
     def _step(self, step: Step) -> None:
         """One gradient step: everything on the device, written in place."""
@@ -150,9 +160,19 @@ class Block:
             self.point.copy_(self.noise.weights(self.theta, step.draws))
         mean = self._gradients(step)
         with torch.no_grad():
-            gradient = self.set.shape_gradient(self.noise.chain(self.grad, step.draws), self.theta)
-            hyper = {**self.set.hyper, "lr": self.set.hyper["lr"] * step.factor}
-            optim.apply(self.rule, self.theta, gradient, self.state, hyper, step.number, self.template.layout)
+            gradient = self.noise.chain(self.grad, step.draws)
+            hyper = {**self.set.hyper, "lr": self.set.hyper["lr"] * step.factor, **self.set.gradient_factor(gradient)}
+            optim.apply(
+                self.rule,
+                self.theta,
+                gradient,
+                self.state,
+                hyper,
+                step.number,
+                self.template.layout,
+                average=Average(self.state[AVERAGE], step.share) if self.set.averaged else None,
+                compiled=self.plan.compiled,
+            )
             self.sums.finite &= torch.isfinite(mean)
 
     def _gradients(self, step: Step) -> Tensor:
@@ -202,11 +222,26 @@ class Block:
             else:
                 into.copy_(gradient)
 
-    def _schedule_factors(self, numbers: Tensor, total: int) -> Tensor:
-        """The multiplier of the learning rate at each step; int64 [c, T] to [c, T]."""
-        codes = torch.tensor([[schedules.code(member.schedule)] for member in self.members])
-        warmup = torch.tensor([[member.warmup * total] for member in self.members], dtype=torch.float64)
-        return schedules.factor(codes, numbers, total, warmup)
+    def _shares(self, since: Tensor, total: int) -> Tensor:
+        """What each step's weights weigh in the average, [c, T]; notes which rows have begun theirs."""
+        if not self.set.averaged:
+            return torch.zeros(since.shape, dtype=torch.float64)
+        shares = self.set.average_shares(since, total)
+        self.begun |= (shares > 0).any(dim=1).to(self.begun.device)
+        return shares
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the rows that have begun an average answer with it."""
+        if not self.set.averaged:
+            yield
+            return
+        held = self.point.clone()
+        self.point.copy_(torch.where(self.begun.unsqueeze(1), self.state[AVERAGE], held))
+        try:
+            yield
+        finally:
+            self.point.copy_(held)
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:

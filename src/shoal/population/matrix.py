@@ -14,8 +14,9 @@ from torch import Tensor
 from shoal import optim
 from shoal.core.errors import InputError
 from shoal.losses import Loss
+from shoal.optim.compilation import why_not
 from shoal.population.batches import Batches
-from shoal.population.block import Block
+from shoal.population.block import AVERAGE, Block
 from shoal.population.executor import pool, quickest
 from shoal.population.member import Member
 from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
@@ -137,7 +138,7 @@ class Matrix:
             steps=steps,
             memory_bytes=self.memory_bytes,
             bfloat16=self.bfloat16,
-            compiler=False,
+            compiler=not why_not(self.device),
         )
         if data[1] is not None:
             self.loss.check(work.cost.output_shape, data[1])
@@ -178,14 +179,15 @@ class Matrix:
         return [known[id(view)] for view in views]
 
     def blocks(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None = None) -> list[Block]:
-        """Rows as blocks of one optimizer rule and one age each and, where they have views, of views of one length.
+        """Rows as blocks of one optimizer rule and age; of views of one length, where they have views.
 
         Stacked rows give the same bits in any company but alone (one row takes other kernels), so a row that is left
         alone in a stacked plan is computed twice: that nobody else diverged or stopped must not show (law 1).
         """
-        alike: dict[tuple[str, int, int], list[int]] = {}
+        alike: dict[tuple[object, ...], list[int]] = {}
         for row in rows:
-            key = self.members[row].optimizer, int(self.epochs[row]), 0 if views is None else len(views[row])
+            member, seen = self.members[row], 0 if views is None else len(views[row])
+            key = member.optimizer, member.average != "none", int(self.epochs[row]), seen
             alike.setdefault(key, []).append(row)
         chunks = [
             same[start : start + plan.rows] for same in alike.values() for start in range(0, len(same), plan.rows)
@@ -193,8 +195,10 @@ class Matrix:
         return [self._block(chunk * 2 if len(chunk) == 1 < plan.rows else chunk, plan) for chunk in chunks]
 
     def _block(self, rows: list[int], plan: Plan) -> Block:
-        rule = optim.rule(self.members[rows[0]].optimizer)
-        state = optim.fresh_state(rule, len(rows), self.parameters, self.device, self.dtype)
+        first = self.members[rows[0]]
+        state = optim.fresh_state(first.rule(), len(rows), self.parameters, self.device, self.dtype)
+        if first.average != "none":
+            state[AVERAGE] = torch.zeros_like(self.theta[rows])
         for number, row in enumerate(rows):
             for slot, values in self.state[row].items():
                 state[slot][number] = values
@@ -221,6 +225,15 @@ class Matrix:
             self.steps[block.rows] = block.steps
             for name, stack in block.buffers.items():
                 self.buffers[name][block.rows] = stack
+
+    def answering(self, rows: Sequence[int]) -> Tensor:
+        """The weights that were scored after the last epoch, [len(rows), P]: averages where rows keep them."""
+        weights, place = self.theta[rows], {row: number for number, row in enumerate(rows)}
+        for block in self.working:
+            for number in torch.nonzero(block.begun).flatten().tolist():
+                if block.rows[number] in place:
+                    weights[place[block.rows[number]]] = block.state[AVERAGE][number]
+        return weights
 
     def keep_state(self) -> None:
         """Copy the working blocks' optimizer state into the matrix."""

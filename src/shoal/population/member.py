@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -10,6 +11,9 @@ from shoal import optim
 from shoal.core.errors import InputError
 from shoal.core.events import Record
 from shoal.nn import initializers
+from shoal.optim import schedules
+
+_BY_RULE = ("alpha", "rho", "dampening", "lr_decay", "momentum_decay", "delta", "wd_ratio", "weight_decay")
 
 
 class Member(Record):
@@ -24,18 +28,40 @@ class Member(Record):
     momentum: float | None = Field(default=None, ge=0, lt=1)
     betas: tuple[float, float] | None = None
     eps: float | None = Field(default=None, gt=0)
-    weight_decay: float | None = Field(default=None, ge=0)
+    alpha: float | None = Field(default=None, ge=0, le=1)  # RMSprop's
+    rho: float | None = Field(default=None, ge=0, le=1)  # Adadelta's
+    dampening: float | None = Field(default=None, ge=0, le=1)
+    lr_decay: float | None = Field(default=None, ge=0)  # Adagrad's
+    momentum_decay: float | None = Field(default=None, ge=0)  # NAdam's
+    delta: float | None = Field(default=None, ge=0)  # AdamP's, as is the next
+    wd_ratio: float | None = Field(default=None, ge=0, le=1)
+    weight_decay: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    decoupled_weight_decay: bool | None = None  # beside the gradient, not in it; None is what the rule does
+    l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    decoupled_l1: bool = False  # the soft threshold beside the gradient instead of l1 sign(theta) in it
     schedule: str = "constant"
     warmup: float = Field(default=0.0, ge=0, lt=1)  # share of the steps
+    gamma: float = Field(default=0.1, gt=0, lt=1)  # what a drop of the schedules step and plateau leaves of lr
+    plateau_patience: int = Field(default=10, ge=0)  # epochs without a better loss that the schedule plateau lets pass
+    average: Literal["none", "ema", "swa"] = "none"  # of the weights: what is scored, kept and returned
+    average_decay: float = Field(default=0.999, ge=0, lt=1)  # of ema
+    average_from: float = Field(default=0.0, ge=0, lt=1)  # share of the steps before the average begins
     init: str = "torch"
     dropout: float | None = Field(default=None, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, le=1)
-    l1: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # coupled: l1 sign(theta) joins the gradient
     clip: float | None = Field(default=None, gt=0)  # longest gradient, by its norm over the whole row
     clip_value: float | None = Field(default=None, gt=0)  # largest component of the gradient
     input_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # standard deviation, in the inputs' unit
     weight_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # standard deviation
     dropconnect: float = Field(default=0.0, ge=0, lt=1)  # share of the weights left out of each step
+
+    def rule(self) -> optim.Rule:
+        """The optimizer.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        return optim.rule(self.optimizer)
 
     def hyper(self) -> dict[str, float]:
         """The optimizer's hyperparameters by the rule's names, its defaults filled in."""
@@ -45,9 +71,9 @@ class Member(Record):
             "beta1": self.betas[0] if self.betas else None,
             "beta2": self.betas[1] if self.betas else None,
             "eps": self.eps,
-            "weight_decay": self.weight_decay,
+            **{name: getattr(self, name) for name in _BY_RULE},
         }
-        values = dict(optim.rule(self.optimizer).defaults)
+        values = dict(self.rule().defaults)
         for name, value in given.items():
             if value is not None:
                 if name not in values:
@@ -78,6 +104,7 @@ def check(members: Sequence[Member | dict[str, object]]) -> tuple[Member, ...]:
         try:
             record.hyper()
             initializers.check(record.init)
+            schedules.code(record.schedule)
         except InputError as error:
             raise InputError(f"Member {number}: {error}") from None
         checked.append(record)

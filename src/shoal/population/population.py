@@ -112,6 +112,8 @@ class Population(Matrix):
         if taken:
             raise InputError(f"The rows {taken} are still being trained: stop them before others take their places.")
         theta, buffers = fresh_rows(self._make_net, self.template, newcomers, self.dtype)
+        if self.training:
+            self.training.settle(self)
         self.put_down()
         self.theta[places] = theta.to(self.device)
         for name, stack in buffers.items():

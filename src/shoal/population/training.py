@@ -55,6 +55,12 @@ class Training:
         left = (self.first_epoch + self.epochs - population.epochs).tolist()
         return [row for row, status in enumerate(population.status) if status == "ok" and left[row] > 0]
 
+    def settle(self, population: Matrix, everyone: bool = False) -> None:
+        """Let rows that have left, or all of the working blocks, have the weights that they are to keep."""
+        staying = set() if everyone else set(self.active(population))
+        working = {row for block in population.working for row in block.rows}
+        self.best.restore(population, sorted(working - staying))
+
     def enter(self, rows: Sequence[int]) -> None:
         """New members have taken these places: they begin at their first epoch."""
         chosen, fresh = list(rows), schedules.fresh_plateau(len(rows))
@@ -77,6 +83,7 @@ def run(
                 steps = training.epochs * steps_per_epoch(rows, training.batch_size)
                 training.plan = population.plan(active, data, training.batch_size, steps)
             if active != before or not population.working:
+                training.settle(population)
                 population.put_down()
                 population.take_up(active, training.plan, views)
             blocks = population.working
@@ -92,8 +99,8 @@ def run(
             yield record.with_status(population.status)
             before = active
     finally:
+        training.settle(population, everyone=True)
         population.put_down()
-        training.best.restore(population, range(len(population)))
 
 
 def _epoch(
@@ -116,10 +123,14 @@ def _epoch(
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
         return block.train_epoch(x, y, batches, first, training.epochs * batches.steps, scale)
 
+    def score(block: Block) -> tuple[Tensor, Tensor]:
+        with block.averaged():
+            return block.evaluate(*held_out)  # type: ignore[misc]
+
     workers = 1 if training.plan is None else training.plan.workers
     with pool(workers) as run_all:
         sums = run_all(train, blocks)
-        scores = [] if held_out is None else run_all(lambda block: block.evaluate(*held_out), blocks)
+        scores = [] if held_out is None else run_all(score, blocks)
     for block in blocks:
         population.epochs[block.rows] = population.epochs[block.rows[0]] + 1
     return sums, scores
@@ -129,8 +140,14 @@ def _after(population: Matrix, training: Training, active: Sequence[int], record
     """Early stopping and reduce-on-plateau, each by row."""
     best, patience = training.best, training.patience
     seen = record.loss if np.isnan(record.validation_loss).all() else record.validation_loss
-    moved = schedules.plateau(training.plateau, torch.from_numpy(seen))
-    reduced = torch.tensor([member.schedule == "plateau" for member in population.members])
+    members = population.members
+    moved = schedules.plateau(
+        training.plateau,
+        torch.from_numpy(seen),
+        gamma=torch.tensor([member.gamma for member in members], dtype=torch.float64),
+        patience=torch.tensor([member.plateau_patience for member in members]),
+    )
+    reduced = torch.tensor([member.schedule == "plateau" for member in members])
     reduced &= ~torch.from_numpy(np.isnan(record.lr))
     training.plateau = schedules.Plateau(
         *(torch.where(reduced, new, old) for new, old in zip(moved, training.plateau, strict=True))
@@ -139,8 +156,7 @@ def _after(population: Matrix, training: Training, active: Sequence[int], record
         best.keep([row for row in active if best.epoch[row] == population.epochs[row]], population)
         late = [row for row in active if int(population.epochs[row]) - int(best.epoch[row]) >= patience]
         population.stop([row for row in late if population.status[row] == "ok"], "stopped")
-        staying = set(training.active(population))
-        best.restore(population, [row for row in active if row not in staying])
+    training.settle(population)
 
 
 def _record(
