@@ -85,7 +85,7 @@ def test_numbers_equal_a_loop_written_out() -> None:
         dead = (values[0] == 0).all(dim=0).double().mean()
         assert found.dead[row, 0] == pytest.approx(float(dead)) and np.isnan(found.dead[row, 1])
         assert found.saturated[row, 1] == pytest.approx(float((1 - values[1] ** 2 < 0.1).double().mean()))
-        counts, _ = np.histogram(values[1].detach().numpy(), bins=found.edges[1])
+        counts, _ = np.histogram(values[1].detach().numpy(), bins=found.edges[row, 1])
         np.testing.assert_allclose(found.histogram[row, 1] * values[1].numel(), counts)
 
 
@@ -108,7 +108,7 @@ def test_rows_do_not_mix_not_even_when_one_is_not_finite() -> None:
     wanted = activations.measure(population, x, y)
     population.theta[1, 5] = torch.nan
     found = activations.measure(population, x, y)
-    for name in ("mean", "std", "gradient", "dead", "weight_gradient", "loss"):
+    for name in ("mean", "std", "gradient", "dead", "histogram", "edges", "weight_gradient", "loss"):
         for row in (0, 2):
             np.testing.assert_array_equal(getattr(found, name)[row], getattr(wanted, name)[row])
     assert np.isnan(found.std[1]).any()

@@ -103,5 +103,5 @@ def _table(table: Mapping[str, Any]) -> Any:
         numeric = bool(rows) and all(isinstance(row[number], int | float) or row[number] is None for row in rows)
         drawn.add_column(textwrap.shorten(one_line(name), 32), justify="right" if numeric else "left")
     for row in rows[:MOST_ROWS]:
-        drawn.add_row(*(one_line(cell) if isinstance(cell, str) else formats.number(cell) for cell in row))
+        drawn.add_row(*(one_line(cell) if isinstance(cell, str) else "" if cell is None else formats.number(cell) for cell in row))
     return drawn

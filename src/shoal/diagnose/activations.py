@@ -6,7 +6,7 @@ as it is, one call for all rows of a block. A row's numbers are reductions over 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Activations:
     dead: Floats  # share of the units (channels of a convolution) that are 0 for every input; ReLU and its kin
     gradient: Floats  # norm of the loss's gradient by the layer's output
     histogram: Floats  # [K, S, BINS]: shares of the values
-    edges: Floats  # [S, BINS + 1]: the axis that all members share, so it depends on who is there
+    edges: Floats  # [K, S, BINS + 1]: one axis for all layers of a member that have the same function
     weights: tuple[str, ...]  # W weight tensors, by name
     weight_gradient: Floats  # [K, W]: norm of the loss's gradient by each
     loss: Floats  # [K]
@@ -147,12 +147,12 @@ def _joined(
 ) -> Activations:
     """Statistics of all blocks as arrays over all rows."""
     columns = []
-    edges = np.empty((len(sites), BINS + 1))
+    edges = np.concatenate([_edges(sites, part[0], len(part[3])) for part in parts])
     histogram = np.empty((len(population), len(sites), BINS))
     for s, site in enumerate(sites):
-        edges[s] = _edges(site, [part[0][s] for part in parts])
         columns.append(np.concatenate([_column(site, part[0][s]) for part in parts]))
-        histogram[:, s] = np.concatenate([shares(part[0][s], edges[s]) for part in parts])
+        values = [row for part in parts for row in part[0][s]]
+        histogram[:, s] = [shares(row, edges[k, s]) for k, row in enumerate(values)]
     stacked = np.stack(columns, axis=1) if columns else np.empty((len(population), 0, 4))  # [K, S, 4]
     empty = np.empty((len(population), 0))
     weights = _weights(population)
@@ -185,38 +185,43 @@ def _column(site: Site, values: Tensor) -> Floats:
     return torch.stack([flat.mean(dim=1), flat.std(dim=1, correction=0), share, dead], dim=1).cpu().numpy()
 
 
-def _edges(site: Site, blocks: list[Tensor]) -> Floats:
-    """Of the bins: the function's own bounds, or where nearly all values of all healthy rows lie."""
-    if site.bounds is not None:
-        return np.linspace(*site.bounds, BINS + 1)
-    ends = []
-    for block in blocks:
-        flat = block.flatten(1).double()
-        flat = flat[torch.isfinite(flat).all(dim=1)][:, :: max(1, flat.shape[1] // 10_000)]
-        if len(flat):
-            ends.append(torch.quantile(flat, torch.tensor([0.002, 0.998], dtype=flat.dtype, device=flat.device), dim=1))
-    if not ends:
-        return np.linspace(-1.0, 1.0, BINS + 1)
-    both = torch.cat(ends, dim=1)
-    low, high = float(both[0].median()), float(both[1].median())  # one wild row does not stretch the axis of all
-    return np.linspace(low, high, BINS + 1) if high > low else np.linspace(low - 0.5, low + 0.5, BINS + 1)
+def _edges(sites: Sequence[Site], values: Sequence[Tensor], rows: int) -> Floats:
+    """Of the bins, [c, S, BINS + 1]: the function's own bounds, or where nearly all values of the member lie."""
+    ends = np.empty((rows, len(sites), 2))
+    for kind in {site.kind for site in sites}:
+        alike = [s for s, site in enumerate(sites) if site.kind == kind]
+        bounds = sites[alike[0]].bounds
+        if bounds is not None:
+            ends[:, alike] = bounds
+            continue
+        both = np.stack([_spread(values[s]) for s in alike])  # [.., c, 2]
+        ends[:, alike, 0], ends[:, alike, 1] = both[..., 0].min(axis=0)[:, None], both[..., 1].max(axis=0)[:, None]
+    ends[..., 1] = np.where(ends[..., 1] > ends[..., 0], ends[..., 1], ends[..., 0] + 1.0)
+    return np.asarray(np.linspace(ends[..., 0], ends[..., 1], BINS + 1, axis=-1))
+
+
+def _spread(values: Tensor) -> Floats:
+    """Where all but 0.2 % of a row's values lie at either end, [c, 2]; (0, 1) for a row that is not finite."""
+    flat = values.flatten(1).double()
+    flat = flat[:, :: max(1, flat.shape[1] // 10_000)]
+    finite = torch.isfinite(flat).all(dim=1, keepdim=True)
+    ends = torch.quantile(flat.where(finite, 0.0), torch.tensor([0.002, 0.998]).to(flat), dim=1).T
+    return np.asarray(ends.where(finite, torch.tensor([0.0, 1.0]).to(flat)).cpu().numpy())
 
 
 def shares(values: Tensor, edges: Floats) -> Floats:
-    """Histogram of each row's slice: shares of its values, those outside the edges in the first and last bin.
+    """Histogram of some values: shares of all, those outside the edges in the first and last bin.
 
     Args:
-        values: [c, ...].
+        values: any shape; what is not finite is in no bin.
         edges: [bins + 1], equally wide.
 
     Returns:
-        [c, bins]; a row that is not finite has 0 everywhere.
+        [bins].
     """
     bins = len(edges) - 1
-    flat = values.flatten(1)
-    place = (flat - float(edges[0])) * (bins / float(edges[-1] - edges[0]))
-    numbers = place.nan_to_num(0.0, posinf=0.0, neginf=0.0).floor().clamp(0, bins - 1).long()
-    finite = torch.isfinite(flat)
-    counts = torch.zeros(len(flat), bins, dtype=torch.float64, device=flat.device)
-    counts.scatter_add_(1, numbers, finite.double())
-    return np.asarray((counts / flat.shape[1]).cpu().numpy())
+    flat = values.flatten().double()
+    known = flat[torch.isfinite(flat)]
+    place = (known - float(edges[0])) * (bins / float(edges[-1] - edges[0]))
+    counts = torch.bincount(place.floor().clamp(0, bins - 1).long(), minlength=bins)
+    return np.asarray((counts.double() / max(1, len(flat))).cpu().numpy())

@@ -42,7 +42,11 @@ class Entry:
     asks: str
 
 
-STUDIES: Mapping[str, Entry] = {}
+STUDIES: Mapping[str, Entry] = {
+    "initialization": Entry("initialization", "Do signals reach the last layer, whatever the initial weights?"),
+    "normalization": Entry("normalization", "Which normalization lets deeper networks learn, at which learning rates?"),
+    "preparation": Entry("preparation", "what centring, scaling, PCA and whitening do to the data, and to training"),
+}
 
 
 def find(name: str) -> Run:

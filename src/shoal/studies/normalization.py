@@ -1,0 +1,315 @@
+"""Which normalization lets deeper networks learn, and at which learning rates? Populations paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
+
+import numpy as np
+from pydantic import JsonValue
+from torch import nn
+
+from shoal.core.events import Finding
+from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm
+from shoal.population import Member, Population
+from shoal.studies import pictures
+from shoal.studies.paired import Estimate, Floats, difference, mean
+from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
+from shoal.studies.subject import Part, Subject
+
+SEEDS, EPOCHS = 4, 4
+LRS = (1e-3, 4e-3, 1.6e-2, 6.3e-2, 0.25, 1.0)
+DEPTHS = {"table": (2, 6, 12), "image": (2, 6), "signal": (2, 6), "volume": (2, 4)}
+WIDTH, CHANNELS, GROUPS = 64, 16, 4
+ROWS, BATCH = 512, 64
+USEFUL = 0.9  # of the way from the baseline to the best score of all: what a learning rate must reach
+
+Norm = Callable[[int], nn.Module]
+NORMS: Mapping[str, Norm | None] = {
+    "none": None,
+    "batch": BatchNorm,
+    "layer": lambda channels: GroupNorm(1, channels),  # all channels and positions of a row
+    "group": lambda channels: GroupNorm(GROUPS, channels),
+    "instance": lambda channels: InstanceNorm(channels, affine=True),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one depth on validation rows: [learning rates, seeds] by normalization; the baseline where diverged."""
+
+    depth: int
+    scores: Mapping[str, Floats]
+    diverged: Mapping[str, Floats]  # share of the seeds, by learning rate
+
+
+def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
+    """Train every normalization at every depth and learning rate, all seeds paired, and compare.
+
+    Dense networks for tables; convolutional ones, which alone have positions to take an instance's statistics over,
+    for everything else. Momentum SGD, Kaiming's initial weights.
+
+    Args:
+        subject: at most 512 training rows are used.
+        options: `seed`, `replicates` (4 seeds), `epochs` (4).
+
+    Returns:
+        The study; decisions SHL420 (a normalization is clearly better than none) or SHL421 (none is), by depth.
+    """
+    seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
+    names = [name for name in NORMS if name != "instance" or subject.kind != "table"]
+    part, held = subject.train.sample(ROWS, options.seed), subject.validation.sample(2 * ROWS, options.seed)
+    baseline = _baseline(part, held, subject)
+    results, total, number = [], len(DEPTHS[subject.kind]) * len(names), 0
+    for depth in DEPTHS[subject.kind]:
+        scores, diverged = {}, {}
+        for name in names:
+            yield Progress(done=number / total, doing=f"{depth} layers, {name}: {len(LRS) * len(seeds)} networks")
+            found = _trained(_network(subject, depth, NORMS[name]), subject, part, held, seeds, options)
+            diverged[name] = np.isnan(found).mean(axis=1)
+            scores[name] = np.where(np.isnan(found), baseline, found)
+            number += 1
+        results.append(Result(depth, scores, diverged))
+    return _study(subject, options, results, seeds, baseline, total)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def _network(subject: Subject, depth: int, norm: Norm | None) -> Callable[[], nn.Module]:
+    """A plain stack of `depth` layers: (dense or convolution), normalization, ReLU; then linear."""
+
+    def dense() -> nn.Module:
+        layers: list[nn.Module] = [nn.Flatten()]
+        size = subject.inputs
+        for _ in range(depth):
+            layers += [nn.Linear(size, WIDTH), *([norm(WIDTH)] if norm else []), nn.ReLU()]
+            size = WIDTH
+        return nn.Sequential(*layers, nn.Linear(size, subject.outputs))
+
+    def convolutional() -> nn.Module:
+        rank = len(subject.shape) - 1
+        conv: type[nn.Module] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
+        layers: list[nn.Module] = []
+        channels, size = subject.shape[0], max(subject.shape[1:])
+        for _ in range(depth):
+            stride = 2 if size > 8 else 1  # few positions keep the study short
+            layers += [conv(channels, CHANNELS, 3, stride=stride, padding=1)]
+            layers += [*([norm(CHANNELS)] if norm else []), nn.ReLU()]
+            channels, size = CHANNELS, -(-size // stride)
+        pool: type[nn.Module] = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[rank - 1]
+        return nn.Sequential(*layers, pool(2), nn.Flatten(), nn.Linear(CHANNELS * 2**rank, subject.outputs))
+
+    return dense if subject.kind == "table" else convolutional
+
+
+def _trained(
+    make: Callable[[], nn.Module], subject: Subject, part: Part, held: Part, seeds: Sequence[int], options: Options
+) -> Floats:
+    """Validation scores after the last epoch, [learning rates, seeds]; NaN where the training diverged."""
+    members = [
+        Member(seed=seed, optimizer="momentum", momentum=0.9, lr=lr, init="kaiming") for lr in LRS for seed in seeds
+    ]
+    population = Population(make, members, loss=subject.loss.name, device=options.device)
+    score = np.full(len(members), np.nan)
+    for record in population.train(
+        part.x, part.y, epochs=options.epochs or EPOCHS, batch_size=BATCH, validation=(held.x, held.y)
+    ):
+        score = np.where([status == "diverged" for status in record.status], np.nan, record.validation_score)
+    return score.reshape(len(LRS), len(seeds))
+
+
+def _baseline(part: Part, held: Part, subject: Subject) -> float:
+    """The score of always giving the usual answer of the training rows."""
+    if not subject.loss.categorical:
+        return 0.0
+    usual = int(part.y.bincount().argmax())
+    return float((held.y == usual).double().mean())
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _best(result: Result, name: str) -> int:
+    """The learning rate with the highest mean score."""
+    return int(result.scores[name].mean(axis=1).argmax())
+
+
+def _against_none(result: Result, name: str) -> Estimate:
+    """Each at its own best learning rate, seed by seed."""
+    return difference(result.scores[name][_best(result, name)], result.scores["none"][_best(result, "none")])
+
+
+def _decades(result: Result, name: str, top: float, baseline: float) -> Floats:
+    """Width of the learning rates that are useful, in decades, by seed."""
+    wall = baseline + USEFUL * (top - baseline)
+    step = log10(LRS[-1] / LRS[0]) / (len(LRS) - 1)
+    return np.asarray((result.scores[name] >= wall).sum(axis=0) * step)
+
+
+def _study(
+    subject: Subject, options: Options, results: Sequence[Result], seeds: Sequence[int], baseline: float, total: int
+) -> Study:
+    names = list(results[0].scores)
+    top = max(float(r.scores[n].mean(axis=1).max()) for r in results for n in names)
+    deepest = results[-1]
+    winner = max(names, key=lambda n: deepest.scores[n].mean(axis=1).max())
+    gain = _against_none(deepest, winner)
+    metric = subject.loss.metric_name
+    return Study(
+        name="normalization",
+        title="Normalization",
+        source=subject.dataset.source,
+        answer=_answer(subject, deepest, winner, gain, metric),
+        numbers=(
+            Number(label=f"Best at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
+            Number(label="Without any", value=_score(deepest, "none", metric), note=f"at {deepest.depth} layers"),
+            Number(label="Always the usual answer", value=_said(baseline, metric)),
+            Number(label="Networks trained", value=str(total * len(LRS) * len(seeds)), note=f"{len(seeds)} seeds"),
+        ),
+        decisions=tuple(_decision(result, names, metric, len(seeds)) for result in results),
+        sections=(
+            _rates_section(results, names, metric, baseline),
+            _differences_section(results, names, metric, seeds),
+            _width_section(results, names, top, baseline),
+        ),
+        seed=options.seed,
+        networks_trained=total * len(LRS) * len(seeds),
+    )
+
+
+def _said(value: float, metric: str) -> str:
+    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.3f}"
+
+
+def _score(result: Result, name: str, metric: str) -> str:
+    return _said(float(result.scores[name].mean(axis=1).max()), metric)
+
+
+def _step(estimate: Estimate, metric: str) -> str:
+    if metric == "accuracy":
+        return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+
+
+def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metric: str) -> str:
+    what = f"With {result.depth} layers on `{subject.dataset.name}`"
+    if winner == "none" or not gain.clear:
+        return f"{what}, no normalization is clearly better than none: {_step(gain, metric)} for the best of them."
+    return (
+        f"{what}, {winner} normalization is better than none by {_step(gain, metric)}, each at its best learning rate."
+    )
+
+
+def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> Finding:
+    gains = {name: _against_none(result, name) for name in names if name != "none"}
+    better = [name for name, gain in gains.items() if gain.low > 0]
+    best = max(gains, key=lambda name: gains[name].value)
+    evidence: dict[str, JsonValue] = {
+        "difference": {name: gain.value for name, gain in gains.items()},
+        "interval_95": {name: [gain.low, gain.high] for name, gain in gains.items()},
+        "best_lr": {name: LRS[_best(result, name)] for name in names},
+        "seeds": seeds,
+        "threshold": "an interval above 0",
+    }
+    if better:
+        return Finding(
+            code="SHL420",
+            level="note",
+            sentence=f"{result.depth} layers: {', '.join(better)} clearly above none; {best} by "
+            f"{_step(gains[best], metric)}.",
+            evidence=evidence,
+            fix=f"normalize by {best}, at lr about {LRS[_best(result, best)]:g}",
+        )
+    return Finding(
+        code="SHL421",
+        level="fine",
+        sentence=f"{result.depth} layers: no normalization clearly above none; {best} by {_step(gains[best], metric)}, "
+        "which could be chance.",
+        evidence=evidence,
+    )
+
+
+def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str, baseline: float) -> Section:
+    panels = {f"{r.depth} layers": [pictures.series(name, LRS, r.scores[name].T) for name in names] for r in results}
+    data = pictures.curves(
+        panels,
+        {"label": "learning rate", "log": True},
+        {"label": metric, "percent": metric == "accuracy", "include": [baseline]},
+    )
+    data["rules"] = [{"at": baseline, "say": "always the usual answer"}]
+    rows = tuple(
+        (
+            str(r.depth),
+            name,
+            *(round(float(v), 3) for v in r.scores[name].mean(axis=1)),
+            f"{r.diverged[name].mean():.0%}",
+        )
+        for r in results
+        for name in names
+    )
+    return Section(
+        question="At which learning rates does each learn?",
+        answer="All on the same batches, with the same seeds. A high line is good; a wide one forgives a learning rate "
+        "that was chosen badly. What diverged counts as the usual answer.",
+        pictures=(
+            Picture(
+                kind="curves",
+                title="Validation score by learning rate",
+                caption="Means over the seeds with their 95 % band; one panel for each depth.",
+                data=data,
+            ),
+        ),
+        tables=(
+            Table(
+                title=f"Mean validation {metric}",
+                columns=("layers", "normalization", *(f"lr {lr:g}" for lr in LRS), "diverged"),
+                rows=rows,
+            ),
+        ),
+    )
+
+
+def _differences_section(results: Sequence[Result], names: Sequence[str], metric: str, seeds: Sequence[int]) -> Section:
+    found = [(r, name, _against_none(r, name)) for r in results for name in names if name != "none"]
+    rows: list[JsonValue] = [
+        {"name": f"{r.depth} layers, {name}", "value": e.value, "low": e.low, "high": e.high} for r, name, e in found
+    ]
+    share = metric == "accuracy"
+    return Section(
+        question="Is it better than none?",
+        answer=f"Each at its own best learning rate, which was chosen on the same {len(seeds)} seeds, so that all are "
+        "flattered alike. Differences are taken seed by seed; grey is what could be chance.",
+        pictures=(
+            Picture(
+                kind="differences",
+                title="Paired differences from no normalization",
+                caption="Dots: means over the seeds; lines: 95 % intervals. Right of the dashed line is better.",
+                data={"rows": rows, "percent": share, "label": f"{'points of ' if share else ''}{metric}"},
+            ),
+        ),
+    )
+
+
+def _width_section(results: Sequence[Result], names: Sequence[str], top: float, baseline: float) -> Section:
+    rows: list[tuple[JsonValue, ...]] = []
+    for r in results:
+        plain = _decades(r, "none", top, baseline)
+        for name in names:
+            width = _decades(r, name, top, baseline)
+            gain = difference(width, plain)
+            against = "" if name == "none" else f"{gain.value:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
+            rows.append((str(r.depth), name, round(mean(width).value, 2), against))
+    return Section(
+        question="How much does the learning rate forgive?",
+        answer=f"Decades of learning rates that reach {USEFUL:.0%} of the way from the usual answer to the best score "
+        "of all, out of the three decades tried.",
+        tables=(
+            Table(
+                title="Width of the useful range",
+                columns=("layers", "normalization", "decades", "more than none (95 % interval)"),
+                rows=tuple(rows),
+            ),
+        ),
+    )

@@ -1,0 +1,56 @@
+"""Differences between settings that share seeds: their mean and a 95 % interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds and its 95 % interval; the interval is infinitely wide where fewer than two seeds count."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def clear(self) -> bool:
+        """The interval does not hold 0."""
+        return self.low > 0 or self.high < 0
+
+
+def mean(values: Sequence[float] | Floats) -> Estimate:
+    """Mean of the finite values with Student's interval.
+
+    mean +- t_{0.975, n-1} s / sqrt(n)
+
+    Args:
+        values: one for each seed.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return Estimate(float("nan"), float("-inf"), float("inf"), 0)
+    centre = float(known.mean())
+    if len(known) < 2:
+        return Estimate(centre, float("-inf"), float("inf"), 1)
+    half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    return Estimate(centre, centre - half, centre + half, len(known))
+
+
+def difference(values: Sequence[float] | Floats, others: Sequence[float] | Floats) -> Estimate:
+    """Mean of values - others, seed by seed: what the seeds share cancels.
+
+    >>> paired = difference([0.90, 0.80, 0.85], [0.88, 0.79, 0.83])
+    >>> round(paired.value, 4), paired.clear
+    (0.0167, True)
+    """
+    return mean(np.asarray(values, dtype=float) - np.asarray(others, dtype=float))
