@@ -15,6 +15,8 @@ from shoal.core.errors import InputError
 from shoal.data.limits import check_bytes
 from shoal.data.wording import listing
 
+LONGEST_HEADER = 10_000  # bytes, as numpy.load allows
+
 
 def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     """All arrays of an `.npz`, after their headers were checked: no objects, and no more bytes than the bound.
@@ -74,6 +76,13 @@ def _declared(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> in
 def _check_header(file: Any, where: str, stored: int) -> int:
     """The bytes that a header declares."""
     version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise InputError(f"{where}: an array in the unknown version {version[0]}.{version[1]} of the format.")
+    start, width = file.tell(), 2 if version == (1, 0) else 4
+    length = int.from_bytes(file.read(width), "little")
+    if length > LONGEST_HEADER:  # a few bytes of an archive can unpack to gigabytes of header
+        raise InputError(f"{where} declares a header of {length} bytes: the file is damaged.")
+    file.seek(start)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
     if dtype.hasobject:
@@ -81,6 +90,8 @@ def _check_header(file: Any, where: str, stored: int) -> int:
             f"{where} holds pickled objects, which could run code and are not loaded; save plain numbers or text."
         )
     size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or (dtype.itemsize == 0 and math.prod(shape) > 0):
+        raise InputError(f"{where} declares the shape {list(shape)} of {dtype}: the file is damaged.")
     if size > stored:
         raise InputError(f"{where} declares {size} bytes and holds {stored}: the file is damaged.")
     return size

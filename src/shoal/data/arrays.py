@@ -129,6 +129,9 @@ def _extra(
         raise InputError(f"{source}: no array {name!r} for {inputs}; it holds {listing(arrays, 12)}.")
     if any(arrays[each].ndim == 0 for each in found) or sum(len(arrays[each]) for each in found) != rows:
         raise InputError(f"{source}: {listing(found)} must have as many rows as {inputs}.")
+    if any(arrays[each].size != len(arrays[each]) for each in found):
+        shape = list(arrays[found[0]].shape)
+        raise InputError(f"{source}: {listing(found)} of shape {shape}; one value a row is expected.")
     return _joined([arrays[each] for each in found]), found
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
-from shoal.data.limits import check_bytes
+from shoal.data.limits import check_bytes, check_columns
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,22 @@ def read_parquet(path: Path) -> RawTable:
         rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
         width = len(pl.scan_parquet(path).collect_schema())
         check_bytes(rows * width * 8, str(path), f"{rows} rows of {width} columns")
+        check_columns(width, str(path))
         frame = pl.read_parquet(path)
+        inside = int(frame.select(pl.sum_horizontal(pl.lit(0), *_text_bytes(frame))).item())
+        check_bytes(2 * inside, str(path), "its text")  # a dictionary repeats a long cell for a few bytes
     except InputError:
         raise
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read as Parquet ({reason}); write it again.") from error
     return _checked(frame, str(path))
+
+
+def _text_bytes(frame: pl.DataFrame) -> list[pl.Expr]:
+    """The length of each column of text."""
+    names = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    return [pl.col(name).str.len_bytes().cast(pl.UInt64).sum() for name in names]
 
 
 def is_frame(source: object) -> bool:
@@ -127,6 +136,7 @@ def _checked(frame: pl.DataFrame, source: str) -> RawTable:
         raise InputError(
             f"{source} holds {frame.height} rows of {frame.width} columns: there is nothing to learn from."
         )
+    check_columns(frame.width, source)
     for name, dtype in frame.schema.items():
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
             raise InputError(f"{source}, column {name!r}: cells of type {dtype}; only plain values are read, drop it.")

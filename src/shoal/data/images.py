@@ -210,6 +210,8 @@ class Facts:
 
 def _open(path: Path) -> Image.Image:
     """An image with its header read and checked, nothing decoded yet."""
+    if not path.is_file():
+        raise InputError(f"{path} is no ordinary file; delete it.")  # a pipe would keep the reader waiting
     try:
         with path.open("rb") as file:  # at once: many small reads are slow on some file systems
             data = file.read(IMAGE_BYTES + 1)

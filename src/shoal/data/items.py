@@ -280,8 +280,8 @@ class _Pile:
         self._written += self._held
         if self._written > self._room:
             raise InputError(
-                f"{self.source}: {self.rows} items of {self._written / 1e9:.1f} GB are written, and there is no room for "
-                f"more in {tempfile.gettempdir()}; give a part of the data set (does it end?)."
+                f"{self.source}: {self.rows} items of {self._written / 1e9:.1f} GB are written, and there is no room "
+                f"for more in {tempfile.gettempdir()}; give a part of the data set (does it end?)."
             )
         try:
             self.file.writelines(self._buffer)

@@ -10,6 +10,7 @@ IMAGE_PIXELS = 64_000_000  # of one image: a header can declare any size
 IMAGE_BYTES = 256 << 20  # of one image file
 LARGEST_SIDE = 224  # pixels: the side to which larger images are reduced
 FALLBACK_BYTES = 8 << 30
+MOST_COLUMNS = 50_000  # of a table: each is looked at by itself
 LARGEST_NUMBER = 1e100  # of a table: squares and their sums stay finite; above it, a typing error
 LARGEST_VALUE = 1e30  # of an array, whose values are prepared in float32
 
@@ -36,4 +37,17 @@ def check_bytes(needed: int, source: str, what: str) -> None:
         raise InputError(
             f"{source}: {what} would take {needed / 1e9:.1f} GB and at most {bound / 1e9:.1f} GB are read on this "
             "machine; give a part of it."
+        )
+
+
+def check_columns(number: int, source: str) -> None:
+    """Refuse a table that is wider than what is looked at column by column.
+
+    Raises:
+        InputError: names the source and the bound.
+    """
+    if number > MOST_COLUMNS:
+        raise InputError(
+            f"{source} has {number} columns and at most {MOST_COLUMNS} are read as a table; give fewer, or numbers as "
+            "an array of signals."
         )

@@ -25,6 +25,7 @@ from shoal.data.wording import closest, listing
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
+PACKED_ENDINGS = (".tar", ".tgz", ".zip", ".7z", ".rar", ".bz2", ".xz", ".zst", ".gz")
 KINDS = ("table", "image", "signal", "volume")
 
 
@@ -120,6 +121,8 @@ def open_table(path: Path) -> RawTable | None:
 
 def unknown_format(path: Path) -> InputError:
     """The error for a file that no reader claims."""
+    if path.name.lower().endswith(PACKED_ENDINGS):
+        return InputError(f"{path} is an archive, which is not read; unpack it and give what is inside.")
     return InputError(
         f"{path}: files of this kind are not read; give CSV, TSV (also .gz), Parquet, .npz, or a folder of images with "
         "a folder for each class."

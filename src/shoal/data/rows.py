@@ -79,6 +79,8 @@ def _from_dataset(dataset: Any, schema: Schema) -> Rows:
 def _from_path(path: Path, schema: Schema) -> Rows:
     if path.is_dir() or path.name.lower().endswith(images.ENDINGS):
         return _from_images(path, schema)
+    if not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder.")
     table = open_table(path)
     if table is not None:
         return _from_table(table, schema)
