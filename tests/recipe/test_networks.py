@@ -75,7 +75,7 @@ def test_convolutions_go_on_until_the_axes_are_short(
     kind: Kind, shape: tuple[int, ...], blocks: int, width: int
 ) -> None:
     preparation = arrays(shape, kind)
-    spec = chosen(kind, preparation)
+    spec = chosen(kind, preparation, "cnn")
     assert isinstance(spec, Cnn)
     assert (spec.blocks, spec.width, spec.channels, spec.size) == (
         blocks, width, preparation.shape[0], preparation.shape[1:],
@@ -83,6 +83,7 @@ def test_convolutions_go_on_until_the_axes_are_short(
     residual = chosen(kind, preparation, "resnet")
     assert isinstance(residual, Resnet)
     assert (residual.channels, residual.size, residual.outputs) == (spec.channels, spec.size, 2)
+    assert chosen(kind, preparation) == (residual if kind == "signal" else spec)
     flattened = chosen(kind, preparation, "mlp")
     assert isinstance(flattened, Mlp)
     assert flattened.inputs == int(np.prod(preparation.shape))
@@ -99,3 +100,10 @@ def test_twice_as_wide_is_the_same_network_otherwise() -> None:
     wider = network.wider()
     assert isinstance(network, BuiltIn) and isinstance(wider, BuiltIn)
     assert wider.spec == network.spec.model_copy(update={"width": 16})
+
+
+@pytest.mark.parametrize(("length", "stages"), [(20, 3), (256, 3), (300, 4), (100_000, 5)])
+def test_longer_signals_get_more_stages(length: int, stages: int) -> None:
+    spec = chosen("signal", arrays((1, length), "signal"))
+    assert isinstance(spec, Resnet)
+    assert spec.stages == stages

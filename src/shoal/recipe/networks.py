@@ -17,12 +17,16 @@ from shoal.recipe.problem import Architecture, BuiltIn, Given
 
 MLP_WIDTH, MLP_DEPTH = 128, 2
 CNN_WIDTH = {1: 16, 2: 16, 3: 8}  # by rank: a convolution of a volume costs many times one of an image
-LAST_SIDE = 4  # the convolutions end when no axis is longer
-RESNET_STAGES = 3
+LAST_SIDE = 4  # the convolutions of a CNN end when no axis is longer
+LAST_LENGTH = 32  # those of a residual network, which averages over what is left
 
 
 def choose(kind: Kind, preparation: Preparation, outputs: int, model: str) -> Architecture:
-    """The default network of a kind of data: an MLP for tables, a small CNN for all that has neighbours.
+    """The default network of a kind of data: an MLP for tables, a residual network for signals, a CNN for the rest.
+
+    On heart beats of unseen patients a residual network reached 0.73 with a fifth of the weights and two thirds of the
+    time of a CNN, which reached 0.67 (means of three networks, 1296 validation rows). On Fashion-MNIST a CNN of three
+    blocks was ahead, 0.921 against 0.904 of two stages in as much time (one network of each, 9000 validation rows).
 
     Args:
         kind: of the data.
@@ -41,8 +45,9 @@ def choose(kind: Kind, preparation: Preparation, outputs: int, model: str) -> Ar
         raise InputError(f"model={model} needs images, signals or volumes: the columns of a table have no neighbours.")
     channels, size = shape[0], shape[1:]
     width = CNN_WIDTH[len(size)]
-    if model == "resnet":
-        return BuiltIn(Resnet(channels=channels, size=size, outputs=outputs, width=width, stages=RESNET_STAGES))
+    if model == "resnet" or (model == "auto" and kind == "signal"):
+        stages = max(3, min(5, ceil(log2(max(size) / LAST_LENGTH))))
+        return BuiltIn(Resnet(channels=channels, size=size, outputs=outputs, width=width, stages=stages))
     blocks = max(2, min(5, ceil(log2(max(size) / LAST_SIDE))))
     return BuiltIn(Cnn(channels=channels, size=size, outputs=outputs, width=width, blocks=blocks))
 
