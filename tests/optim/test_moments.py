@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shoal.optim import fresh_state, rule
+from shoal.optim import RULES, Rule, fresh_state, rule
 from shoal.optim.moments import bias_correction, power
+from tests.optim.problem import hyper, shared
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 15, 17, 33, 65])
@@ -42,3 +43,18 @@ def test_centred_rmsprop_survives_a_constant_gradient() -> None:
         below += int((state["square_avg"] - state["grad_avg"] ** 2 < 0).sum())
     assert below > 0
     assert torch.isfinite(theta).all()
+
+
+@pytest.mark.parametrize("each", RULES.values(), ids=RULES)
+def test_numbers_of_many_steps_at_once_have_the_bits_of_one_by_one(each: Rule) -> None:
+    rows, steps = 5, 30
+    own = {**hyper(each, rows), **shared(rows)}
+    step = torch.arange(1.0, steps + 1).view(-1, 1, 1) + torch.tensor([[0.0], [3], [40], [0], [700]]).double()
+    lr = own["lr"] * torch.linspace(1, 0.1, steps, dtype=torch.float64).view(-1, 1, 1)
+    state = {name: value for name, value in fresh_state(each, rows, 1).items() if name in each.row_start}
+    together, last = each.coefficients_of_steps({**own, "lr": lr}, step, state, torch.float32)
+    for t in range(steps):
+        alone, state = each.coefficients({**own, "lr": lr[t]}, step[t], state, torch.float32)
+        assert alone.keys() == together[t].keys()
+        assert all(torch.equal(value, together[t][name]) for name, value in alone.items())
+    assert all(torch.equal(value, last[name]) for name, value in state.items())

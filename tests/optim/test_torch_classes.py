@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shoal import optim
 from shoal.core.errors import InputError
+from shoal.optim import compilation, row_optimizer
 from tests.optim.problem import Losses, agree
 from tests.oracle import optim_adamp
 
@@ -319,3 +320,35 @@ def test_torch_s_running_flags_change_nothing() -> None:
         train(net, optim.Adam(net.parameters(), **flags), range(3))
         results.append(weights(net))
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+@pytest.mark.skipif(bool(compilation.why_not()), reason="nothing can be compiled here")
+@pytest.mark.parametrize("name", ["SGD momentum", "AdamW amsgrad"])
+def test_a_long_training_goes_on_compiled_with_the_same_numbers(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many moved weights the passes are compiled; here in the middle of 20 steps."""
+    compiled_passes = []
+    run = compilation.run
+    monkeypatch.setattr(compilation, "run", lambda *given: compiled_passes.append(given[1]) or run(*given))
+    ours, our_optimizer, theirs, their_optimizer = pair(name)
+    monkeypatch.setattr(row_optimizer, "COMPILED_AFTER", 10 * weights(ours).numel())
+    start = weights(ours)
+    train(ours, our_optimizer, range(10))
+    assert compiled_passes == []
+    train(ours, our_optimizer, range(10, 20))
+    assert len(compiled_passes) > 9 * len(list(ours.parameters()))
+    train(theirs, their_optimizer, range(20))
+    assert agree(weights(ours) - start, weights(theirs) - start, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "copies"),
+    [("SGD", 0), ("SGD momentum", 1), ("RMSprop", 1), ("Adam", 2), ("Adam amsgrad", 3), ("NAdam", 2)],
+)
+def test_the_state_takes_the_memory_that_the_rule_states(name: str, copies: int) -> None:
+    ours, our_optimizer, _, _ = pair(name)
+    train(ours, our_optimizer, range(1))
+    held = [value for state in our_optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    matrices = sum(value.untyped_storage().nbytes() for value in held if value.dim())
+    numbers = sum(value.untyped_storage().nbytes() for value in held if not value.dim())
+    assert matrices == copies * sum(p.untyped_storage().nbytes() for p in ours.parameters())
+    assert numbers <= 2 * 8 * len(list(ours.parameters()))

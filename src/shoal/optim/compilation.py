@@ -8,9 +8,14 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor
+
+_KEPT_GUARDS = frozenset(
+    {"TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "GRAD_MODE", "TORCH_FUNCTION_STATE"}
+)
 
 InPlace = Callable[[Sequence[Tensor]], None]
 """Writes new values into some of the tensors that it is given."""
@@ -93,4 +98,9 @@ def _loop(name: str, work: InPlace) -> Callable[..., None]:
         work(tensors)
 
     own = FunctionType(loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__)
-    return torch.compile(own, dynamic=True, fullgraph=True)
+    return torch.compile(own, dynamic=True, fullgraph=True, options={"guard_filter_fn": _on_tensors_and_state})
+
+
+def _on_tensors_and_state(guards: Sequence[Any]) -> list[bool]:
+    """Keep torch's checks of shapes, types and its global state; drop those on our own code, which stays as it is."""
+    return [guard.guard_type in _KEPT_GUARDS for guard in guards]

@@ -99,6 +99,26 @@ class Rule:
         rounded = {name: value.to(dtype) for name, value in found.items()}
         return {**rounded, **penalties.coefficients(hyper, self.decoupled, dtype)}, new_rows
 
+    def coefficients_of_steps(
+        self, hyper: Hyper, step: Tensor, rows: State, dtype: torch.dtype
+    ) -> tuple[list[Coefficients], State]:
+        """The numbers by row of many steps at once, for `advance`: `coefficients` costs more than a small row's move.
+
+        Args:
+            hyper: as for `coefficients`; lr, and whatever else changes from step to step, may be [T, K, 1].
+            step: [T, K, 1], consecutive in each row.
+            rows: the row slots before the first of them, [K, 1].
+            dtype: theta's.
+
+        Returns:
+            T coefficients, the bits of T calls of `coefficients`, and the row slots after the last.
+        """
+        found, new_rows = self.coefficients(hyper, step, rows, dtype)
+        taken = [
+            {name: value[t] if value.dim() == 3 else value for name, value in found.items()} for t in range(len(step))
+        ]
+        return taken, {name: value[-1] if value.dim() == 3 else value for name, value in new_rows.items()}
+
     def move(
         self, theta: Tensor, grad: Tensor, slots: State, c: Coefficients, shape: tuple[int, ...] = ()
     ) -> tuple[Tensor, State]:

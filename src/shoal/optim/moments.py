@@ -30,3 +30,18 @@ def bias_correction(beta: Tensor, step: Tensor) -> Tensor:
 def power(base: float, exponent: Tensor) -> Tensor:
     """base^exponent for a positive number, with the same bits wherever a row stands."""
     return torch.exp(exponent * torch.log(torch.full_like(exponent, base)))
+
+
+def running_product(before: Tensor, factors: Tensor) -> Tensor:
+    """The product so far after each step, multiplied in the order of the steps.
+
+    Args:
+        before: [K, 1].
+        factors: [K, 1] of one step, or [T, K, 1] of several.
+
+    Returns:
+        of factors' shape.
+    """
+    if factors.dim() == 2:
+        return before * factors
+    return torch.cat([before.unsqueeze(0), factors]).cumprod(dim=0)[1:]

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from shoal.optim.adam import DEFAULTS, SLOTS, betas, moments, scale
 from shoal.optim.formula import Coefficients, Hyper, Rule, State
-from shoal.optim.moments import bias_correction, power
+from shoal.optim.moments import bias_correction, power, running_product
 
 
 def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, State]:
     mu = hyper["beta1"] * (1 - 0.5 * power(0.96, step * hyper["momentum_decay"]))
     mu_next = hyper["beta1"] * (1 - 0.5 * power(0.96, (step + 1) * hyper["momentum_decay"]))
-    product = rows["mu_product"] * mu
+    product = running_product(rows["mu_product"], mu)
     return {
         **betas(hyper),
         "eps": hyper["eps"],

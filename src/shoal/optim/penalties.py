@@ -37,9 +37,9 @@ def coefficients(hyper: Mapping[str, Tensor], beside: bool, dtype: torch.dtype) 
     for strength, default in (("weight_decay", beside), ("l1", False)):
         if strength not in hyper:
             continue
-        value = hyper[strength] if hyper[strength].dim() == 2 else hyper[strength].reshape(1, -1)
+        value = hyper[strength] if hyper[strength].dim() > 1 else hyper[strength].reshape(1, -1)
         lr, place = hyper["lr"], "decay" if strength == "weight_decay" else strength
-        if value.shape[1] > 1:  # a matrix: not lifted to float64 for the sake of a column
+        if value.shape[-1] > 1:  # a matrix: not lifted to float64 for the sake of a column
             lr = lr.to(value.dtype)
         switch = hyper.get(f"decoupled_{strength}")
         if switch is None:
