@@ -144,11 +144,12 @@ def _against(start: ev.RunStarted, found: Score) -> str:
 
 def _by_class(story: Story) -> str:
     """Where classes are of unequal size, the accuracy averaged over them: the rare ones hardly count in the other."""
-    test, labels = story.test, story.test.labels if story.test else []
+    test = story.test
+    classes = len(test.labels or ()) if test else 0
     balanced = test.scores.get("balanced_accuracy") if test else None
-    if test is None or balanced is None or len(labels) < 2 or test.baseline * len(labels) < UNEQUAL:
+    if test is None or balanced is None or test.baseline * classes < UNEQUAL:
         return ""
-    value, chance = formats.score("balanced_accuracy", balanced, test.interval), formats.fixed(100 / len(labels), 0)
+    value, chance = formats.score("balanced_accuracy", balanced, test.interval), formats.fixed(100 / classes, 0)
     return f" Averaged over the classes, which are of unequal size, it is {value}; guessing gets {chance} %."
 
 
