@@ -26,7 +26,17 @@ def loaded_by(program: str) -> set[str]:
 
 
 def test_the_front_door_is_these_names_and_no_others() -> None:
-    assert sorted(shoal.__all__) == ["Member", "Population", "__version__", "fit", "load", "nn", "optim", "resume"]
+    assert sorted(shoal.__all__) == [
+        "Member",
+        "Population",
+        "__version__",
+        "describe",
+        "fit",
+        "load",
+        "nn",
+        "optim",
+        "resume",
+    ]
 
 
 def test_every_public_name_is_there_and_shown() -> None:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shoal import nn, optim
     from shoal.api import fit, load, resume
+    from shoal.diagnose.description import describe
     from shoal.population.member import Member
     from shoal.population.population import Population
 
 __version__ = "0.1.0"
-__all__ = ["Member", "Population", "__version__", "fit", "load", "nn", "optim", "resume"]
+__all__ = ["Member", "Population", "__version__", "describe", "fit", "load", "nn", "optim", "resume"]
 
 _HOMES = {
     "Member": "shoal.population.member",
     "Population": "shoal.population.population",
+    "describe": "shoal.diagnose.description",
     "fit": "shoal.api",
     "load": "shoal.api",
     "resume": "shoal.api",

@@ -41,6 +41,7 @@ from shoal.core.machine import machine
 from shoal.core.settings import FitSettings
 from shoal.data import Dataset
 from shoal.data.samples import describe
+from shoal.diagnose import split_checks
 from shoal.ensemble import model as models
 from shoal.ensemble import scoring
 from shoal.ensemble.model import Model
@@ -239,7 +240,9 @@ def _run(
     """The events of a run, from the first to the last."""
     begun = _begun(settings, folder, work)
     yield begun
-    for finding in (*work.dataset.findings, *prepare.advise(work.dataset, work.plan.train, work.preparation)):
+    copies = split_checks.of_split(work.dataset, work.plan, thorough=False)
+    advice = prepare.advise(work.dataset, work.plan.train, work.preparation)
+    for finding in (*work.dataset.findings, *copies, *advice):
         yield FindingRaised(finding=finding)
     step = 0
     steps = recipe.run(

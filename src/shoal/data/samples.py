@@ -19,7 +19,11 @@ def describe(dataset: Dataset, row: int) -> dict[str, JsonValue]:
     """`{"image": data URI}` for images, `{"values": {column: value}}` for tables, nothing for other kinds."""
     if isinstance(dataset.features, TableFeatures):
         cells = dataset.features.frame.row(row, named=True)
-        shown = list(cells.items())[:SHOWN_COLUMNS]
+        levels = {column.name: column.levels for column in dataset.schema.columns if column.levels}
+        shown = [
+            (name, levels[name][int(value)] if name in levels and value is not None else value)
+            for name, value in list(cells.items())[:SHOWN_COLUMNS]
+        ]
         return {"values": {name: None if value is None else str(value) for name, value in shown}}
     if dataset.kind == "image":
         return {"image": _data_uri(dataset.features.array[row])}
