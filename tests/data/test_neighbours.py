@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from shoal.data import ArrayFeatures, read, read_rows
+from shoal.data.codes import LAYOUT
 from shoal.data.neighbours import SMOOTH, are_signals, roughness
 
 
@@ -50,3 +52,16 @@ def test_flattened_pictures_are_no_signals_and_beats_are(shared_data: Path) -> N
         assert roughness(beats["x_train"]) < SMOOTH / 5
     with np.load(shared_data / "fashion_mnist.npz") as pictures:
         assert roughness(pictures["x_test"].reshape(10_000, -1)) > 4 * SMOOTH
+
+
+def test_smooth_columns_are_read_as_signals_unless_told_otherwise() -> None:
+    x, y = waves(), np.arange(200) % 2
+    dataset = read((x, y))
+    assert (dataset.kind, dataset.schema.shape) == ("signal", (1, 64))
+    (said,) = (finding for finding in dataset.findings if finding.code == LAYOUT)
+    assert said.sentence == "Shape [200, 64] was read as signals [N, L]."
+    assert "table" in said.fix
+    assert read((x, y), kind="table").kind == "table"
+    rows = read_rows(x[:3], dataset.schema)  # new rows are laid out as the model was trained, however few they are
+    assert isinstance(rows.features, ArrayFeatures)
+    assert rows.features.array.shape == (3, 1, 64)
