@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from shoal import optim
-from shoal.core.errors import RunError
+from shoal import augment, optim
+from shoal.augment import Pixels
+from shoal.core.errors import InputError, RunError
+from shoal.core.events import Kind
 from shoal.losses import Loss
 from shoal.optim.averages import Average
 from shoal.population import graphs
@@ -53,16 +55,19 @@ class Step:
     share: Tensor  # float64 [c, 1]: what the new weights weigh in their average
     number: Tensor  # float64 [c, 1]: 1 at a row's first step
     by_row: bool
+    mixed: tuple[Tensor, ...] = ()  # target [c, B, ...] of the samples mixed in, and what the first ones weigh, [c, B]
 
     def tensors(self) -> list[Tensor]:
         """Everything that changes from step to step."""
-        return [self.batch, self.target, self.factor, self.share, self.number, *self.draws.tensors()]
+        own = [self.batch, self.target, self.factor, self.share, self.number]
+        return [*own, *self.mixed, *self.draws.tensors()]
 
     def clone(self) -> Step:
         """The same in memory of its own."""
         batch, target = self.batch.clone(), self.target.clone(memory_format=torch.contiguous_format)
         factor, share, number = self.factor.clone(), self.share.clone(), self.number.clone()
-        return Step(batch, target, self.draws.clone(), factor, share, number, self.by_row)
+        mixed = tuple(each.clone() for each in self.mixed)
+        return Step(batch, target, self.draws.clone(), factor, share, number, self.by_row, mixed)
 
 
 @dataclass
@@ -108,7 +113,14 @@ class Block:
         return pieces
 
     def train_epoch(
-        self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int, scale: Tensor | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        batches: Batches,
+        first: Tensor,
+        total: int,
+        scale: Tensor | None = None,
+        pixels: Pixels | None = None,
     ) -> EpochMeans:
         """One epoch of gradient steps.
 
@@ -121,11 +133,12 @@ class Block:
             first: int64 [c], gradient steps before this training began: schedules count from there.
             total: gradient steps of the whole training.
             scale: float64 [c], what learning rates are multiplied by besides; None is 1.
+            pixels: what the inputs' numbers mean, for augmentation.
         """
         self.sums.loss.zero_()
         self.sums.score.zero_()
         self.sums.finite.fill_(True)
-        for step in self._steps(x, y, batches, first, total, scale):
+        for step in self._steps(x, y, batches, first, total, scale, pixels):
             self._run(step)
         self.sums.lr = (self.set.hyper["lr"] * step.factor)[:, 0]
         self.steps += batches.steps
@@ -136,7 +149,14 @@ class Block:
         return EpochMeans(self.sums.loss / seen, self.sums.score / seen, finite, self.sums.lr)
 
     def _steps(
-        self, x: Tensor, y: Tensor, batches: Batches, first: Tensor, total: int, scale: Tensor | None
+        self,
+        x: Tensor,
+        y: Tensor,
+        batches: Batches,
+        first: Tensor,
+        total: int,
+        scale: Tensor | None,
+        pixels: Pixels | None,
     ) -> Iterator[Step]:
         c, device = len(self.rows), self.theta.device
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
@@ -148,11 +168,19 @@ class Block:
         if scale is not None:
             factors = factors * scale.to(device).unsqueeze(1)
         counts = (numbers + 1).to(device, torch.float64)
+        change = augmentation(self.members, x.shape[1:], pixels)
         for t in range(batches.steps):
             rows = batches.at(t)
-            target = y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
+            batch, target = x[rows], y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
             factor, share, count = (each[:, t : t + 1] for each in (factors, shares, counts))
-            yield Step(x[rows], target, draws.at(t), factor, share, count, batches.by_row)
+            if change is None:
+                yield Step(batch, target, draws.at(t), factor, share, count, batches.by_row)
+                continue
+            changed = change(batch, self.set.seeds, numbers[:, t], by_row=batches.by_row)
+            mixed: tuple[Tensor, ...] = ()
+            if changed.partner is not None and changed.lam is not None:
+                mixed = _of_partners(target, changed.partner), changed.lam
+            yield Step(changed.inputs, target, draws.at(t), factor, share, count, changed.by_row, mixed)
 
     def _step(self, step: Step) -> None:
         """One gradient step: everything on the device, written in place."""
@@ -200,13 +228,14 @@ class Block:
         batch = noisy_inputs(batch, draws, self.set.input_noise[rows], step.by_row)
         forward.refresh()
         outputs = self._call(forward, batch, draws.dropout, by_row)
-        losses = self.loss.value(outputs, target, self.set.smoothing[rows])  # (c, B)
+        smoothing, mixed = self.set.smoothing[rows], tuple(each[rows] for each in step.mixed)
+        losses = _mix(lambda answer: self.loss.value(outputs, answer, smoothing), target, mixed)  # (c, B)
         mean = losses.mean(dim=1)
         gradients = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
         with torch.no_grad():
             self._collect(rows, gradients)
             self.sums.loss[rows] += losses.sum(dim=1)
-            self.sums.score[rows] += self.loss.score(outputs, target).sum(dim=1)
+            self.sums.score[rows] += _mix(lambda answer: self.loss.score(outputs, answer), target, mixed).sum(dim=1)
         return mean.detach()
 
     def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
@@ -266,6 +295,35 @@ class Block:
     def predict(self, x: Tensor) -> Tensor:
         """Outputs [c, N, ...] in evaluation mode."""
         return torch.cat([outputs for _, outputs in self.outputs(x)], dim=1)
+
+
+def augmentation(members: Sequence[Member], shape: Sequence[int], pixels: Pixels | None) -> augment.Plan | None:
+    """How these members' samples of a shape are changed while training, or None when nothing is changed.
+
+    Raises:
+        InputError: an operation means nothing for such samples.
+    """
+    changes = [member.augmentation() for member in members]
+    if not any(change.active for change in changes):
+        return None
+    kinds: tuple[Kind, ...] = ("table", "signal", "image", "volume")
+    if not 1 <= len(shape) <= len(kinds):
+        raise InputError(f"augment: samples of shape {list(shape)} are no table, signal, image or volume.")
+    return augment.Plan(changes, kinds[len(shape) - 1], shape, pixels)
+
+
+def _of_partners(target: Tensor, partner: Tensor) -> Tensor:
+    """The targets [c, B, ...] of the samples [c, B] that were mixed in."""
+    index = partner.reshape(*partner.shape, *(1,) * (target.dim() - 2)).expand(target.shape)
+    return torch.gather(target, 1, index)
+
+
+def _mix(value: Callable[[Tensor], Tensor], target: Tensor, mixed: tuple[Tensor, ...]) -> Tensor:
+    """A loss or score [c, B] against targets that may be mixed: lam value(y) + (1 - lam) value(y of the partner)."""
+    if not mixed:
+        return value(target)
+    other, lam = mixed
+    return lam * value(target) + (1 - lam) * value(other)
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from shoal import optim
+from shoal.augment import Augment
+from shoal.augment import of as as_augment
 from shoal.core.errors import InputError
 from shoal.core.events import Record
 from shoal.nn import initializers
@@ -54,6 +56,10 @@ class Member(Record):
     input_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # standard deviation, in the inputs' unit
     weight_noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # standard deviation
     dropconnect: float = Field(default=0.0, ge=0, lt=1)  # share of the weights left out of each step
+    augment: Annotated[Augment, BeforeValidator(as_augment)] = Augment()  # or its text, as in "hflip,rotate=15"
+    mixup: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # alpha of Beta(alpha, alpha); this and the next two
+    cutmix: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # may also stand in `augment`
+    cutout: float = Field(default=0.0, ge=0, le=1)  # side of the blanked box, as a share of each side
 
     def rule(self) -> optim.Rule:
         """The optimizer.
@@ -62,6 +68,11 @@ class Member(Record):
             InputError: there is none of that name.
         """
         return optim.rule(self.optimizer)
+
+    def augmentation(self) -> Augment:
+        """How its samples are changed: `augment`, with mixup, cutmix and cutout where they are set beside it."""
+        beside = {name: getattr(self, name) for name in ("mixup", "cutmix", "cutout") if getattr(self, name)}
+        return self.augment.model_copy(update=beside)
 
     def hyper(self) -> dict[str, float]:
         """The optimizer's hyperparameters by the rule's names, its defaults filled in."""

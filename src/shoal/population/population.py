@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from shoal import losses
+from shoal.augment import Pixels
 from shoal.core.errors import InputError
 from shoal.population import saving, training
+from shoal.population.block import augmentation
 from shoal.population.executor import pool
 from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
@@ -137,6 +139,7 @@ class Population(Matrix):
         patience: int | None = None,
         order_seed: int = 0,
         views: Sequence[Array] | None = None,
+        pixels: Pixels | None = None,
     ) -> Generator[EpochRecord, None, None]:
         """Train every row whose status is `ok`, all on the same mini-batches; one record an epoch.
 
@@ -152,6 +155,7 @@ class Population(Matrix):
             views: row numbers of x that each member sees (a fold, a bootstrap sample, ...), K of them; each member is
                 trained exactly as if it had been given x[view], y[view] alone. Members with one view share its batches
                 in memory.
+            pixels: what the inputs' numbers mean, for the colours and borders of members that augment images.
 
         Yields:
             An `EpochRecord` whose fields are [K]. Between two records the caller may call `stop`, `enter` and `save`.
@@ -163,7 +167,7 @@ class Population(Matrix):
             raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
         if patience is not None and validation is None:
             raise InputError("patience needs validation data: without them no row knows when to stop.")
-        begun = training.Training.begin(self, epochs, batch_size, patience, order_seed)
+        begun = training.Training.begin(self, epochs, batch_size, patience, order_seed, pixels)
         return self._train(begun, x, y, validation, views)
 
     def resume(
@@ -203,6 +207,7 @@ class Population(Matrix):
         data = self.data(x, y)
         held_out = None if validation is None else self.data(*validation)
         seen = None if views is None else self.views(views, len(data[0]))
+        augmentation(self.members, data[0].shape[1:], begun.pixels)
 
         def watched() -> Generator[EpochRecord, None, None]:
             self.training = begun

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shoal.augment import Pixels
 from shoal.core.atomic import write_atomically
 from shoal.core.errors import InputError
 from shoal.optim import schedules
@@ -46,6 +47,7 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
         document["training"] = {
             **{name: getattr(training, name) for name in _ASKED},
             "plan": None if training.plan is None else asdict(training.plan),
+            "pixels": None if training.pixels is None else training.pixels.model_dump(mode="json"),
         }
     contents = to_bytes(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
@@ -89,13 +91,14 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torch.device) -> Training:
-    plan = document["plan"]
+    plan, pixels = document["plan"], document["pixels"]
     return Training(
         **{name: document[name] for name in _ASKED},
         first_step=tensors["first_step"],
         first_epoch=tensors["first_epoch"],
         best=Best.of(_under("best.", tensors), device),
         plateau=schedules.Plateau(**_under("plateau.", tensors)),
+        pixels=None if pixels is None else Pixels.model_validate(pixels),
         plan=None if plan is None else Plan(**plan),
     )
 

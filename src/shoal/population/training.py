@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shoal.augment import Pixels
 from shoal.optim import schedules
 from shoal.population.batches import epoch_batches, steps_per_epoch
 from shoal.population.best import Best
@@ -33,10 +34,18 @@ class Training:
     first_epoch: Tensor  # int64 [K]: epochs before it
     best: Best
     plateau: schedules.Plateau
+    pixels: Pixels | None
     plan: Plan | None = None
 
     @staticmethod
-    def begin(population: Matrix, epochs: int, batch_size: int, patience: int | None, order_seed: int = 0) -> Training:
+    def begin(
+        population: Matrix,
+        epochs: int,
+        batch_size: int,
+        patience: int | None,
+        order_seed: int = 0,
+        pixels: Pixels | None = None,
+    ) -> Training:
         """A training that starts where the rows stand."""
         rows = len(population)
         return Training(
@@ -48,6 +57,7 @@ class Training:
             first_epoch=population.epochs.clone(),
             best=Best(rows),
             plateau=schedules.fresh_plateau(rows),
+            pixels=pixels,
         )
 
     def active(self, population: Matrix) -> list[int]:
@@ -121,7 +131,8 @@ def _epoch(
         if views is not None:
             batches = batches.through([views[row] for row in block.rows])
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
-        return block.train_epoch(x, y, batches, first, training.epochs * batches.steps, scale)
+        total = training.epochs * batches.steps
+        return block.train_epoch(x, y, batches, first, total, scale, training.pixels)
 
     def score(block: Block) -> tuple[Tensor, Tensor]:
         with block.averaged():
