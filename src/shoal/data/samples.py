@@ -13,10 +13,16 @@ from shoal.data.dataset import Dataset, TableFeatures
 
 SHOWN_COLUMNS = 8
 LARGEST_SIDE = 96  # pixels of a thumbnail
+BAND, MOST_BANDS = (96, 32), 4  # pixels of a drawn channel; channels that are drawn
+PAPER, INK = 255, 40  # grey
 
 
 def describe(dataset: Dataset, row: int) -> dict[str, JsonValue]:
-    """`{"image": data URI}` for images, `{"values": {column: value}}` for tables, nothing for other kinds."""
+    """`{"values": {column: value}}` for tables, `{"image": data URI}` for all else.
+
+    An image is shown as it is, a volume by the largest values along its first axis, a signal as a curve for each of its
+    channels.
+    """
     if isinstance(dataset.features, TableFeatures):
         cells = dataset.features.frame.row(row, named=True)
         levels = {column.name: column.levels for column in dataset.schema.columns if column.levels}
@@ -25,9 +31,26 @@ def describe(dataset: Dataset, row: int) -> dict[str, JsonValue]:
             for name, value in list(cells.items())[:SHOWN_COLUMNS]
         ]
         return {"values": {name: None if value is None else str(value) for name, value in shown}}
-    if dataset.kind == "image":
-        return {"image": _data_uri(dataset.features.array[row])}
-    return {}
+    values = dataset.features.array[row]
+    if dataset.kind == "volume":
+        values = np.asarray(values.max(axis=0))
+    return {"image": _data_uri(_curves(values) if dataset.kind == "signal" else values)}
+
+
+def _curves(signal: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Channels [C, L] one below the other, each from its lowest to its highest value."""
+    from PIL import Image, ImageDraw
+
+    (width, height), channels = BAND, np.asarray(signal[:MOST_BANDS], dtype=np.float64)
+    image = Image.new("L", (width, height * len(channels)), PAPER)
+    pen = ImageDraw.Draw(image)
+    for number, channel in enumerate(channels):
+        spread = np.ptp(channel)
+        share = (channel - channel.min()) / spread if spread > 0 else np.full(len(channel), 0.5)
+        across = np.linspace(1, width - 2, len(channel))
+        down = number * height + 2 + (1 - share) * (height - 5)
+        pen.line(list(zip(across.tolist(), down.tolist(), strict=True)), fill=INK)
+    return np.asarray(image)
 
 
 def _data_uri(pixels: NDArray[np.generic]) -> str:
