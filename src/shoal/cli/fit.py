@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     Option("target", "The column to predict.", "COLUMN"),
-    Option("time", "The column that orders the rows: what comes later is predicted from what came before.", "COLUMN"),
-    Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
+    Option("time", "The column, or array, that orders the rows: what comes later is predicted from before.", "NAME"),
+    Option("group", "The column, or array, whose equal values stay on one side of every split.", "NAME"),
     Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
     Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
     Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
