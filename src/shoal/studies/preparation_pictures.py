@@ -113,7 +113,10 @@ def signals(rows: Rows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
     names = [f"row {row}" if classes is None else str(classes[int(rows.y_train[row])]) for row in chosen]
     before = [each for each in prepared if each.how == "none"]
     after = [each for each in prepared if each.how not in ("none", "center")]
-    words = "Scaling keeps a signal's form. PCA and whitening put components where samples were: the form is gone."
+    words = (
+        "Scaling keeps a signal's form. PCA and whitening put components where samples were. ZCA turns back: each sample "
+        "stands where it stood, less what its neighbours say already."
+    )
     shown = (("The signals as they are", "Channel 1 of one row of each class.", before),) if before else ()
     return tuple(
         Picture(
@@ -124,6 +127,7 @@ def signals(rows: Rows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
                 "x": {"label": "sample or component" if title != "The signals as they are" else "sample"},
                 "y": {"label": "value"},
                 "panels": [_panel(each, chosen, names) for each in which],
+                "plain": True,
             },
         )
         for title, caption, which in (*shown, ("The same signals after each preparation", words, after))

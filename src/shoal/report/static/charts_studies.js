@@ -43,7 +43,7 @@
           if (s.band) marks.push({ type: "band", points: s.band, kind });
           marks.push({ type: "line", points: s.points, kind: `series ${kind}` });
           if (s.published) marks.push({ type: "rings", points: s.published, kind });
-          marks.push({ type: "dots", points: s.points.map(([x, y]) => ({ x, y, r: 3, wild: finite(y) ? null : "bottom", kind: `${kind} solid`, say: `${s.name}, ${data.x.label} ${number(x)}: ${shown(data.y)(y)}` })) });
+          if (!data.plain) marks.push({ type: "dots", points: s.points.map(([x, y]) => ({ x, y, r: 3, wild: finite(y) ? null : "bottom", kind: `${kind} solid`, say: `${s.name}, ${data.x.label} ${number(x)}: ${shown(data.y)(y)}` })) });
         }
         return Shoal.plot({ x: axisOf(data.x, xs), y: { ...axisOf(data.y, ys), label: panelTitle(panel, data.y) }, marks }, { width, height: room.thumb ? 40 : Math.min(300, Math.max(220, width * 0.62)), thumb: room.thumb });
       });
