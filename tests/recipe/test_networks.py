@@ -55,6 +55,13 @@ def test_numbers_with_many_values_are_embedded_and_the_rest_of_a_table_is_not() 
     assert spec.inputs == len(names)
 
 
+def test_in_a_very_wide_table_nothing_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    preparation = mixed_table(1200)
+    assert len(networks.spread_numbers(preparation)) == 4
+    monkeypatch.setattr(networks, "MOST_PERIODIC", 3)
+    assert networks.spread_numbers(preparation) == ()
+
+
 def test_in_a_small_table_nothing_is_embedded() -> None:
     assert networks.spread_numbers(mixed_table(300)) == ()
 

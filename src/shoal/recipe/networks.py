@@ -17,6 +17,7 @@ from shoal.recipe.problem import Architecture, BuiltIn, Given
 
 MLP_WIDTH, MLP_DEPTH = 128, 2
 CNN_WIDTH = {1: 16, 2: 16, 3: 8}  # by rank: a convolution of a volume costs many times one of an image
+MOST_PERIODIC = 256  # inputs: the embedding of more would make most of the network's weights
 LAST_SIDE = 4  # the convolutions of a CNN end when no axis is longer
 LAST_LENGTH = 32  # those of a residual network, which averages over what is left
 
@@ -56,6 +57,7 @@ def spread_numbers(preparation: Preparation) -> tuple[int, ...]:
     """The inputs that come of numbers with many values: a periodic embedding helps with these.
 
     They are those that the preparation gives a rank beside the value: more than ten values, in a thousand rows or more.
+    None are, where there are more than 256 of them.
     """
     found: list[int] = []
     start = len(preparation.numbers.names()) if preparation.numbers else 0  # these went through other steps
@@ -63,7 +65,7 @@ def spread_numbers(preparation: Preparation) -> tuple[int, ...]:
         if column.kind == "number" and column.knots:
             found += [start, start + 1]
         start += len(column.names())
-    return tuple(found)
+    return tuple(found) if len(found) <= MOST_PERIODIC else ()
 
 
 def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], outputs: int) -> Architecture:
