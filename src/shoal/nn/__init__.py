@@ -1,6 +1,8 @@
 """Layers, initializers and network builders."""
 
+from shoal.nn import functional
+from shoal.nn.conv import Conv1d, Conv2d, Conv3d
 from shoal.nn.dropout import Dropout
 from shoal.nn.networks import Cnn, Mlp, Resnet
 
-__all__ = ["Cnn", "Dropout", "Mlp", "Resnet"]
+__all__ = ["Cnn", "Conv1d", "Conv2d", "Conv3d", "Dropout", "Mlp", "Resnet", "functional"]

@@ -1,0 +1,78 @@
+"""Convolution layers on `shoal.nn.functional.conv`: torch's parameters, defaults, initialization and `state_dict`.
+
+They are torch's layers with another `_conv_forward`, so whatever recognises `torch.nn.Conv2d` recognises them.
+"""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+from torch import Tensor, nn
+
+from shoal.core.errors import InputError
+from shoal.nn.functional import Choice, conv
+
+
+class _Convolution(nn.modules.conv._ConvNd):
+    """What the three layers change about torch's."""
+
+    formulation: str | Choice | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        name = type(self).__name__
+        try:
+            super().__init__(*args, **kwargs)
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{name}: {error}.") from error
+        if self.padding_mode != "zeros":
+            raise InputError(
+                f"{name} pads with zeros, not padding_mode={self.padding_mode!r}: pad the input before it."
+            )
+        least = {"kernel_size": 1, "stride": 1, "dilation": 1} | (
+            {} if isinstance(self.padding, str) else {"padding": 0}
+        )
+        for setting, smallest in least.items():
+            value = getattr(self, setting)
+            if len(value) != len(self.kernel_size) or min(value) < smallest:
+                wanted = f"at least {smallest} along each of {len(self.kernel_size)} axes"
+                raise InputError(f"{name}: {setting}={value} must be {wanted}.")
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        single = input.dim() == len(self.kernel_size) + 1  # torch's layers take one sample without its batch too
+        y = conv(
+            input.unsqueeze(0) if single else input,
+            weight,
+            bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            formulation=self.formulation,
+        )
+        return y.squeeze(0) if single else y
+
+
+class Conv1d(_Convolution, nn.Conv1d):
+    """`torch.nn.Conv1d` on `shoal.nn.functional.conv`; the padding is zeros.
+
+    Attributes:
+        formulation: how the sums are computed, as in `conv`; None leaves it to the rule. No part of the `state_dict`.
+
+    Raises:
+        InputError: a setting cannot be used; when called, also that the input does not fit.
+    """
+
+    __signature__ = signature(nn.Conv1d)
+
+
+class Conv2d(_Convolution, nn.Conv2d):
+    """`torch.nn.Conv2d` on `shoal.nn.functional.conv`; as `Conv1d`."""
+
+    __signature__ = signature(nn.Conv2d)
+
+
+class Conv3d(_Convolution, nn.Conv3d):
+    """`torch.nn.Conv3d` on `shoal.nn.functional.conv`; as `Conv1d`."""
+
+    __signature__ = signature(nn.Conv3d)
