@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from shoal.nn import networks
 from shoal.prepare import Preparation, TargetScaling
 
 Floats = NDArray[np.float64]
-BATCH = 1024
+BATCH, MOST_VALUES = 1024, 1 << 22  # rows, and numbers in them: a first layer makes many times as many of these
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Model:
         """The same for prepared inputs [N, ...]."""
         total: Floats = np.zeros(())
         for part in self.parts:
-            outputs = torch.cat([part.network(batch) for batch in torch.split(x, BATCH)])
+            outputs = torch.cat([part.network(batch) for batch in batches(x)])
             classes = self.target.classes is not None
             total = total + part.count * (
                 probabilities(outputs, part.temperature) if classes else outputs.double().numpy()
@@ -159,6 +160,15 @@ class Model:
                 raise InputError(f"The network of the saved model has changed since: {error}") from None
             parts.append(Part(network.eval(), architecture, count, member, temperature))
         return cls(tuple(parts), preparation, target, schema)
+
+
+def batches(x: Tensor) -> tuple[Tensor, ...]:
+    """Prepared rows in parts that a network can take at once: 1024 rows, or fewer where they are long.
+
+    >>> [len(part) for part in batches(torch.zeros(1500, 3))], len(batches(torch.zeros(30, 1, 128, 128, 128))[0])
+    ([1024, 476], 2)
+    """
+    return torch.split(x, max(1, min(BATCH, MOST_VALUES // max(1, prod(x.shape[1:])))))
 
 
 def build(architecture: Mapping[str, Any], make_net: Callable[[], nn.Module] | None) -> nn.Module:

@@ -14,6 +14,7 @@ from shoal.core.events import EnsembleChosen, Event, Interval, TestRead
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble import scoring
 from shoal.ensemble.greedy import paired_gain, select
+from shoal.ensemble.model import batches
 from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
 from shoal.recipe.problem import Problem
 
@@ -21,7 +22,6 @@ Floats = NDArray[np.float64]
 MOST_CANDIDATES = 30
 SHOWN = 1000  # rows of the residual picture
 WORST = 12
-EVALUATION_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
     total: Floats = np.zeros(())
     with torch.no_grad():
         for member, count in zip(chosen.members, chosen.counts, strict=True):
-            outputs = torch.cat([member.network(part) for part in torch.split(x, EVALUATION_BATCH)])
+            outputs = torch.cat([member.network(part) for part in batches(x)])
             total = total + count * answers(outputs, problem, member.temperature)
     return total / sum(chosen.counts)
 
