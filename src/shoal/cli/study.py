@@ -61,7 +61,8 @@ def _carry_out(given: Mapping[str, Any]) -> dict[str, Any]:
     from shoal.store.run_folder import RunFolder, name_of
 
     started = time.monotonic()
-    run, options = studies.find(given["name"]), _options(given)
+    options = _options(given)  # before anything heavy is loaded
+    run = studies.find(given["name"])
     subject = _subject(given)
     folder = RunFolder.create(given.get("out"), f"{given['name']}-{name_of(given['data'])}")
     try:

@@ -45,6 +45,7 @@ class Entry:
 STUDIES: Mapping[str, Entry] = {
     "initialization": Entry("initialization", "Do signals reach the last layer, whatever the initial weights?"),
     "normalization": Entry("normalization", "Which normalization lets deeper networks learn, at which learning rates?"),
+    "convolution": Entry("convolution", "What does a convolution do, and what do its kernels learn?"),
     "preparation": Entry("preparation", "what centring, scaling, PCA and whitening do to the data, and to training"),
 }
 

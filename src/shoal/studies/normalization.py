@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from math import log10
+from math import inf, log10
 
 import numpy as np
 from pydantic import JsonValue
@@ -154,8 +154,10 @@ def _study(
     names = list(results[0].scores)
     top = max(float(r.scores[n].mean(axis=1).max()) for r in results for n in names)
     deepest = results[-1]
-    winner = max(names, key=lambda n: deepest.scores[n].mean(axis=1).max())
-    gain = _against_none(deepest, winner)
+    gains = {name: _against_none(deepest, name) for name in names if name != "none"}
+    clear = [name for name in gains if gains[name].low > 0]
+    winner = max(clear or gains, key=lambda name: gains[name].value)
+    gain = gains[winner]
     metric = subject.loss.metric_name
     return Study(
         name="normalization",
@@ -163,7 +165,7 @@ def _study(
         source=subject.dataset.source,
         answer=_answer(subject, deepest, winner, gain, metric),
         numbers=(
-            Number(label=f"Best at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
+            Number(label=f"Most gained at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
             Number(label="Without any", value=_score(deepest, "none", metric), note=f"at {deepest.depth} layers"),
             Number(label="Always the usual answer", value=_said(baseline, metric)),
             Number(label="Networks trained", value=str(total * len(LRS) * len(seeds)), note=f"{len(seeds)} seeds"),
@@ -195,8 +197,8 @@ def _step(estimate: Estimate, metric: str) -> str:
 
 def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metric: str) -> str:
     what = f"With {result.depth} layers on `{subject.dataset.name}`"
-    if winner == "none" or not gain.clear:
-        return f"{what}, no normalization is clearly better than none: {_step(gain, metric)} for the best of them."
+    if gain.low <= 0:
+        return f"{what}, no normalization is clearly better than none: {_step(gain, metric)} for {winner}."
     return (
         f"{what}, {winner} normalization is better than none by {_step(gain, metric)}, each at its best learning rate."
     )
@@ -205,7 +207,7 @@ def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metri
 def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> Finding:
     gains = {name: _against_none(result, name) for name in names if name != "none"}
     better = [name for name, gain in gains.items() if gain.low > 0]
-    best = max(gains, key=lambda name: gains[name].value)
+    best = max(better or gains, key=lambda name: gains[name].value)
     evidence: dict[str, JsonValue] = {
         "difference": {name: gain.value for name, gain in gains.items()},
         "interval_95": {name: [gain.low, gain.high] for name, gain in gains.items()},
@@ -232,7 +234,11 @@ def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> 
 
 
 def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str, baseline: float) -> Section:
-    panels = {f"{r.depth} layers": [pictures.series(name, LRS, r.scores[name].T) for name in names] for r in results}
+    within = (0.0, 1.0) if metric == "accuracy" else (-inf, 1.0)
+    panels = {
+        f"{r.depth} layers": [pictures.series(name, LRS, r.scores[name].T, within=within) for name in names]
+        for r in results
+    }
     data = pictures.curves(
         panels,
         {"label": "learning rate", "log": True},

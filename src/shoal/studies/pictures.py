@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,13 @@ from shoal.studies.paired import mean
 Floats = NDArray[np.float64]
 
 
-def series(name: str, x: Sequence[float], by_seed: Floats, published: Sequence[float] = ()) -> dict[str, JsonValue]:
+def series(
+    name: str,
+    x: Sequence[float],
+    by_seed: Floats,
+    published: Sequence[float] = (),
+    within: tuple[float, float] = (-inf, inf),
+) -> dict[str, JsonValue]:
     """One line of a `curves` chart: means over the seeds with their 95 % band.
 
     Args:
@@ -24,6 +31,7 @@ def series(name: str, x: Sequence[float], by_seed: Floats, published: Sequence[f
         x: [T].
         by_seed: [R, T]; NaN where a seed has no value.
         published: [T] or nothing: drawn as open circles.
+        within: what the quantity cannot leave; the band is cut there.
     """
     estimates = [mean(column) for column in np.asarray(by_seed, dtype=float).T]
     line: dict[str, JsonValue] = {
@@ -31,7 +39,9 @@ def series(name: str, x: Sequence[float], by_seed: Floats, published: Sequence[f
         "points": [[float(a), e.value] for a, e in zip(x, estimates, strict=True)],
     }
     if all(np.isfinite(e.low) for e in estimates):
-        line["band"] = [[float(a), e.low, e.high] for a, e in zip(x, estimates, strict=True)]
+        line["band"] = [
+            [float(a), max(e.low, within[0]), min(e.high, within[1])] for a, e in zip(x, estimates, strict=True)
+        ]
     if len(published):
         line["published"] = [[float(a), float(b)] for a, b in zip(x, published, strict=True)]
     return line
@@ -44,16 +54,19 @@ def curves(
     return {"panels": [{"title": title, "series": list(lines)} for title, lines in panels.items()], "x": x, "y": y}
 
 
-def picture(pixels: NDArray[np.generic], say: str) -> dict[str, JsonValue]:
+def picture(pixels: NDArray[np.generic], say: str, *, around_zero: bool = False) -> dict[str, JsonValue]:
     """One picture of an `images` chart, as a PNG inside the page.
 
     Args:
         pixels: [H, W] or [H, W, 3]; floating-point values are spread from their least to their most.
         say: what stands under it.
+        around_zero: spread them evenly on both sides of 0, which becomes the middle grey.
     """
     shown = np.asarray(pixels)
     if shown.dtype != np.uint8:
         low, high = float(shown.min()), float(shown.max())
+        if around_zero:
+            low, high = -max(-low, high), max(-low, high)
         shown = np.clip((shown - low) / (high - low or 1.0) * 255.0, 0, 255).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(shown).save(stream, format="PNG", optimize=True)
