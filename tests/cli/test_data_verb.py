@@ -83,6 +83,18 @@ def test_without_a_target_and_as_a_page(shared_data: Path) -> None:
     assert "\x1b" not in page and all(line == line.rstrip() for line in lines)
 
 
+def test_a_page_that_shows_names_as_text_and_loads_nothing(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    rows = "".join(f"{i * 0.37:.2f},<b>{'xyz'[i % 3]}</b>,{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "rows.csv").write_text(f"{hostile},{hostile[:-1]}\x1b[2J,y\n{rows}")
+    ended = shoal("describe", "rows.csv", "--target", "y", "--report", "page.html", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "the page is page.html\n")
+    assert "\x1b" not in ended.stdout
+    page = (tmp_path / "page.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;" in page and "<b>" not in page
+    assert "60 rows of 3 columns" in page and "http" not in page.replace("http-equiv", "")
+
+
 def test_given_roles_are_taken(tmp_path: Path) -> None:
     rows = "".join(f"{2100 + i % 7:05d},{'SML'[i % 3]},{i * 0.37:.2f},{'ab'[i % 2]}\n" for i in range(60))
     (tmp_path / "rows.csv").write_text("zip,size,x,y\n" + rows)

@@ -10,6 +10,8 @@ import pytest
 
 from shoal.core.events import Finding
 from shoal.data import Dataset, read
+from shoal.data.single import single
+from shoal.data.targets import Target
 
 ROWS = 600
 RNG = np.random.default_rng(0)
@@ -41,6 +43,15 @@ def test_a_column_from_which_alone_the_target_can_be_told(leak: np.ndarray, name
     if said is not None:
         assert list(said.evidence["columns"]) == ["leak"]
         assert 'drop="leak"' in said.fix and "--drop leak" in said.fix
+
+
+def test_a_column_is_judged_on_rows_that_it_was_not_learned_from() -> None:
+    noise = pl.Series(RNG.integers(0, ROWS // 6, ROWS).astype(str))  # learned by heart it would be right on 70 %
+    for neighbours in (3, 20):
+        alone = single(noise, Target(ANSWER.astype(np.int64), "classification", ("a", "b")), neighbours=neighbours)
+        assert alone is not None and abs(alone.gain) < 0.15 and alone.z < 3
+        values = single(noise, Target(NOISE, "regression", None), neighbours=neighbours)
+        assert values is not None and values.gain < 0.1
 
 
 @pytest.mark.parametrize(("noise", "named"), [(0.001, True), (0.5, False)])

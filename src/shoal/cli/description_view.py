@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, TextIO
 from shoal.cli.output import one_line
 from shoal.data.wording import percent
 from shoal.report import formats
+from shoal.report.description_page import headline, own_note
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from shoal.data.schema import Column
     from shoal.diagnose.description import Description
 
 COLOURS = {"problem": "bold red", "warning": "yellow", "note": "cyan", "fine": "green"}
 MOST_COLUMNS = 60
-MOST_CLASSES = 6
 BAR = 6  # cells of the bar of missing cells
 NAME_WIDTH = 32
 WITH_NOTE, WITH_BAR = 64, 80  # columns of the terminal
@@ -45,8 +44,8 @@ def show(description: Description, to: TextIO) -> None:
 def _parts(description: Description, width: int) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    for line in headline(description):
-        yield Text(line, style="bold" if line == headline(description)[0] else "")
+    for at, line in enumerate(headline(description)):
+        yield Text(one_line(line), style="" if at else "bold")
     yield Text()
     yield from _findings(description)
     if description.columns:
@@ -57,33 +56,6 @@ def _parts(description: Description, width: int) -> Iterator[RenderableType]:
             yield Text(f"and {formats.count(more, 'more column')}; --json lists all", style="dim")
     if description.kind == "table" and description.target is None:
         yield Text("\nWith --target COLUMN also leaks, the split and the labels are looked at.", style="dim")
-
-
-def headline(description: Description) -> list[str]:
-    """What the data are, in one sentence, and how they would be split."""
-    kinds = {"table": "table", "image": "images", "signal": "signals", "volume": "volumes"}
-    if description.kind == "table":
-        used = sum(column.feature for column in description.columns)
-        what = f"{formats.count(description.rows, 'row')} of {formats.count(len(description.columns), 'column')}"
-        what += f", {used} to learn from" if description.target is not None else ""
-    else:
-        shape = " × ".join(str(side) for side in description.shape or ())
-        what = f"{description.rows:,} {kinds[description.kind]} of {shape}"
-        if description.values is not None:
-            low, mean, high = description.values
-            what += f", values {low:g} to {high:g}, mean {mean:.4g}"
-    lines = [one_line(f"{description.source}: {what}.")]
-    if description.classes is not None:
-        parts = [f"{name}: {percent(rows / description.rows)}" for name, rows in description.classes.items()]
-        more = f" and {len(parts) - MOST_CLASSES} more" if len(parts) > MOST_CLASSES else ""
-        shown = ", ".join(parts[:MOST_CLASSES])
-        lines.append(one_line(f"Predicts {description.target}: {len(parts)} classes ({shown}{more})."))
-    elif description.target is not None:
-        lines.append(one_line(f"Predicts {description.target}, a number."))
-    if description.split is not None:
-        train, validation, test = (f"{description.split[part]:,}" for part in ("train", "validation", "test"))
-        lines.append(f"A run would train on {train} rows, choose by {validation} and judge by {test}.")
-    return lines
 
 
 def _findings(description: Description) -> Iterator[RenderableType]:
@@ -128,11 +100,6 @@ def _columns(description: Description, width: int) -> Table:
             cells.append(Text("━" * filled, style="yellow" if share > 0.5 else "dim"))
         cells.append(Text(f"{column.unique:,}"))
         if width >= WITH_NOTE:
-            cells.append(Text(one_line(_note(column)), style="dim"))
+            cells.append(Text(one_line(own_note(column)), style="dim"))
         table.add_row(*cells, style="" if shown else "dim")
     return table
-
-
-def _note(column: Column) -> str:
-    """The note without the share of missing cells, which has a column of its own."""
-    return "; ".join(part for part in column.note.split("; ") if not part.endswith(" missing"))

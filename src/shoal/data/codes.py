@@ -2,7 +2,7 @@
 
 | code | meaning | done about it |
 | --- | --- | --- |
-| SHL201 | identifier: (almost) every row has its own value | set aside |
+| SHL201 | identifier: most rows have a value of their own | set aside |
 | SHL202 | free text | set aside |
 | SHL203 | constant column | set aside |
 | SHL204 | empty column | set aside |

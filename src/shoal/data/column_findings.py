@@ -7,7 +7,7 @@ from shoal.data import codes, leaks, roles
 from shoal.data.wording import count, listing, percent, setting
 
 REASONS: dict[str, tuple[str, str]] = {
-    "identifier": (codes.IDENTIFIER, "(almost) every row has its own value, so nothing can be learned from it"),
+    "identifier": (codes.IDENTIFIER, "most rows have a value of their own, so nothing can be learned from it"),
     "free text": (codes.FREE_TEXT, "free text"),
     "constant": (codes.CONSTANT, "the same value in every row"),
     "empty": (codes.EMPTY, "no cell is filled"),
