@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -22,6 +24,8 @@ OPTIONS = (
     Option("ignore", "The code of a finding that is not to be raised; may be repeated.", "CODE", "many"),
 )
 
+REPORT = Option("report", "Also write it as a page there.", "FILE.html")
+
 
 def application() -> typer.Typer:
     """Return `shoal data` with its words."""
@@ -36,7 +40,7 @@ def application() -> typer.Typer:
     return words
 
 
-@takes(DATA, *OPTIONS, JSON, DEBUG)
+@takes(DATA, *OPTIONS, REPORT, JSON, DEBUG)
 def describe(**given: Any) -> int:
     """What the columns hold, and what is wrong with the data."""
     with reserved_stdout() as answer:
@@ -45,6 +49,12 @@ def describe(**given: Any) -> int:
 
         options = given_only({option.name: given[option.name] for option in OPTIONS})
         found = described(given["data"], **options)
+        if given["report"]:
+            from shoal.core.atomic import write_atomically
+            from shoal.report.description_page import render_description
+
+            write_atomically(Path(given["report"]), render_description(found))
+            print(f"the page is {given['report']}", file=sys.stderr)
         if given["json"]:
             write_json(found.document(), answer)
         else:
