@@ -79,7 +79,7 @@ def noise_elsewhere(dataset: Dataset, keep: np.ndarray, seed: int) -> Dataset:
 # --- law 4 ------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**31), number=st.integers(20, ROWS - 10))
 @pytest.mark.parametrize("how", SETTINGS)
 def test_no_statistic_of_a_table_changes_with_other_rows(how: str, seed: int, number: int) -> None:
@@ -92,7 +92,7 @@ def test_no_statistic_of_a_table_changes_with_other_rows(how: str, seed: int, nu
     assert prepare.fit(spoiled, np.arange(ROWS), how) != prepare.fit(dataset, np.arange(ROWS), how)  # it could
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 2**31))
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("how", SETTINGS)

@@ -114,8 +114,8 @@ def signals(rows: Rows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
     before = [each for each in prepared if each.how == "none"]
     after = [each for each in prepared if each.how not in ("none", "center")]
     words = (
-        "Scaling keeps a signal's form. PCA and whitening put components where samples were. ZCA turns back: each sample "
-        "stands where it stood, less what its neighbours say already."
+        "Scaling keeps a signal's form. PCA and whitening put components where samples were. ZCA turns back: each "
+        "sample stands where it stood, less what its neighbours say already."
     )
     shown = (("The signals as they are", "Channel 1 of one row of each class.", before),) if before else ()
     return tuple(
