@@ -105,6 +105,16 @@ def test_a_configuration_holds_any_option_and_the_line_wins(tmp_path: Path) -> N
     )
 
 
+def test_roles_of_a_configuration_and_of_the_line_are_joined(tmp_path: Path) -> None:
+    path = tmp_path / "fit.toml"
+    path.write_text('data = "adult.csv"\n[roles]\nzip = "category"\nsize = ["S", "M", "L"]\n')
+    settings = resolve(given(config=str(path), roles=["zip=numeric,when=date"]))
+    assert settings.roles == {"zip": "numeric", "size": "ordered:S<M<L", "when": "date"}
+    from shoal.api import command
+
+    assert "--roles zip=numeric --roles 'size=ordered:S<M<L' --roles when=date" in command(settings)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(b"budgt = '5m'\ndata = 'iris'", "did you mean `budget`"), (b"data = ", "TOML"), (b"\xff\xfe", "text")],
