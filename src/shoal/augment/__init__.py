@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal.augment.colour import Pixels
+from shoal.augment.colour import Pixels, black_and_white
 from shoal.augment.crops import average, crops
 from shoal.augment.plan import Augmented, Plan
 from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, of, parse
@@ -15,6 +15,7 @@ __all__ = [
     "Pixels",
     "Plan",
     "average",
+    "black_and_white",
     "check",
     "crops",
     "of",

@@ -9,9 +9,12 @@ chroma. Greys keep their grey under saturation and hue. Nothing is clipped: a ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import pi
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shoal.augment import draws
@@ -30,10 +33,34 @@ class Pixels(Record):
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
+    @classmethod
+    def standardised(cls, mean: Sequence[float], std: Sequence[float], black: float, white: float) -> Pixels:
+        """Of inputs (value - mean) / std, where the values of black and white are known.
+
+        >>> Pixels.standardised([51.0], [25.5], 0, 255)
+        Pixels(mean=(0.2,), std=(0.1,))
+        """
+        span = white - black
+        return cls(mean=tuple((m - black) / span for m in mean), std=tuple(s / span for s in std))
+
     def columns(self, channels: int) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, float64 [C]; a constant channel counts as std 1."""
         mean, std = (torch.tensor(each, dtype=torch.float64).expand(channels) for each in (self.mean, self.std))
         return mean, torch.where(std > 0, std, 1.0)
+
+
+def black_and_white(values: NDArray[np.generic]) -> tuple[float, float]:
+    """What black and white are in stored images: the ends of a byte, 0 and 1, or the values' own range.
+
+    Args:
+        values: as they were read, before any preparation.
+    """
+    if values.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = float(values.min()), float(values.max())
+    if low >= 0.0:
+        return 0.0, 1.0 if high <= 1.0 else high
+    return low, high if high > low else low + 1.0
 
 
 def _planes() -> tuple[Tensor, Tensor, Tensor]:

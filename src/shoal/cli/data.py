@@ -10,8 +10,9 @@ import typer
 
 from shoal.cli.options import DEBUG, JSON, Argument, Option, given_only, takes
 from shoal.cli.output import reserved_stdout, write_json
+from shoal.cli.preview import preview
 
-WORDS = ("describe",)
+WORDS = ("describe", "preview")
 
 DATA = Argument("data", "A CSV, TSV, Parquet or .npz file, a folder of images, or built-in data such as digits.")
 OPTIONS = (
@@ -37,6 +38,7 @@ def application() -> typer.Typer:
     )
     words.callback()(lambda: None)
     words.command()(describe)
+    words.command()(preview)
     return words
 
 
