@@ -226,7 +226,7 @@ def test_bfloat16_keeps_float32_weights_and_states_and_learns_the_same() -> None
 
 def work(make_net, batch: Tensor, members: int, steps: int) -> Work:  # type: ignore[no-untyped-def]
     population = Population(make_net, [Member(seed=k) for k in range(members)])
-    return Work(population.template, members, ("adamw",), 5, batch, steps, 2 << 30, False, True)
+    return Work(population.template, members, ("adamw",), 6, batch, steps, 2 << 30, False, True)
 
 
 def test_a_short_training_is_planned_without_a_clock_and_a_long_one_is_measured() -> None:

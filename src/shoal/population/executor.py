@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,22 +17,37 @@ Result = TypeVar("Result")
 CLEARLY = 0.95  # another plan than the rule's must take less than this share of its time
 
 
-@contextmanager
-def pool(workers: int) -> Iterator[Callable[[Callable[[Todo], Result], Sequence[Todo]], list[Result]]]:
-    """A function that applies another to each piece of work, on `workers` threads.
+class Workers:
+    """Threads that each take pieces of work; a context manager that ends them.
 
-    With several workers each one computes with a single intra-op thread; with one, torch's own threads are left alone.
+    With several workers each one computes with a single intra-op thread; with one, the caller computes by itself and
+    torch's own threads are left alone. They stay alive between calls: what a thread's allocator holds is used again.
     """
-    if workers == 1:
-        yield lambda function, work: [function(piece) for piece in work]
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(workers) as executor:
-            yield lambda function, work: list(executor.map(function, work))
-    finally:
-        torch.set_num_threads(threads)
+
+    def __init__(self, count: int) -> None:
+        self._threads = ThreadPoolExecutor(count) if count > 1 else None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads, once they have finished."""
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def map(self, function: Callable[[Todo], Result], work: Sequence[Todo]) -> list[Result]:
+        """The function's results, in the order of the work."""
+        if self._threads is None:
+            return [function(piece) for piece in work]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return list(self._threads.map(function, work))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def quickest(plans: Sequence[Plan], seconds: Callable[[Plan], float]) -> Plan:

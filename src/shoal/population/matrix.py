@@ -17,7 +17,7 @@ from shoal.losses import Loss
 from shoal.optim.compilation import why_not
 from shoal.population.batches import Batches
 from shoal.population.block import AVERAGE, Block
-from shoal.population.executor import pool, quickest
+from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
 from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
 from shoal.population.template import Template
@@ -28,6 +28,12 @@ TIMED_STEPS = 3
 
 
 PLANS = Plans()  # of this process
+
+
+def _matrices(member: Member) -> int:
+    """What a training keeps by weight: theta twice, gradient, best weights, and what the member asks for."""
+    moved = bool(member.weight_noise or member.dropconnect)
+    return 4 + member.rule().copies + (member.average != "none") + moved
 
 
 class Matrix:
@@ -128,12 +134,12 @@ class Matrix:
         Raises:
             InputError: the network does not take the data or its outputs do not fit the loss.
         """
-        optimizers = {self.members[row].optimizer for row in rows}
+        members = [self.members[row] for row in rows]
         work = Work(
             template=self.template,
             members=len(rows),
-            optimizers=tuple(sorted(optimizers)),
-            copies=3 + max(optim.rule(name).copies for name in optimizers),
+            optimizers=tuple(sorted({member.optimizer for member in members})),
+            matrices=max(_matrices(member) for member in members) if steps else 2,
             batch=data[0][:batch_size],
             steps=steps,
             memory_bytes=self.memory_bytes,
@@ -157,10 +163,10 @@ class Matrix:
         blocks = self.blocks(first[: plan.rows * plan.workers], plan)
         batches = Batches(torch.arange(len(data[0])), (0, min(batch_size, len(data[0]))))
         times = []
-        with pool(plan.workers) as run:
+        with Workers(plan.workers) as workers:
             for _ in range(1 + TIMED_STEPS):
                 start = perf_counter()
-                run(lambda block: block.train_epoch(*data, batches, block.steps.clone(), 1), blocks)
+                workers.map(lambda block: block.train_epoch(*data, batches, block.steps.clone(), 1), blocks)
                 times.append(perf_counter() - start)
         return min(times[1:]) / sum(len(block.rows) for block in blocks)
 
@@ -236,10 +242,10 @@ class Matrix:
         return weights
 
     def keep_state(self) -> None:
-        """Copy the working blocks' optimizer state into the matrix."""
+        """Let the matrix see the working blocks' optimizer state: not copied, it moves as long as they work."""
         for block in self.working:
             for number, row in enumerate(block.rows):
-                self.state[row] = {slot: values[number].clone() for slot, values in block.state.items()}
+                self.state[row] = {slot: values[number] for slot, values in block.state.items()}
 
     def put_down(self) -> None:
         """Keep the working blocks' optimizer state, so that training can go on from it, and forget the blocks."""

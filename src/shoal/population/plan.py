@@ -41,6 +41,7 @@ class Plan:
     compiled: bool = False  # the optimizer's pass over memory
     bfloat16: bool = False  # layers compute in it; weights and sums stay float32
     evaluation_batch: int = EVALUATION_BATCH
+    bytes: int = 0  # what the work takes at most, data aside
     why: str = ""
 
     def describe(self) -> str:
@@ -108,7 +109,7 @@ class Work:
     template: Template
     members: int
     optimizers: tuple[str, ...]  # their names, sorted
-    copies: int  # matrices [K, P] held by row: weights, gradient, optimizer state, best weights
+    matrices: int  # [K, P] each, held as long as the work lasts: weights, gradient, optimizer state, ...
     batch: Tensor  # one mini-batch [B, ...]
     steps: int  # gradient steps of each row; 0 to evaluate
     memory_bytes: int  # what all blocks at work may take together
@@ -122,10 +123,22 @@ class Work:
         object.__setattr__(self, "loop_because", "" if self.members == 1 else _not_stackable(self.template, self.batch))
 
     @property
+    def weights_bytes(self) -> int:
+        """One row's weights."""
+        return self.template.layout.parameters * torch.empty(0, dtype=self.template.decayed.dtype).element_size()
+
+    @property
     def row_bytes(self) -> int:
-        """What one row at work needs."""
-        size = torch.empty(0, dtype=self.template.decayed.dtype).element_size()
-        return self.copies * self.template.layout.parameters * size + 2 * self.cost.kept_bytes
+        """What one row needs while its gradient is computed, measured as about that.
+
+        The gradients of the weights twice; what is kept, as much for its gradients, and half of it for what a layer
+        makes and drops.
+        """
+        return 2 * self.weights_bytes + 5 * self.cost.kept_bytes // 2
+
+    def bytes(self, rows: int, workers: int) -> int:
+        """What the whole work takes at most: the matrices, and the rows that are computed at once."""
+        return self.matrices * self.members * self.weights_bytes + workers * rows * self.row_bytes
 
     @property
     def compiling_pays(self) -> bool:
@@ -149,7 +162,7 @@ class Work:
             self.template.layout.shapes,
             self.members,
             self.optimizers,
-            self.copies,
+            self.matrices,
             list(self.batch.shape),
             str(self.template.decayed.dtype),
             self.steps > 0,
@@ -211,13 +224,15 @@ def _most_rows(work: Work, workers: int) -> int:
 def _complete(work: Work, plan: Plan) -> Plan:
     """The plan with what follows from its block size."""
     outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * plan.rows  # of one row of the data, at most
-    batch = max(32, min(EVALUATION_BATCH, STACKED_BLOCK_BYTES // outputs_bytes))
+    fitting = max(len(work.batch), STACKED_BLOCK_BYTES // plan.workers // outputs_bytes)
+    batch = min(EVALUATION_BATCH, fitting, len(work.batch) if work.steps and plan.rows > 1 else EVALUATION_BATCH)
     return replace(
         plan,
         channels_last=plan.rows == 1 and bool(work.template.kernels) and work.batch.device.type == "cpu",
         compiled=work.compiling_pays,
         bfloat16=work.bfloat16,
         evaluation_batch=batch,
+        bytes=work.bytes(plan.rows, plan.workers),
     )
 
 

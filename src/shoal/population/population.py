@@ -15,7 +15,7 @@ from shoal.augment import Pixels
 from shoal.core.errors import InputError
 from shoal.population import saving, training
 from shoal.population.block import augmentation
-from shoal.population.executor import pool
+from shoal.population.executor import Workers
 from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
 from shoal.population.plan import EVALUATION_BATCH, Plans
@@ -90,7 +90,7 @@ class Population(Matrix):
         part.steps = self.steps[chosen]
         part.epochs = self.epochs[chosen]
         self.keep_state()
-        part.state = [self.state[row] for row in chosen]
+        part.state = [{slot: values.clone() for slot, values in self.state[row].items()} for row in chosen]
         part.working, part.training = [], None
         return part
 
@@ -223,8 +223,8 @@ class Population(Matrix):
         inputs = self.tensor(x)
         plan = self.plan(range(len(self)), (inputs, None), EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
-        with pool(plan.workers) as run:
-            parts = run(lambda block: block.predict(inputs).cpu(), blocks)
+        with Workers(plan.workers) as workers:
+            parts = workers.map(lambda block: block.predict(inputs).cpu(), blocks)
         outputs = torch.empty(len(self), *parts[0].shape[1:], dtype=self.dtype)
         for block, part in zip(blocks, parts, strict=True):
             outputs[block.rows] = part
@@ -235,8 +235,8 @@ class Population(Matrix):
         data = self.data(x, y)
         plan = self.plan(range(len(self)), data, EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
-        with pool(plan.workers) as run:
-            parts = run(lambda block: block.evaluate(*data), blocks)
+        with Workers(plan.workers) as workers:
+            parts = workers.map(lambda block: block.evaluate(*data), blocks)
         rows = [block.rows for block in blocks]
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
         mean = scatter(len(self), rows, [score for _, score in parts])

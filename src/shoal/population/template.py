@@ -128,13 +128,15 @@ def fresh_rows(
     """
     theta = torch.empty(len(members), template.layout.parameters, dtype=dtype)
     buffers = {name: torch.empty(len(members), *b.shape, dtype=b.dtype) for name, b in template.buffers.items()}
-    drawn: dict[tuple[int, str], tuple[Tensor, dict[str, Tensor]]] = {}
+    drawn: dict[tuple[int, str], int] = {}  # the first row of each origin
     for row, member in enumerate(members):
-        origin = (member.seed, member.init)
-        if origin not in drawn:
-            drawn[origin] = _draw(make_net, template, member)
-        theta[row] = drawn[origin][0]
-        for name, value in drawn[origin][1].items():
+        like = drawn.setdefault((member.seed, member.init), row)
+        if like < row:
+            weights, values = theta[like], {name: stack[like] for name, stack in buffers.items()}
+        else:
+            weights, values = _draw(make_net, template, member)
+        theta[row] = weights
+        for name, value in values.items():
             buffers[name][row] = value
     return theta, buffers
 

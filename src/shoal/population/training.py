@@ -14,7 +14,7 @@ from shoal.optim import schedules
 from shoal.population.batches import epoch_batches, steps_per_epoch
 from shoal.population.best import Best
 from shoal.population.block import Block, EpochMeans
-from shoal.population.executor import pool
+from shoal.population.executor import Workers
 from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan
 from shoal.population.record import EpochRecord, scatter
@@ -86,18 +86,20 @@ def run(
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
     before: list[int] = []
+    workers: Workers | None = None
     try:
         while active := training.active(population):
             if training.plan is None:  # kept from now on, also while rows leave: the same bits
                 rows = len(data[0]) if views is None else max(len(views[row]) for row in active)
                 steps = training.epochs * steps_per_epoch(rows, training.batch_size)
                 training.plan = population.plan(active, data, training.batch_size, steps)
+            workers = workers or Workers(training.plan.workers)
             if active != before or not population.working:
                 training.settle(population)
                 population.put_down()
                 population.take_up(active, training.plan, views)
             blocks = population.working
-            sums, scores = _epoch(population, training, blocks, data, held_out, views)
+            sums, scores = _epoch(population, training, workers, data, held_out, views)
             population.take_weights(blocks)
             for block, measured in zip(blocks, sums, strict=True):
                 population.stop(
@@ -109,6 +111,8 @@ def run(
             yield record.with_status(population.status)
             before = active
     finally:
+        if workers is not None:
+            workers.close()
         training.settle(population, everyone=True)
         population.put_down()
 
@@ -116,7 +120,7 @@ def run(
 def _epoch(
     population: Matrix,
     training: Training,
-    blocks: Sequence[Block],
+    workers: Workers,
     data: Data,
     held_out: Data | None,
     views: Sequence[Tensor] | None,
@@ -138,11 +142,9 @@ def _epoch(
         with block.averaged():
             return block.evaluate(*held_out)  # type: ignore[misc]
 
-    workers = 1 if training.plan is None else training.plan.workers
-    with pool(workers) as run_all:
-        sums = run_all(train, blocks)
-        scores = [] if held_out is None else run_all(score, blocks)
-    for block in blocks:
+    sums = workers.map(train, population.working)
+    scores = [] if held_out is None else workers.map(score, population.working)
+    for block in population.working:
         population.epochs[block.rows] = population.epochs[block.rows[0]] + 1
     return sums, scores
 

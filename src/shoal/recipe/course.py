@@ -219,7 +219,7 @@ def member_of(course: Course, number: int, values: Mapping[str, float]) -> Membe
 def infos(ids: Sequence[int], members: Sequence[Member]) -> list[MemberInfo]:
     """Members as events name them: what was set, under its name."""
     return [
-        MemberInfo(id=number, values=member.model_dump(mode="json", exclude_none=True))
+        MemberInfo(id=number, values=member.model_dump(mode="json", exclude_unset=True, exclude_none=True))
         for number, member in zip(ids, members, strict=True)
     ]
 
