@@ -192,7 +192,8 @@ class _State:
     running: int | None = None
     cut: int | None = None  # the step in which the run was interrupted
     progress: StepProgress | None = None
-    progress_at_s: float = 0.0
+    left_s: float | None = None  # as last heard
+    left_at_s: float = 0.0
     metric: str = "accuracy"
     rows: int | None = None
     stopping: bool = False
@@ -228,7 +229,9 @@ class LiveView:
                 state.lines[event.step] = _Line(event.step, event.round, event.why)
                 state.running, state.progress = event.step, None
             case StepProgress():
-                state.progress, state.progress_at_s = event, self._now()
+                if event.left_s != state.left_s:  # else it is from the same look at the clock
+                    state.left_s, state.left_at_s = event.left_s, self._now()
+                state.progress = event
             case StepFinished():
                 state.lines[event.step] = _Line(event.step, event.round, ended=event)
                 if state.running == event.step:
@@ -316,7 +319,7 @@ class LiveView:
         state = self._state
         if state.running is not None:
             progress = state.progress or StepProgress(step=state.running, done=0.0)
-            words = progress_words(progress, state.metric, state.rows, self._now() - state.progress_at_s)
+            words = progress_words(progress, state.metric, state.rows, self._now() - state.left_at_s)
             row = Table.grid(padding=(0, 2, 0, 0))
             row.add_column(width=28)
             row.add_column(no_wrap=True, overflow="ellipsis")

@@ -27,7 +27,7 @@ class RecordedPlans(Plans):
                 super().put(signature, Plan(**values))
             except TypeError:
                 continue
-        self._new = False
+        self._new = bool(recorded)  # they may be another run's
 
     def find(self, signature: str) -> Plan | None:
         """The plan for such work; one that only the process knew becomes the run's."""
