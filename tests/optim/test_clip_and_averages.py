@@ -92,3 +92,10 @@ def test_averages_equal_torch_for_each_row() -> None:
         torch.testing.assert_close(ema[row : row + 1], theirs_ema[row].module.weight.data, rtol=1e-12, atol=1e-13)
         torch.testing.assert_close(swa[row : row + 1], theirs_swa[row].module.weight.data, rtol=1e-12, atol=1e-13)
         torch.testing.assert_close(swa[row], path[starts[row] :, row].mean(dim=0), rtol=1e-12, atol=1e-13)
+
+
+def test_an_average_that_rests_or_starts_does_not_look_at_the_other_matrix() -> None:
+    nan, numbers = torch.full((2, 3), torch.nan), torch.arange(6.0).view(2, 3)
+    share = torch.tensor([[0.0], [1.0]])
+    assert torch.equal(averages.toward(numbers, torch.where(share > 0, numbers, nan), share)[0], numbers[0])
+    assert torch.equal(averages.toward(torch.where(share > 0, nan, numbers), numbers, share)[1], numbers[1])

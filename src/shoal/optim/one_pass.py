@@ -78,8 +78,8 @@ def advance(
     What holds when compiled: a row has the same bits in any company, for any number of rows, columns and threads. They
     differ from those of the uncompiled pass in the last place (in float64 by about 1e-16 a step), because torch's own
     `addcmul` and `sqrt` on CPU round otherwise than single instructions do. Compilation takes seconds, once for a rule,
-    type and number of threads, whatever K and P; rules that are not elementwise run uncompiled. Without a compiler the
-    uncompiled pass is taken, and a warning says so once.
+    type and number of threads, whatever K and P; rules that are not elementwise run uncompiled (their sums by channel
+    gain nothing from it). Without a compiler the uncompiled pass is taken, and a warning says so once.
     """
     matrices = {"theta": theta, "grad": grad, **slots}
     numbers = coefficients
