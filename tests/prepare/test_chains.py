@@ -296,3 +296,20 @@ def test_axes_that_follow_the_units() -> None:
     evidence = advised(dataset, "pca")["SHL295"]
     assert evidence["column"] == "wide" and evidence["share"] > 0.99
     assert "SHL295" not in advised(dataset, "standardize+pca")
+
+
+@pytest.mark.slow
+def test_a_run_keeps_the_preparation_that_was_asked_for(tmp_path: Path) -> None:
+    import shoal
+    from shoal.core.events import FindingRaised, RunStarted
+
+    out = tmp_path / "run"
+    asked = {"prepare": "standardize+pca", "budget": "trials=2", "epochs": 1}
+    shoal.fit("iris", out=str(out), **asked)
+    run = shoal.load(str(out))
+    assert run.model.preparation.how == "standardize+pca" and run.model.preparation.feature_names[0] == "component 1"
+    assert len(run.model.predict(np.array([[5.1, 3.5, 1.4, 0.2]]))) == 1
+    begun = next(event for event in run.events if isinstance(event, RunStarted))
+    assert "--prepare standardize+pca" in begun.command
+    assert 'prepare = "standardize+pca"' in (out / "run.toml").read_text()
+    assert "SHL291" in {event.finding.code for event in run.events if isinstance(event, FindingRaised)}
