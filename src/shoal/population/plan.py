@@ -202,7 +202,7 @@ def by_rule(work: Work) -> Plan:
 
 
 def candidates(work: Work) -> list[Plan]:
-    """Plans worth timing, the rule's first: row by row on threads, chunks on a ladder, all rows in one block."""
+    """Plans worth timing, the rule's first: row by row on threads, and blocks on a ladder of widths."""
     rule = by_rule(work)
     if work.loop_because or work.batch.device.type != "cpu":
         return [rule]
@@ -212,8 +212,6 @@ def candidates(work: Work) -> list[Plan]:
     plans = [rule]
     for rows in sorted(rows for rows in ladder if rows <= min(share, _most_rows(work, workers))):
         plans.append(_complete(work, Plan(rows, workers)))
-    if not work.template.kernels and work.members <= _most_rows(work, 1):
-        plans.append(_complete(work, Plan(work.members, 1)))
     return list(dict.fromkeys(plans))
 
 
