@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, chdir, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ from shoal.diagnose import split_checks
 from shoal.ensemble import model as models
 from shoal.ensemble import scoring
 from shoal.ensemble.model import Model
-from shoal.recipe import networks, recipe
+from shoal.recipe import checkup, networks, recipe
 from shoal.recipe.finish import Chosen
 from shoal.recipe.problem import Options, Part, Problem, Sealed
 from shoal.recipe.recipe import Outcome
@@ -188,6 +189,31 @@ class _Work:
     preparation: prepare.Preparation
     target: prepare.TargetScaling
     problem: Problem
+
+
+def check_up(settings: FitSettings, data: Any = None, make_net: MakeNet | None = None) -> Iterator[Event]:
+    """Look at the data and the network, and do no more: the checks of the data, then steps 1 to 3.
+
+    Args:
+        settings: what to look at; a budget, ranges and a folder have no meaning here.
+        data: the rows themselves, where they are no path.
+        make_net: the user's network, where `settings.model` does not name it.
+
+    Yields:
+        Findings, decisions and steps as they happen; those that `settings.ignore` names are left out.
+
+    Raises:
+        InputError: the data or the settings cannot be used.
+    """
+    dataset = _read(settings, data)
+    work = _prepare(settings, dataset, make_net)
+    options = Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size)
+    copies = split_checks.of_split(dataset, work.plan, thorough=False)
+    advice = prepare.advise(dataset, work.plan.train, work.preparation)
+    told = (FindingRaised(finding=finding) for finding in (*dataset.findings, *copies, *advice))
+    for event in chain(told, checkup.run(work.problem, options)):
+        if not (isinstance(event, FindingRaised) and event.finding.code in settings.ignore):
+            yield event
 
 
 def _read(settings: FitSettings, data: Any) -> Dataset:

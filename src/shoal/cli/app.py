@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import shoal
-from shoal.cli import bench, data, evaluate, fit, predict, report, resume, study
+from shoal.cli import bench, data, doctor, evaluate, fit, predict, report, resume, study
 
 
 def application() -> Any:
@@ -19,7 +19,8 @@ def application() -> Any:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_about)
-    for verb in (fit.fit, resume.resume, predict.predict, evaluate.evaluate, report.report, bench.bench, study.study):
+    verbs = (fit.fit, resume.resume, predict.predict, evaluate.evaluate, study.study, doctor.doctor)
+    for verb in (*verbs, report.report, bench.bench):
         app.command()(verb)
     app.add_typer(data.application(), name="data")
     return typer.main.get_command(app)

@@ -103,5 +103,11 @@ def _table(table: Mapping[str, Any]) -> Any:
         numeric = bool(rows) and all(isinstance(row[number], int | float) or row[number] is None for row in rows)
         drawn.add_column(textwrap.shorten(one_line(name), 32), justify="right" if numeric else "left")
     for row in rows[:MOST_ROWS]:
-        drawn.add_row(*(one_line(cell) if isinstance(cell, str) else "" if cell is None else formats.number(cell) for cell in row))
+        drawn.add_row(*(_cell(cell) for cell in row))
     return drawn
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return one_line(value) if isinstance(value, str) else formats.number(value)
