@@ -125,7 +125,7 @@ PRESETS: Mapping[str, Augment] = {
         saturation=0.3, hue=10, cutout=0.3,
     ),
     "drawing": Augment(rotate=10, translate=0.08, scale=(0.9, 1.1), stretch=(0.9, 1.1), shear=8),
-    "signal": Augment(translate=0.05, scale=(0.95, 1.05), gain=0.1, noise=0.05),
+    "signal": Augment(translate=0.05, scale=(0.95, 1.05), gain=0.1, noise=0.05, padding="border"),
     "volume": Augment(hflip=0.5, vflip=0.5, dflip=0.5, rotate=15, translate=0.05, scale=(0.9, 1.1)),
 }  # fmt: skip
 

@@ -139,10 +139,14 @@ def _captions(labels: list[str], partner: Tensor | None, lam: Tensor | None) -> 
     """Mixed labels with their shares."""
     if partner is None or lam is None:
         return [""] * len(labels)
-    return [
-        label if share > 0.995 else f"{share:.2f} {label[:8]} + {1 - share:.2f} {labels[other][:8]}"
-        for label, other, share in zip(labels, partner[0].tolist(), lam[0].tolist(), strict=True)
-    ]
+
+    def mixed(label: str, other: str, share: float) -> str:
+        if share > 0.995 or share < 0.005 or label == other:
+            return label if share > 0.5 else other
+        return f"{share:.2f} {label[:8]} + {1 - share:.2f} {other[:8]}"
+
+    pairs = zip(labels, partner[0].tolist(), lam[0].tolist(), strict=True)
+    return [mixed(label, labels[other], share) for label, other, share in pairs]
 
 
 def _judged(
