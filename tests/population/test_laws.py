@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from shoal.optim import compilation
 from shoal.population import Member, Population
 from shoal.population.plan import Plan
 from tests.population.networks import convolutional, dense, pictures, table
@@ -182,3 +183,39 @@ def test_the_laws_can_fail() -> None:
     together = trained(dense, members, table(), epochs=2)
     alone = trained(dense, [members[0].model_copy(update={"seed": 99})], table(), epochs=2)
     assert difference(together, 0, alone, 0) > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_the_laws_hold_when_the_optimizer_is_compiled(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled against plain, alone against together, and a sick row beside healthy ones, bit for bit."""
+    make_net, data = CASES[case]
+    if reason := compilation.why_not():
+        pytest.skip(reason)
+    members = [member(k, optimizer=["adamw", "momentum"][k % 2]) for k in range(6)]
+    plain = trained(make_net, members, data, epochs=4)
+    for rows in (1, 4):
+        monkeypatch.setattr(Population, "plan", lambda *_, rows=rows: Plan(rows, 2, compiled=True))
+        together = trained(make_net, members, data, epochs=4)
+        for k in range(6):
+            assert difference(together, k, plain, k) < 1e-10
+        alone = trained(make_net, [members[4]], data, epochs=4)
+        assert difference(together, 4, alone, 0) < 1e-10
+        sick = Population(make_net, members, dtype=torch.float64)
+        sick.theta[2] = float("nan")
+        list(sick.train(data[0].double(), data[1], epochs=4, batch_size=8))
+        assert sick.status[2] == "diverged"
+        assert all(torch.equal(sick.theta[k], together.theta[k]) for k in (0, 1, 3, 4, 5))
+
+
+@settings(max_examples=8, deadline=None)
+@given(members=st.integers(1, 65), rows=st.sampled_from([1, 2, 4, 8, 64]), who=st.integers(0, 64))
+def test_any_number_of_rows_in_blocks_of_any_width(members: int, rows: int, who: int) -> None:
+    """K from 1 to 65; one of them is compared with itself alone."""
+    row = who % members
+    crowd = [member(k) for k in range(members)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Population, "plan", lambda *_: Plan(rows, 2))
+        together = trained(dense, crowd, table(16), epochs=2)
+    alone = trained(dense, [crowd[row]], table(16), epochs=2)
+    assert difference(together, row, alone, 0) < 1e-11
