@@ -193,7 +193,7 @@ compiled_rules = pytest.mark.parametrize(
 
 @compiles
 @compiled_rules
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)  # some ten compilations, seconds each
 def test_compiled_equals_plain_and_rows_do_not_know_of_each_other(each: Rule) -> None:
     for dtype, rtol in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         given_ = problem(each, 13, 1003, dtype)

@@ -193,20 +193,6 @@ def test_under_vmap(each: Rule) -> None:
         torch.testing.assert_close(mapped_state[name][:, 0], slot, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.slow
-@every_rule
-def test_compiled_equals_plain(each: Rule) -> None:
-    theta, grad, state = midway(each, 4, LAYOUT, torch.float64)
-    own, step = hyper(each, 4), torch.tensor([[1.0], [2.0], [30.0], [400.0]], dtype=torch.float64)
-    expected, expected_state = each.update(theta, grad, state, own, step, LAYOUT)
-    torch.compiler.reset()
-    compiled = torch.compile(each.update, fullgraph=True)
-    new_theta, new_state = compiled(theta, grad, state, own, step, LAYOUT)
-    torch.testing.assert_close(new_theta - theta, expected - theta, rtol=1e-11, atol=1e-13)
-    for name, slot in expected_state.items():
-        torch.testing.assert_close(new_state[name], slot, rtol=1e-11, atol=1e-13)
-
-
 @pytest.mark.parametrize(
     ("name", "copies"),
     {
