@@ -189,8 +189,9 @@ def label_suspects(dataset: Dataset, rows: Rows) -> Iterator[Finding]:
     Where classes overlap, votes are divided; where labels were mixed up, trees agree on another class. So the alarm is
     raised when much of what is told wrongly is told so with confidence, and not when the task is merely hard. On ten
     real data sets that share was 0.16 to 0.29 with two classes and 0 to 0.11 with more; with 3 to 15 % of the labels
-    changed it was 0.39 to 0.50 on breast_cancer and 0.30 to 0.64 on digits, wine and heartbeats. Where a simple model
-    is weak (pictures of clothes, incomes) changed labels are not found.
+    changed it was 0.39 to 0.50 on breast_cancer and 0.30 to 0.64 on digits, wine and heartbeats. The limits were set
+    after these figures were seen; how often the alarm errs on other data is not known. Where a simple model is weak
+    (pictures of clothes, objects or glands, incomes, forests, passengers) changed labels were not found.
     """
     if dataset.classes is None or len(rows) < FEWEST_ROWS:
         return
