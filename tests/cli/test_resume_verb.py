@@ -6,6 +6,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from shoal.store.run_folder import RunFolder
 from tests.cli.test_signals import ended_by
 from tests.cli.test_usage import shoal
@@ -28,6 +30,8 @@ def test_what_cannot_be_resumed_is_one_sentence_and_2(tmp_path: Path) -> None:
         assert len(ended.stderr.splitlines()) == 1 and "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_an_interrupted_fit_names_the_command_that_goes_on_and_it_does(tmp_path: Path) -> None:
     fit = ("fit", "iris", "--budget", "trials=12", "--epochs", "3", "--out", "my run")
 
