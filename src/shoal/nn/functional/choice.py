@@ -89,6 +89,16 @@ def weight_gradient(x: Tensor, delta: Tensor, kernel: Shape, g: Geometry, wish: 
     return correlation.weight_gradient(x, delta, kernel, g, form)
 
 
+def ruled(x: Tensor, w: Tensor, delta: Tensor, g: Geometry) -> Choice:
+    """What the rule names for the three sums of one network, or of K where `g.rows`."""
+    rule = _rule_of_rows if g.rows else _rule
+    return Choice(
+        correlate=rule("correlate", x, w.shape, g),
+        input_gradient=rule("input_gradient", delta, w.shape, g),
+        weight_gradient=rule("weight_gradient", x, w.shape, g),
+    )
+
+
 def _rule(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
     """The form for one network. `seen` is the input, or delta where the gradient by the input is asked for."""
     if seen.device.type != "cpu":
@@ -123,7 +133,7 @@ def _rule_of_depthwise(what: str, dtype: torch.dtype, g: Geometry) -> str:
 
 
 SMALL_PRODUCTS = 2_000_000  # of a row: below this, calling the library costs more than its work
-BLOCKED_PRODUCTS = 20_000_000  # of a row with whole blocks of 8 channels: above this it fills the cache alone
+BLOCKED_PRODUCTS = 4_000_000  # of a row with whole blocks of 8 channels: above this, arranging the rows costs more
 
 
 def _rule_of_rows(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
@@ -135,11 +145,27 @@ def _rule_of_rows(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
         return "unfold"  # the columns are the input itself
     if per_group == g.groups == 1 and g.rank == 2 and prod(kernel) <= 9 and what != "input_gradient":
         return "unfold"
-    places = prod(seen.shape[3:]) // (1 if what == "input_gradient" else prod(g.stride))
-    products = seen.shape[1] * outputs * per_group * prod(kernel) * places
+    products = _products(seen.shape, w_shape, g, 1 if what == "input_gradient" else prod(g.stride))
     whole_blocks = per_group % 8 == 0 and outputs % (8 * g.groups) == 0
     if products < SMALL_PRODUCTS or (products < BLOCKED_PRODUCTS and whole_blocks):
         return "grouped"
     if per_group == g.groups == 1 and what == "input_gradient" and g.rank < 3:
         return "grouped"
-    return "grouped" if g.rank == 1 and per_group > 1 else "rows"
+    return "rows"
+
+
+def as_one(x: Tensor, w_shape: Shape, g: Geometry, wish: str | None = None) -> bool:
+    """Whether K kernels on one input x [B, C, *size] are computed as one kernel of K * O outputs, or row by row.
+
+    One kernel wins where the input is what costs: few channels, a stride, three axes, little work, or a GPU.
+    """
+    if wish in FORMULATIONS:
+        return False
+    if x.device.type != "cpu" or g.groups > 1 or w_shape[2] <= 4 or g.rank == 3 or max(g.stride) > 1:
+        return True
+    return _products((1, *x.shape), w_shape, g, 1) < SMALL_PRODUCTS
+
+
+def _products(seen: Shape, w_shape: Shape, g: Geometry, apart: int) -> int:
+    """About how many multiplications one row of inputs [K, B, C, *size] takes, every `apart`-th place being used."""
+    return seen[1] * prod(w_shape[1:]) * prod(seen[-g.rank :]) // apart

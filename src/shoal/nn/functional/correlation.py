@@ -64,7 +64,7 @@ def weight_gradient(x: Tensor, delta: Tensor, kernel: Shape, g: Geometry, form: 
     if form == "channels_last" and g.rank > 1:
         x, delta = _last(x), _last(delta)
     shape = (delta.shape[1], x.shape[1] // g.groups, *kernel)
-    shaped = x.new_empty(1).expand(shape)  # the library reads its shape only
+    shaped = x.new_empty(shape)  # the library reads its shape only
     none, mask = (0,) * g.rank, (False, True, False)
     gradient: Tensor = torch.ops.aten.convolution_backward.default(
         delta, x, shaped, None, g.stride, g.padding, g.dilation, False, none, g.groups, mask

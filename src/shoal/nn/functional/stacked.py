@@ -1,8 +1,8 @@
 """The three sums for K networks at once: row k of the inputs meets row k of the kernels.
 
 Formulations: `rows` (one network after the other, each as it is quickest alone), `grouped` (one convolution whose
-groups are the rows), `unfold` (columns and one batched matrix product). Where all rows see one input, no formulation is
-needed: K kernels of O outputs are one kernel of K * O outputs (`kernels_as_one` and its like).
+groups are the rows), `unfold` (columns and one batched matrix product). Where all rows see one input, K kernels of O
+outputs can also be one kernel of K * O outputs (`kernels_as_one` and its like).
 """
 
 from __future__ import annotations
