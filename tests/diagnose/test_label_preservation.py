@@ -37,6 +37,7 @@ def planted() -> tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]:
 def judged() -> dict[str, lp.Preservation]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lp, "STEPS", 60)
+        patch.setattr(lp, "PROBES", 1)
         x, y, classes = planted()
         asked = lp.apart(parse("hflip,vflip,rotate=180,brightness=0.1"))
         return {each.operation: each for each in lp.judge(x, y, classes, "image", asked)}
