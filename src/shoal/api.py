@@ -207,13 +207,16 @@ def check_up(settings: FitSettings, data: Any = None, make_net: MakeNet | None =
     """
     dataset = _read(settings, data)
     work = _prepare(settings, dataset, make_net)
-    options = Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size)
-    copies = split_checks.of_split(dataset, work.plan, thorough=False)
-    advice = prepare.advise(dataset, work.plan.train, work.preparation)
-    told = (FindingRaised(finding=finding) for finding in (*dataset.findings, *copies, *advice))
+    options = _options(settings)
+    told = (FindingRaised(finding=finding) for finding in _findings(work))
     for event in chain(told, checkup.run(work.problem, options)):
         if not (isinstance(event, FindingRaised) and event.finding.code in settings.ignore):
             yield event
+
+
+def _options(settings: FitSettings) -> Options:
+    """What the user fixed of the search."""
+    return Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size, settings.precision)
 
 
 def _read(settings: FitSettings, data: Any) -> Dataset:
@@ -260,21 +263,27 @@ def _prepare(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
     return _Work(dataset, plan, preparation, target, problem)
 
 
+def _findings(work: _Work) -> Iterator[Finding]:
+    """What is to be said of the data, their split, their preparation and the network before anything is trained."""
+    yield from work.dataset.findings
+    yield from split_checks.of_split(work.dataset, work.plan, thorough=False)
+    yield from prepare.advise(work.dataset, work.plan.train, work.preparation)
+    yield from networks.adopted(work.problem.network)
+
+
 def _run(
     settings: FitSettings, folder: RunFolder, work: _Work, telling: Telling, stopped: Callable[[], bool]
 ) -> Iterator[Event]:
     """The events of a run, from the first to the last."""
     begun = _begun(settings, folder, work)
     yield begun
-    copies = split_checks.of_split(work.dataset, work.plan, thorough=False)
-    advice = prepare.advise(work.dataset, work.plan.train, work.preparation)
-    for finding in (*work.dataset.findings, *copies, *advice):
+    for finding in _findings(work):
         yield FindingRaised(finding=finding)
     step = 0
     steps = recipe.run(
         work.problem,
         parse_budget(settings.budget),
-        Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size),
+        _options(settings),
         stopped=stopped,
         now=telling.replay.now,
         journal=telling.checkpoint,

@@ -12,7 +12,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.nn import Cnn, Dropout, Mlp, Resnet
-from shoal.nn.dropout import adopt_dropouts
+from shoal.nn.adoption import adopt_layers
 from shoal.nn.networks import Network, PeriodicEmbedding, from_document
 from shoal.nn.networks.layers import Normalization, normalization
 from shoal.population import Member, Population
@@ -192,7 +192,7 @@ def test_by_channel_whole_channels_go() -> None:
 
 def test_torchs_dropouts_are_replaced_wherever_they_are() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.2), nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout2d(0.4)))
-    assert adopt_dropouts(network) == ["1", "2.1"]
+    assert [layer.name for layer in adopt_layers(network)] == ["1", "2.1"]
     assert (float(network[1].p), network[1].channels) == (pytest.approx(0.2), False)
     assert (float(network[2][1].p), network[2][1].channels) == (pytest.approx(0.4), True)
     assert not any(isinstance(module, nn.modules.dropout._DropoutNd) for module in network.modules())

@@ -230,7 +230,7 @@ def work(make_net, batch: Tensor, members: int, steps: int) -> Work:  # type: ig
 
 
 def test_a_short_training_is_planned_without_a_clock_and_a_long_one_is_measured() -> None:
-    short, long = work(dense, X, 8, 10), work(dense, X, 8, 10**9)
+    short, long = work(dense, X, 100, 10), work(dense, X, 100, 10**9)
     assert not short.measuring_pays and long.measuring_pays
     assert not short.compiling_pays and long.compiling_pays
     assert short.signature() != long.signature()

@@ -15,6 +15,8 @@ from shoal.core.events import Interval, Kind, Record
 from shoal.core.names import did_you_mean
 from shoal.core.roles import parse_roles
 
+Precision = Literal["float32", "bfloat16", "float64"]
+
 # What a range may be given for, and the values that make sense there: (least, most, least is allowed).
 SEARCHED: Mapping[str, tuple[float, float, bool]] = {
     "lr": (0.0, math.inf, False),
@@ -62,6 +64,7 @@ class FitSettings(Record):
     out: str | None = None
     model: str = "auto"  # auto, mlp, cnn, resnet or pkg.mod:make_net
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision = "float32"  # of the layers' arithmetic; bfloat16 keeps float32 weights
     ranges: dict[str, Interval] = {}
     epochs: int | None = Field(default=None, ge=1)  # most epochs of a member in the refined search
     batch_size: int | None = Field(default=None, ge=1)

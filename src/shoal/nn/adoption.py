@@ -1,7 +1,7 @@
 """Layers of `torch.nn` that need something by row are replaced when a network is adopted, and the user is told.
 
-Dropout needs a rate and a random key of each row's own; batch normalization must leave filling rows out of its
-statistics. Weights, names and the network's own forward stay as they are.
+Dropout needs a rate and a random key of each row's own; batch normalization needs running statistics that `vmap` can
+update, also as the mean of all batches. Weights, names and the network's own forward stay as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Adopted:
 
 _HOW = {
     dropout.Dropout: "its masks are keyed and its rate can differ by row",
-    normalization.BatchNorm: "filling rows of a short last batch stay out of its statistics",
+    normalization.BatchNorm: "every network keeps running statistics of its own",
 }
 
 
@@ -65,8 +65,8 @@ def adopt_layers(network: nn.Module) -> list[Adopted]:
 def told(adopted: Sequence[Adopted]) -> str:
     """What was replaced, in one sentence; empty where nothing was.
 
-    >>> told([Adopted("1", "BatchNorm2d", "filling rows stay out of its statistics")])
-    'Made row-aware: `1` (BatchNorm2d): filling rows stay out of its statistics.'
+    >>> told([Adopted("1", "Dropout", "its masks are keyed")])
+    'Made row-aware: `1` (Dropout): its masks are keyed.'
     """
     groups: dict[tuple[str, str], list[str]] = {}
     for layer in adopted:

@@ -58,23 +58,3 @@ def row_aware(layer: nn.Module) -> Dropout | None:
     if channels is None or not isinstance(layer, nn.modules.dropout._DropoutNd):
         return None
     return Dropout(layer.p, channels=channels)
-
-
-def adopt_dropouts(module: nn.Module) -> list[str]:
-    """Replace `torch.nn` dropout layers below a module by keyed ones, in place.
-
-    Args:
-        module: any network. Its own forward and weights stay untouched.
-
-    Returns:
-        The names of the layers that were replaced.
-    """
-    replaced = []
-    for name, child in module.named_children():
-        layer = row_aware(child)
-        if layer is None:
-            replaced += [f"{name}.{inner}" for inner in adopt_dropouts(child)]
-        else:
-            setattr(module, name, layer)
-            replaced.append(name)
-    return replaced

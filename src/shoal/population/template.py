@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from shoal.core.errors import InputError
 from shoal.core.layout import Layout
 from shoal.nn import initializers
-from shoal.nn.dropout import Dropout, adopt_dropouts
+from shoal.nn.adoption import Adopted, adopt_layers
+from shoal.nn.dropout import Dropout
 from shoal.population.member import Member
 
 MakeNet = Callable[[], nn.Module]
@@ -22,7 +23,7 @@ MakeNet = Callable[[], nn.Module]
 class Template:
     """The skeleton that every row is a filling of.
 
-    `skeleton` has keyed dropout layers in place of torch's; its own weights are never read.
+    `skeleton` has row-aware layers in place of some of torch's; its own weights are never read.
     """
 
     skeleton: nn.Module
@@ -32,6 +33,7 @@ class Template:
     decayed: Tensor  # [P]: 1 where weight decay applies, 0 for biases and normalization
     kernels: frozenset[str]  # parameters that are kernels of convolutions
     aliases: dict[str, tuple[str, ...]]  # every place of a parameter, also of frozen ones, by its first
+    adopted: tuple[Adopted, ...]  # layers that were replaced
 
     def copy_skeleton(self) -> nn.Module:
         """A skeleton of one's own: a module cannot be called by two threads at once."""
@@ -63,10 +65,11 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
     )
     buffers = {name: _typed(value, dtype).clone() for name, value in _constants(skeleton).items()}
     layout = Layout.of((name, tuple(parameter.shape)) for name, parameter in named)
-    adopt_dropouts(skeleton)
+    adopted = tuple(adopt_layers(skeleton))
     dropouts = {name: float(layer.p) for name, layer in skeleton.named_modules() if isinstance(layer, Dropout)}
     skeleton = skeleton.to(device=device, dtype=dtype)
-    return Template(skeleton, layout, buffers, dropouts, decayed.to(device), _kernels(skeleton), _aliases(skeleton))
+    kernels, aliases = _kernels(skeleton), _aliases(skeleton)
+    return Template(skeleton, layout, buffers, dropouts, decayed.to(device), kernels, aliases, adopted)
 
 
 def _check(network: nn.Module) -> None:

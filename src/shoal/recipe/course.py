@@ -101,6 +101,7 @@ class Course:
             members,
             loss=self.problem.loss.name,
             device=self.problem.device,
+            dtype=getattr(torch, self.options.precision),
             plans=self.journal.plans,
         )
 
@@ -118,6 +119,7 @@ class Course:
             "network": self.network.document(),
             "members": [member.model_dump(mode="json") for member in members],
             "batch_size": self.batch_size,
+            "precision": self.options.precision,
             **also,
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import ceil, log2, prod
 
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from shoal.core.errors import InputError
-from shoal.core.events import Kind
+from shoal.core.events import Finding, Kind
+from shoal.nn.adoption import told
 from shoal.nn.networks import Cnn, Mlp, Resnet
 from shoal.population.template import adopt
 from shoal.prepare import Preparation
@@ -99,6 +101,22 @@ def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], 
         raise InputError(f"{called} answers rows of shape {list(rows.shape)} with {got}: it must be [2, {outputs}].")
     adopt(network, torch.float32, torch.device("cpu"))  # refuses what cannot train
     return Given(make_net, name)
+
+
+def adopted(architecture: Architecture) -> Iterator[Finding]:
+    """What is done to layers of the user's own network so that many of it can be trained as one."""
+    if not isinstance(architecture, Given):
+        return
+    with torch.random.fork_rng(devices=[]):
+        layers = adopt(architecture.build(), torch.float32, torch.device("cpu")).adopted
+    if layers:
+        evidence: dict[str, JsonValue] = {"layers": [layer.name for layer in layers]}
+        yield Finding(
+            code="SHL105",
+            sentence=told(layers),
+            evidence=evidence,
+            fix="Nothing needs to be done; the network that you get back has your own layers.",
+        )
 
 
 def _reason(error: Exception) -> str:

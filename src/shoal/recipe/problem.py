@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from shoal import losses
 from shoal.core.errors import RunError
 from shoal.core.events import Interval
+from shoal.core.settings import Precision
 from shoal.nn.networks import Network
 
 Floats = NDArray[np.float64]
@@ -138,3 +139,4 @@ class Options:
     ranges: Mapping[str, Interval] = field(default_factory=dict)
     epochs: int | None = None
     batch_size: int | None = None
+    precision: Precision = "float32"

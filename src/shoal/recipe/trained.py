@@ -215,7 +215,7 @@ def _keep_candidates(course: Course, trained: Trained) -> None:
                 id=trained.ids[row],
                 values=infos([trained.ids[row]], [trained.members[row]])[0].values,
                 architecture=course.network,
-                network=leaders.network(number).cpu(),  # where the rows that it will answer are
+                network=leaders.network(number).float().cpu(),  # as it is saved, and where the rows are that it answers
                 outputs=answers(outputs[number], problem, temperature),
                 score=scores[row],
                 temperature=temperature,
