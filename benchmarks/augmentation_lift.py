@@ -63,7 +63,7 @@ def chosen_accuracy(
         better = validation > best
         best, accuracy = np.where(better, validation, best), np.where(better, test, accuracy)
         curve.append([float(validation.mean()), float(test.mean())])
-        print(f"{augment or 'nothing'}: epoch {epoch + 1}, validation {validation.mean():.3f}", file=sys.stderr)
+        print(f"{str(augment) or 'nothing'}: epoch {epoch + 1}, validation {validation.mean():.3f}", file=sys.stderr)
     return accuracy, curve
 
 
