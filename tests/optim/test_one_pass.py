@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -142,6 +142,7 @@ def test_one_pass_equals_the_passes_one_by_one(each: Rule) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(sizes, st.integers(1, 5000), st.booleans(), st.integers(0, 10**6))
+@example(33, 1258, False, 2)  # a last run that is short and stands in a piece of its own
 def test_the_factor_of_clipping_has_the_bits_of_clipping(rows: int, parameters: int, by_value: bool, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     grad = torch.randn(rows, parameters, generator=generator)

@@ -25,7 +25,7 @@ def row_sum(x: Tensor) -> Tensor:
     Returns:
         [...].
     """
-    return _halves(_runs(x))
+    return _halves(_runs(x, x.shape[-1]))
 
 
 def row_sum_of(piece: Callable[[slice], Tensor], rows: int, length: int) -> Tensor:
@@ -42,17 +42,19 @@ def row_sum_of(piece: Callable[[slice], Tensor], rows: int, length: int) -> Tens
     width = max(_PIECE // max(rows, 1) // _RUN, 1) * _RUN
     if length <= width:
         return row_sum(piece(slice(0, length)))
-    return _halves(torch.cat([_runs(piece(slice(left, left + width))) for left in range(0, length, width)], dim=1))
+    runs = [_runs(piece(slice(left, left + width)), length) for left in range(0, length, width)]
+    return _halves(torch.cat(runs, dim=1))
 
 
-def _runs(x: Tensor) -> Tensor:
-    """Sums of runs of 1024; the last one may be shorter."""
-    n = x.shape[-1]
-    if n > _RUN:
-        x = pad(x, (0, -n % _RUN)).reshape(*x.shape[:-1], -1, _RUN)
-    else:
-        x = x.unsqueeze(-2)
-    return x.sum(dim=-1)
+def _runs(x: Tensor, length: int) -> Tensor:
+    """Sums of runs of 1024, of a piece of a row of that length; a last, short run is filled with 0.
+
+    A row shorter than one run is summed as it is. A short piece of a longer row is not: the order of a sum follows its
+    length.
+    """
+    if length <= _RUN:
+        return x.unsqueeze(-2).sum(dim=-1)
+    return pad(x, (0, -x.shape[-1] % _RUN)).reshape(*x.shape[:-1], -1, _RUN).sum(dim=-1)
 
 
 def _halves(runs: Tensor) -> Tensor:
