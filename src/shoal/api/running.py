@@ -1,0 +1,257 @@
+"""Carry out a run: events, each stored before it is handed on; a complete folder at the end."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+
+import shoal
+from shoal.api.work import Work, findings, prepared, read, search_options
+from shoal.core.atomic import write_atomically
+from shoal.core.budget import parse_budget
+from shoal.core.events import (
+    Event,
+    FindingRaised,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    TestRead,
+)
+from shoal.core.machine import machine
+from shoal.core.settings import FitSettings
+from shoal.ensemble import model as models
+from shoal.ensemble import scoring
+from shoal.ensemble.model import Model
+from shoal.recipe import recipe
+from shoal.recipe.finish import Chosen
+from shoal.recipe.recipe import Outcome
+from shoal.report import render
+from shoal.store.checkpoint import Checkpoint
+from shoal.store.model_folder import save_model
+from shoal.store.plans import RecordedPlans
+from shoal.store.replay import Replay
+from shoal.store.run_folder import RunFolder, name_of
+from shoal.store.telling import Telling
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    MakeNet = Callable[[], nn.Module]
+
+
+def stream(
+    settings: FitSettings,
+    data: Any = None,
+    make_net: MakeNet | None = None,
+    stop: threading.Event | None = None,
+    plans: Mapping[str, Any] | None = None,
+) -> Iterator[Event]:
+    """Carry out a run, one event after another, and keep it in its folder.
+
+    Args:
+        settings: what to do.
+        data: the rows themselves, where they are no path; `settings.data` then only names them.
+        make_net: the user's network, where `settings.model` does not name it.
+        stop: set it to end the run after the current epoch.
+        plans: how another run's populations were computed, as its `run.toml` says: this one computes its own so too.
+
+    Yields:
+        Events as they happen; the last one is `RunFinished` or `RunInterrupted`.
+
+    Raises:
+        InputError: the data or the settings cannot be used.
+        RunError: every training diverged, or the disk refused.
+    """
+    started_s = time.monotonic()
+    work = prepared(settings, read(settings, data), make_net)
+    folder = RunFolder.create(settings.out, name_of(settings.data))
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder.alone())
+            record = {
+                "data_hash": work.dataset.content_hash,
+                "began_in": str(Path.cwd()),
+                "given": [name for name, value in (("data", data), ("model", make_net)) if value is not None],
+                "device": work.problem.device,
+                "versions": versions(),
+                "machine": machine(),
+            }
+            key = folder.write_settings(settings, record)
+            store = held.enter_context(folder.open_store(settings))
+        except BaseException:
+            held.close()
+            folder.release()
+            raise
+        telling = Telling(store, key, Replay(), checkpoint_of(folder, plans or {}), started_s)
+        yield from carried_out(settings, folder, work, telling, stop)
+
+
+def carried_out(
+    settings: FitSettings, folder: RunFolder, work: Work, telling: Telling, stop: threading.Event | None
+) -> Iterator[Event]:
+    """The run's events, each stored; at the last one the folder is complete."""
+
+    def stopped() -> bool:
+        return stop is not None and stop.is_set() and telling.replay.over
+
+    events = _run(settings, folder, work, telling, stopped)
+    raised = (e for e in events if not isinstance(e, FindingRaised) or e.finding.code not in settings.ignore)
+    for event in telling.told(raised):
+        if isinstance(event, RunFinished | RunInterrupted):
+            write_atomically(folder.report_html, render(telling.store.read(telling.key)))
+        if isinstance(event, RunFinished):
+            telling.checkpoint.remove()
+        yield event
+
+
+def _run(
+    settings: FitSettings, folder: RunFolder, work: Work, telling: Telling, stopped: Callable[[], bool]
+) -> Iterator[Event]:
+    """The events of a run, from the first to the last."""
+    begun = _begun(settings, folder, work)
+    yield begun
+    for finding in findings(work):
+        yield FindingRaised(finding=finding)
+    step = 0
+    steps = recipe.run(
+        work.problem,
+        parse_budget(settings.budget),
+        search_options(settings),
+        stopped=stopped,
+        now=telling.replay.now,
+        journal=telling.checkpoint,
+    )
+    try:
+        while True:
+            event = next(steps)
+            step = getattr(event, "step", step)
+            yield event
+    except StopIteration as end:
+        outcome: Outcome = end.value
+    if outcome.chosen is not None:
+        _save(folder, work, outcome.chosen)
+    if outcome.chosen is None or outcome.test is None:
+        kept = (
+            "its record is kept, and no network yet" if outcome.chosen is None else "the best networks so far are kept"
+        )
+        yield RunInterrupted(step=step, sentence=f"{outcome.stopped[:-1]}: {kept}.")
+        return
+    summary = _summary(folder, begun, outcome, outcome.chosen, outcome.test, telling.elapsed_s())
+    write_atomically(folder.summary_json, json.dumps(summary, indent=1) + "\n")
+    yield RunFinished(summary=summary)
+
+
+def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
+    """Write the ensemble as a model that predicts from raw rows."""
+    model = Model(
+        tuple(
+            models.Part(member.network, member.architecture.document(), count, member.id, member.temperature)
+            for member, count in zip(chosen.members, chosen.counts, strict=True)
+        ),
+        work.preparation,
+        work.target,
+        work.dataset.schema,
+    )
+    save_model(folder.model, model.tensors(), model.document())
+
+
+def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
+    dataset, plan, problem = work.dataset, work.plan, work.problem
+    train_y, validation_y = problem.train.y.numpy(), problem.validation.y.numpy()
+    if dataset.classes is not None:
+        usual = dataset.classes[int(np.bincount(train_y).argmax())]
+    else:
+        usual = f"{work.target.mean:.6g}"
+    return RunStarted(
+        run=folder.name,
+        source=dataset.source,
+        data_kind=dataset.kind,
+        task=dataset.task,
+        metric=problem.metric,
+        target=dataset.target_name,
+        classes=None if dataset.classes is None else list(dataset.classes),
+        rows=dataset.rows,
+        columns=dataset.columns,
+        shape=list(work.preparation.shape),
+        split={"train": len(plan.train), "validation": len(plan.validation), "test": len(plan.test)},
+        baseline=scoring.baseline(train_y, validation_y, dataset.classes is not None),
+        baseline_answer=usual,
+        budget=settings.budget,
+        seed=settings.seed,
+        device=problem.device,
+        data_hash=dataset.content_hash,
+        versions=versions(),
+        command=command(settings),
+        column_notes=dataset.schema.column_notes(),
+    )
+
+
+def command(settings: FitSettings) -> str:
+    """The command line that repeats a run."""
+    words = ["shoal", "fit", settings.data]
+    options = ("target", "time", "group", "kind", "prepare", "budget", "model", "device", "epochs", "batch_size")
+    for name in (*options, "seed"):
+        value = getattr(settings, name)
+        if value is not None and (name in ("budget", "seed") or value != FitSettings.model_fields[name].default):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    for column in settings.drop:
+        words += ["--drop", column]
+    for column, role in settings.roles.items():
+        words += ["--roles", f"{column}={role}"]
+    for name, (low, high) in settings.ranges.items():
+        words += ["--range", f"{name}={low:g}:{high:g}"]
+    return shlex.join(words)
+
+
+def _summary(
+    folder: RunFolder, begun: RunStarted, outcome: Outcome, chosen: Chosen, test: TestRead, seconds: float
+) -> dict[str, JsonValue]:
+    return {
+        "run": begun.run,
+        "task": begun.task,
+        "metric": begun.metric,
+        "data": {"rows": begun.rows, "columns": begun.columns, "classes": list(begun.classes or []) or None},
+        "baseline": test.baseline,
+        "validation": chosen.validation,
+        "test": test.score,
+        "test_interval": list(test.interval),
+        "test_scores": dict(test.scores),
+        "members_trained": outcome.members_trained,
+        "epochs_trained": round(outcome.epochs_trained, 1),
+        "seconds": round(seconds, 1),
+        "device": begun.device,
+        "decisions": [decision.model_dump(mode="json") for decision in outcome.decisions],
+        "ensemble": {
+            "members": len(chosen.members),
+            "gain": chosen.gain,
+            "gain_interval": list(chosen.gain_interval),
+        },
+        "model": str(folder.model),
+        "report": str(folder.report_html),
+    }
+
+
+def checkpoint_of(folder: RunFolder, plans: Mapping[str, Any]) -> Checkpoint:
+    """What long work of this run returned, and how its populations are computed."""
+    return Checkpoint(folder.checkpoint, RecordedPlans(plans, folder.write_plans))
+
+
+def versions() -> dict[str, str]:
+    """The programs that a run's last bits may depend on."""
+    return {
+        "shoal": shoal.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }

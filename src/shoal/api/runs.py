@@ -1,0 +1,228 @@
+"""What people call: a run from data, from its folder, and what its model says of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import JsonValue
+
+from shoal import data as data_room
+from shoal.api.going_on import go_on
+from shoal.api.running import stream
+from shoal.core.atomic import write_atomically
+from shoal.core.errors import InputError, RunError
+from shoal.core.events import (
+    Decision,
+    DecisionMade,
+    Event,
+    Finding,
+    RunFinished,
+    RunStarted,
+)
+from shoal.core.settings import FitSettings
+from shoal.ensemble import scoring
+from shoal.ensemble.model import Model
+from shoal.report import render
+from shoal.store.model_folder import load_model
+from shoal.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    MakeNet = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, opened: the model, the events and the report."""
+
+    folder: RunFolder
+    make_net: MakeNet | None = None
+
+    @cached_property
+    def model(self) -> Model:
+        """The finished model.
+
+        Raises:
+            InputError: the run ended before there was one, or the files were changed.
+        """
+        return Model.of(*load_model(self.folder.model), self.make_net)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """Everything that happened, in order."""
+        return self.folder.read_events()
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """What was decided, with the numbers that it was decided from."""
+        return [event.decision for event in self.events if isinstance(event, DecisionMade)]
+
+    @property
+    def summary(self) -> dict[str, JsonValue]:
+        """The document that `--json` prints.
+
+        Raises:
+            InputError: the run was interrupted.
+        """
+        for event in reversed(self.events):
+            if isinstance(event, RunFinished):
+                return event.summary
+        raise InputError(f"The run {self.folder.name} did not finish: it has no summary.")
+
+    def report(self) -> Path:
+        """Draw the report again from the stored events; where it lies."""
+        write_atomically(self.folder.report_html, render(self.events))
+        return self.folder.report_html
+
+
+def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
+    """From raw data to a tuned, explained model, in seven steps.
+
+    Args:
+        data: a path, a frame, a pair (X, y), or a name such as `digits`.
+        model: `auto`, `mlp`, `cnn`, `resnet`, `package.module:make_net`, or a zero-argument function that returns a
+            module.
+        settings: any option of `FitSettings`: target, time, group, drop, kind, budget, seed, out, ranges, epochs, ...
+
+    Returns:
+        The finished run.
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+        RunError: every training diverged.
+    """
+    named = isinstance(data, str | Path)
+    make_net = None if isinstance(model, str) else model
+    resolved = FitSettings(
+        data=str(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
+    )
+    end = _end(stream(resolved, None if named else data, make_net))
+    return Run(RunFolder.open(Path(str(end.summary["report"])).parent), make_net)
+
+
+def resume(run: str | Path, *, data: Any = None, model: MakeNet | None = None) -> Run:
+    """Go on with a run that was killed or stopped; with a budget in trials it ends as if it never had been.
+
+    Args:
+        run: its folder, such as `runs/digits`.
+        data: the rows, where the run was given a frame or arrays instead of a path.
+        model: the function that builds the network, where the run was given one.
+
+    Returns:
+        The finished run. One that had finished before is returned as it is.
+
+    Raises:
+        InputError: there is no such run, another process is at work on it, or its data have changed.
+        RunError: every training diverged, or the disk refused.
+    """
+    _end(go_on(run, data, model))
+    return Run(RunFolder.open(run), model)
+
+
+def _end(events: Iterator[Event]) -> RunFinished:
+    """The last of a run's events."""
+    last: Event | None = None
+    for event in events:
+        last = event
+    if not isinstance(last, RunFinished):
+        raise RunError("The run ended without a result; its folder keeps what was done.")
+    return last
+
+
+def load(path: str | Path, make_net: MakeNet | None = None) -> Run:
+    """A run from its folder.
+
+    Args:
+        path: such as `runs/digits`.
+        make_net: builds the network, where the run was given a function that has no importable name.
+
+    Raises:
+        InputError: there is no run; the sentence names the closest ones.
+    """
+    return Run(RunFolder.open(path), make_net)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers for new rows, as a table, and what was noticed on the way."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    findings: tuple[Finding, ...]
+
+
+def predict(run: str | Path, source: Any) -> Prediction:
+    """Answers for new rows: the prediction and, for classes, each one's probability.
+
+    Args:
+        run: a run's folder.
+        source: what `fit` reads, with or without the target.
+
+    Raises:
+        InputError: no such run, or the rows do not fit its model.
+    """
+    model = load(run).model
+    rows = data_room.read_rows(source, model.schema)
+    answers, warnings = model.answers(rows.features)
+    predicted = model.target.decode(answers).tolist()
+    classes = model.target.classes or ()
+    columns = ["prediction", *(f"probability_{name}" for name in classes)]
+    table = [[answer, *(p.tolist() if classes else ())] for answer, p in zip(predicted, answers, strict=True)]
+    return Prediction(columns, table, (*rows.warnings, *warnings))
+
+
+def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
+    """How good the model is on rows whose target is known.
+
+    Args:
+        run: a run's folder.
+        source: rows with their target.
+
+    Returns:
+        metric, score, interval (95 %), rows, further scores, findings.
+
+    Raises:
+        InputError: no such run, or the target is missing.
+    """
+    opened = load(run)
+    model = opened.model
+    rows = data_room.read_rows(source, model.schema)
+    if rows.truth is None:
+        what = f"column `{model.schema.target}`" if model.schema.target else "true answers"
+        raise InputError(f"{source} has no usable {what}: give rows whose answers are known.")
+    answers, warnings = model.answers(rows.features)
+    if model.target.classes is not None:
+        scores = scoring.of_classes(answers, rows.truth.astype(np.int64))
+    else:
+        scores = scoring.of_numbers(np.asarray(model.target.decode(answers)), rows.truth.astype(float), seed=0)
+    return {
+        "metric": scores.metric,
+        "score": scores.score,
+        "interval": list(scores.interval),
+        "rows": scores.rows,
+        "scores": scores.further,
+        "findings": [
+            finding.model_dump(mode="json") for finding in (*_seen_before(opened, source), *rows.warnings, *warnings)
+        ],
+    }
+
+
+def _seen_before(run: Run, source: Any) -> list[Finding]:
+    """A warning when the rows to score are those that the run was given: most were trained on."""
+    begun = next((event for event in run.events if isinstance(event, RunStarted)), None)
+    if begun is None or not isinstance(source, str | Path) or Path(source).resolve() != Path(begun.source).resolve():
+        return []
+    return [
+        Finding(
+            code="SHL191",
+            level="warning",
+            sentence=f"{source} is what the run was trained on, so this score flatters it: the run's own test score "
+            "comes from rows that no network had seen.",
+        )
+    ]

@@ -1,0 +1,130 @@
+"""From settings to the data, split and prepared, and a network to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from shoal import data as data_room
+from shoal import prepare
+from shoal.core.errors import InputError
+from shoal.core.events import (
+    Event,
+    Finding,
+    FindingRaised,
+)
+from shoal.core.settings import FitSettings
+from shoal.data import Dataset
+from shoal.data.samples import describe
+from shoal.diagnose import split_checks
+from shoal.ensemble import model as models
+from shoal.recipe import checkup, networks
+from shoal.recipe.problem import Options, Part, Problem, Sealed
+from shoal.resample import Plan, hold_out
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    MakeNet = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The data, split and prepared."""
+
+    dataset: Dataset
+    plan: Plan
+    preparation: prepare.Preparation
+    target: prepare.TargetScaling
+    problem: Problem
+
+
+def search_options(settings: FitSettings) -> Options:
+    """What the user fixed of the search."""
+    return Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size, settings.precision)
+
+
+def read(settings: FitSettings, data: Any) -> Dataset:
+    """The rows that the settings name, or those given."""
+    return data_room.read(
+        settings.data if data is None else data,
+        target=settings.target,
+        time=settings.time,
+        group=settings.group,
+        drop=settings.drop,
+        roles=settings.roles,
+        kind=settings.kind,
+    )
+
+
+def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) -> Work:
+    """The rows split, what is fitted on the training rows, and the network to start from."""
+    plan = hold_out(dataset, seed=settings.seed)
+    preparation = prepare.fit(dataset, plan.train, settings.prepare)
+    target = prepare.TargetScaling.fit(dataset, plan.train)
+
+    def part(rows: Any) -> Part:
+        x = preparation.transform(dataset.features.take(rows)).x
+        return Part(torch.from_numpy(x), torch.from_numpy(target.encode(dataset.target[rows])))
+
+    outputs = 1 if dataset.classes is None else len(dataset.classes)
+    if make_net is None and ":" in settings.model:
+        make_net = models.find_factory(settings.model)
+    network = (
+        networks.choose(dataset.kind, preparation, outputs, settings.model)
+        if make_net is None
+        else networks.given(make_net, settings.model if ":" in settings.model else "", preparation.shape, outputs)
+    )
+    problem = Problem(
+        train=part(plan.train),
+        validation=part(plan.validation),
+        test=Sealed(part(plan.test)),
+        classes=dataset.classes,
+        network=network,
+        scale=target.std,
+        shift=target.mean,
+        device=_device(settings.device),
+        describe_row=lambda row: {"row": int(plan.test[row]), **describe(dataset, int(plan.test[row]))},
+    )
+    return Work(dataset, plan, preparation, target, problem)
+
+
+def findings(work: Work) -> Iterator[Finding]:
+    """What is to be said of the data, their split, their preparation and the network before anything is trained."""
+    yield from work.dataset.findings
+    yield from split_checks.of_split(work.dataset, work.plan, thorough=False)
+    yield from prepare.advise(work.dataset, work.plan.train, work.preparation)
+    yield from networks.adopted(work.problem.network)
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise InputError("device=cuda was asked for, but torch finds no CUDA device here: use --device cpu.")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def check_up(settings: FitSettings, data: Any = None, make_net: MakeNet | None = None) -> Iterator[Event]:
+    """Look at the data and the network, and do no more: the checks of the data, then steps 1 to 3.
+
+    Args:
+        settings: what to look at; a budget, ranges and a folder have no meaning here.
+        data: the rows themselves, where they are no path.
+        make_net: the user's network, where `settings.model` does not name it.
+
+    Yields:
+        Findings, decisions and steps as they happen; those that `settings.ignore` names are left out.
+
+    Raises:
+        InputError: the data or the settings cannot be used.
+    """
+    dataset = read(settings, data)
+    work = prepared(settings, dataset, make_net)
+    options = search_options(settings)
+    told = (FindingRaised(finding=finding) for finding in findings(work))
+    for event in chain(told, checkup.run(work.problem, options)):
+        if not (isinstance(event, FindingRaised) and event.finding.code in settings.ignore):
+            yield event
