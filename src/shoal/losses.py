@@ -72,6 +72,7 @@ class Loss:
     score: Callable[[Tensor, Tensor], Tensor]
     metric_name: str
     categorical: bool
+    own: bool = False  # the user's, which no name can find again
 
     def check(self, output_shape: Sequence[int], y: Tensor) -> None:
         """Refuse targets that a network's outputs cannot be compared with.
@@ -93,14 +94,17 @@ class Loss:
                     f"y has the class number {low if low < 0 else high}, but the network has {shape[0]} outputs: "
                     f"classes are numbered 0 to {shape[0] - 1}."
                 )
-        elif self.score is explained and shape != list(y.shape[1:]):
-            raise InputError(f"The network answers each row with {shape}, but y has {list(y.shape[1:])} for each.")
+        elif self.score is explained and (len(shape) != 1 or shape != list(y.shape[1:])):
+            raise InputError(
+                f"{self.name} needs outputs [B, C] and as many targets, but the network answers each row with {shape} "
+                f"and y has {list(y.shape[1:])} for each."
+            )
 
     def target_variance(self, y: Tensor) -> float:
         """Variance of numeric targets [N, C], which R^2 is measured against; 1 for all other scores."""
         return float(y.var(dim=0, correction=0).mean()) if self.score is explained else 1.0
 
-    def metric(self, mean_score: Floats, variance: float) -> Floats:
+    def metric(self, mean_score: Floats, variance: float | Floats) -> Floats:
         """The mean score (accuracy for classes), or R^2 = 1 + mean score / variance."""
         return 1.0 + mean_score / variance if self.score is explained else mean_score
 
@@ -128,12 +132,14 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
                 f"The loss {name} returned {got} for outputs {list(outputs.shape)} and targets {list(target.shape)}: "
                 f"it must return one value for each member and row, {list(outputs.shape[:2])}."
             )
+        if torch.is_grad_enabled() and outputs.requires_grad and not values.requires_grad:
+            raise InputError(f"The loss {name} has no gradient: it must be computed from the outputs, undetached.")
         return values
 
     def score(outputs: Tensor, target: Tensor) -> Tensor:
         return -value(outputs, target, torch.empty(0))
 
-    return Loss(name, value, score, f"minus {name}", categorical=False)
+    return Loss(name, value, score, f"minus {name}", categorical=False, own=True)
 
 
 def find(name: str | Callable[[Tensor, Tensor], Tensor]) -> Loss:

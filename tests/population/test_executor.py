@@ -152,7 +152,7 @@ def test_networks_that_draw_from_the_global_generator_are_refused() -> None:
         (lambda: nn.Sequential(nn.Linear(5, 3), nn.Flatten(0)), Y, "cross_entropy", r"answers a batch .* with \[90\]"),
         (lambda: nn.Unflatten(1, (5, 1)), Y, "cross_entropy", "no trainable parameters"),
         (lambda: nn.Sequential(nn.Linear(5, 3), nn.Unflatten(1, (3, 1))), Y, "cross_entropy", r"logits \[B, C\]"),
-        (lambda: nn.Linear(5, 3), torch.randn(30), "squared_error", r"with \[3\], but y has \[1\]"),
+        (lambda: nn.Linear(5, 3), torch.randn(30), "squared_error", r"with \[3\] and y has \[1\]"),
         (lambda: nn.Linear(5, 3, dtype=torch.complex64), Y, "cross_entropy", "complex64"),
         (lambda: nn.LazyLinear(3), Y, "cross_entropy", "no shape yet"),
     ],

@@ -172,6 +172,8 @@ def of(value: Augment | Mapping[str, Any] | str | None) -> Augment:
         return value or Augment()
     if isinstance(value, str):
         return parse(value)
+    if not isinstance(value, Mapping):
+        raise InputError(f"augment={value!r}: give an Augment, its text such as `hflip,rotate=15`, or a dict.")
     for name in value:
         if name not in Augment.model_fields:
             raise InputError(f"augment: there is no operation `{name}`{did_you_mean(name, Augment.model_fields)}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoal.core import keyed
+from shoal.core.errors import InputError
 
 
 class Dropout(nn.Module):
@@ -57,4 +58,6 @@ def row_aware(layer: nn.Module) -> Dropout | None:
     channels = _REPLACED.get(type(layer))
     if channels is None or not isinstance(layer, nn.modules.dropout._DropoutNd):
         return None
+    if layer.p >= 1:
+        raise InputError(f"A dropout layer has p={layer.p:g}: nothing would be left; p must be below 1.")
     return Dropout(layer.p, channels=channels)

@@ -140,8 +140,8 @@ class Block:
         self.sums.finite.fill_(True)
         for step in self._steps(x, y, batches, first, total, scale, pixels):
             self._run(step)
+            self.steps += 1
         self.sums.lr = (self.set.hyper["lr"] * step.factor)[:, 0]
-        self.steps += batches.steps
         if self.set.perturbed:
             self.point.copy_(self.theta)
         finite = self.sums.finite & torch.isfinite(self.theta).all(dim=1)
@@ -208,7 +208,11 @@ class Block:
         while True:
             before = {name: self.buffers[name].clone() for name in self.buffers if name not in self.template.aliases}
             try:
-                return torch.cat([self._piece_gradients(rows, forward, step) for rows, forward in self.pieces])
+                parts = [self._piece_gradients(rows, forward, step) for rows, forward in self.pieces]
+                mean, loss, score = (torch.cat(each) for each in zip(*parts, strict=True))
+                self.sums.loss += loss
+                self.sums.score += score
+                return mean
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -221,8 +225,12 @@ class Block:
                     self.buffers[name].copy_(values)
                 self.pieces = self._pieces(2 * len(self.pieces))
 
-    def _piece_gradients(self, rows: slice, forward: Forward, step: Step) -> Tensor:
+    @torch.enable_grad()
+    def _piece_gradients(self, rows: slice, forward: Forward, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss [c], and sums of loss and score over the batch."""
         batch = step.batch[rows] if step.by_row else step.batch
+        if len(self.pieces) > 1:
+            batch = batch.clone()  # a network may write into its inputs
         draws, target = step.draws.rows(rows), step.target[rows]
         by_row = step.by_row or draws.input_noise is not None
         batch = noisy_inputs(batch, draws, self.set.input_noise[rows], step.by_row)
@@ -234,9 +242,8 @@ class Block:
         gradients = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
         with torch.no_grad():
             self._collect(rows, gradients)
-            self.sums.loss[rows] += losses.sum(dim=1)
-            self.sums.score[rows] += _mix(lambda answer: self.loss.score(outputs, answer), target, mixed).sum(dim=1)
-        return mean.detach()
+            score = _mix(lambda answer: self.loss.score(outputs, answer), target, mixed).sum(dim=1)
+        return mean.detach(), losses.detach().sum(dim=1), score
 
     def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
         """Outputs in theta's type; the layers inside compute in the plan's."""
@@ -280,7 +287,7 @@ class Block:
             forward.refresh()
         for start in range(0, len(x), batch_size):
             data = slice(start, min(start + batch_size, len(x)))
-            yield data, torch.cat([self._call(forward, x[data], None, False) for _, forward in self.pieces])
+            yield data, torch.cat([self._call(forward, x[data].clone(), None, False) for _, forward in self.pieces])
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss without smoothing and mean score in evaluation mode, each [c]."""

@@ -50,6 +50,7 @@ class Stacked:
         self, template: Template, point: Tensor, buffers: dict[str, Tensor], rates: dict[str, Tensor], paired: bool
     ) -> None:
         self._network = template.copy_skeleton()
+        self._mode = _Mode(self._network, template.resting)
         self._named = {name: view.requires_grad_() for name, view in template.layout.views(point).items()}
         self.leaves: list[Tensor] = list(self._named.values())
         self._filling = {**self._named, **buffers, **{f"{name}.p": rate for name, rate in rates.items()}}
@@ -62,7 +63,7 @@ class Stacked:
 
     def __call__(self, x: Tensor, keys: Mapping[str, Tensor] | None = None, by_row: bool = False) -> Tensor:
         """See `Forward`."""
-        _set_mode(self._network, keys is not None)
+        self._mode.set(keys is not None)
         drawn = {f"{name}.key": keys[name] if keys else self._no_key for name in self._layers}
         if self._paired:
             drawn = {name: key[0] for name, key in drawn.items()}
@@ -98,6 +99,7 @@ class Single:
         by_channel: bool = False,
     ) -> None:
         self._network, self._buffers = template.copy_skeleton(), buffers
+        self._mode, self._places = _Mode(self._network, template.resting), template.buffer_places
         self._dropouts = {name: m for name, m in self._network.named_modules() if isinstance(m, Dropout)}
         self._copies: list[tuple[Tensor, Tensor]] = []  # channels-last weights and the views that they copy
         self.leaves: list[Tensor] = []
@@ -132,7 +134,7 @@ class Single:
 
     def __call__(self, x: Tensor, keys: Mapping[str, Tensor] | None = None, by_row: bool = False) -> Tensor:
         """See `Forward`."""
-        _set_mode(self._network, keys is not None)
+        self._mode.set(keys is not None)
         for name, key in (keys or {}).items():
             self._dropouts[name].key = key[0]
         batch = x[0] if by_row else x
@@ -141,19 +143,21 @@ class Single:
         return outputs.unsqueeze(0)
 
     def _bind_buffers(self) -> None:
-        self._bound: dict[str, tuple[nn.Module, str, Tensor]] = {}
-        for name, stack in self._buffers.items():
-            owner, _, attribute = name.rpartition(".")
-            module = self._network.get_submodule(owner)
-            if attribute in module._buffers:
-                module._buffers[attribute] = view = stack[0]
-                self._bound[name] = module, attribute, view
+        """Let every place of a buffer hold the view of the row's."""
+        self._bound: list[tuple[str, nn.Module, str, Tensor]] = []
+        for name, places in self._places.items():
+            view = self._buffers[name][0]
+            for place in places:
+                owner, _, attribute = place.rpartition(".")
+                module = self._network.get_submodule(owner)
+                module._buffers[attribute] = view
+                self._bound.append((name, module, attribute, view))
 
     def _keep_rebound(self) -> None:
         """A module may have assigned a new tensor to a buffer instead of writing into it: take the values over."""
         moved = [
             (name, now)
-            for name, (module, attribute, view) in self._bound.items()
+            for name, module, attribute, view in self._bound
             if (now := module._buffers[attribute]) is not None and now is not view
         ]
         for name, values in moved:
@@ -170,9 +174,24 @@ def channels_last(tensor: Tensor) -> Tensor:
     return tensor.contiguous(memory_format=formats[tensor.dim()]) if tensor.dim() in formats else tensor
 
 
-def _set_mode(network: nn.Module, training: bool) -> None:
-    if network.training != training:
-        network.train(training)
+class _Mode:
+    """Training and evaluation mode of a network, as its author meant them.
+
+    A layer that its author had put into evaluation mode stays there, and `train`, which modules may override, is called
+    at the first batch too.
+    """
+
+    def __init__(self, network: nn.Module, resting: Sequence[str]) -> None:
+        self._network, self._resting = network, [network.get_submodule(name) for name in resting]
+        self._training: bool | None = None
+
+    def set(self, training: bool) -> None:
+        """Before a batch."""
+        if training != self._training:
+            self._network.train(training)
+            for module in self._resting:
+                module.eval()
+            self._training = training
 
 
 def _silence(network: nn.Module, rates: Mapping[str, Tensor]) -> None:

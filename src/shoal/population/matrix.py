@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -19,7 +19,7 @@ from shoal.population.batches import Batches
 from shoal.population.block import AVERAGE, Block
 from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
-from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
+from shoal.population.plan import Plan, Plans, Work, by_rule, candidates, measured_cost
 from shoal.population.template import Template
 
 Array = Tensor | NDArray[np.generic]
@@ -89,19 +89,47 @@ class Matrix:
         """Floating-point type of weights and data."""
         return self.theta.dtype
 
-    def stop(self, rows: Sequence[int], status: str = "pruned") -> None:
+    def stop(self, rows: int | Iterable[int], status: str = "pruned") -> None:
         """Train these rows no further.
 
         Args:
             rows: their numbers.
-            status: what they are called from now on, one of `STATUSES`.
+            status: what they are called from now on, one of `STATUSES` but ok.
+
+        Raises:
+            InputError: there is no such row or status; nothing has been changed.
         """
-        for row in rows:
+        if status not in STATUSES[1:]:
+            raise InputError(f"status={status!r}: a row that is stopped is one of {', '.join(STATUSES[1:])}.")
+        for row in self.places(rows):
             self.status[row] = status
 
+    def places(self, rows: int | Iterable[int]) -> list[int]:
+        """Row numbers, counted from the end where they are negative.
+
+        Raises:
+            InputError: there is no such row; nothing has been changed.
+        """
+        chosen = [int(rows)] if isinstance(rows, int | np.integer) else [int(row) for row in rows]
+        wrong = [row for row in chosen if not -len(self) <= row < len(self)]
+        if wrong:
+            raise InputError(f"There is no row {wrong[0]}: the population has the rows 0 to {len(self) - 1}.")
+        return [row % len(self) for row in chosen]
+
     def tensor(self, values: Array) -> Tensor:
-        """Values on the population's device; floating-point ones in its type."""
-        tensor = torch.as_tensor(values)
+        """Values on the population's device; floating-point ones in its type.
+
+        Raises:
+            InputError: they are no array of numbers.
+        """
+        try:
+            tensor = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values, order="C"))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"The data are no array of numbers: {error}") from None
+        if tensor.is_complex() or tensor.dim() == 0:
+            raise InputError(
+                f"The data are {tensor.dtype} {list(tensor.shape)}: give an array of real numbers, [N, ...]."
+            )
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
     def data(self, x: Array, y: Array) -> tuple[Tensor, Tensor]:
@@ -122,6 +150,16 @@ class Matrix:
             )
         return inputs, targets.to(torch.int64)
 
+    def check_answers(self, data: tuple[Tensor, Tensor], batch_size: int) -> None:
+        """See that the network takes the inputs and its outputs can be compared with the targets.
+
+        Raises:
+            InputError: they do not fit.
+        """
+        if not data[0].is_floating_point() and any(member.input_noise for member in self.members):
+            raise InputError(f"input_noise needs floating-point inputs, and x is {data[0].dtype}.")
+        self.loss.check(measured_cost(self.template, data[0][:batch_size]).output_shape, data[1])
+
     def plan(self, rows: Sequence[int], data: tuple[Tensor, Tensor | None], batch_size: int, steps: int = 0) -> Plan:
         """How to compute these rows.
 
@@ -132,7 +170,7 @@ class Matrix:
             steps: gradient steps of each row; 0 to evaluate.
 
         Raises:
-            InputError: the network does not take the data or its outputs do not fit the loss.
+            InputError: the network does not take the data.
         """
         members = [self.members[row] for row in rows]
         work = Work(
@@ -146,8 +184,6 @@ class Matrix:
             bfloat16=self.bfloat16,
             compiler=not why_not(self.device),
         )
-        if data[1] is not None:
-            self.loss.check(work.cost.output_shape, data[1])
         signature = work.signature()
         known = self.plans.find(signature)
         if known is None:
@@ -175,14 +211,15 @@ class Matrix:
         if len(views) != len(self):
             raise InputError(f"There are {len(views)} views for {len(self)} members: give one for each.")
         known: dict[int, Tensor] = {}
-        for member, view in enumerate(views):
+        held = list(views)  # so that no two live views have one id
+        for member, view in enumerate(held):
             tensor = torch.as_tensor(view)
             if tensor.dim() != 1 or not len(tensor) or tensor.is_floating_point() or tensor.dtype == torch.bool:
                 raise InputError(f"The view of member {member} must be a list of row numbers, at least one.")
             if int(tensor.min()) < 0 or int(tensor.max()) >= rows:
                 raise InputError(f"The view of member {member} has rows outside 0 to {rows - 1}, the rows of x.")
             known.setdefault(id(view), tensor.to(self.device, torch.int64))
-        return [known[id(view)] for view in views]
+        return [known[id(view)] for view in held]
 
     def blocks(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None = None) -> list[Block]:
         """Rows as blocks of one optimizer rule and age; of views of one length, where they have views.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
@@ -13,7 +13,7 @@ from shoal.augment import of as as_augment
 from shoal.core.errors import InputError
 from shoal.core.events import Record
 from shoal.nn import initializers
-from shoal.optim import schedules
+from shoal.optim import hyperparameters, schedules
 
 _BY_RULE = ("alpha", "rho", "dampening", "lr_decay", "momentum_decay", "delta", "wd_ratio", "weight_decay")
 
@@ -24,7 +24,7 @@ class Member(Record):
     `None` means: what the optimizer's rule, or the network itself, says.
     """
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     optimizer: str = "adamw"
     lr: float | None = Field(default=None, gt=0)
     momentum: float | None = Field(default=None, ge=0, lt=1)
@@ -61,6 +61,13 @@ class Member(Record):
     cutmix: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # may also stand in `augment`
     cutout: float = Field(default=0.0, ge=0, le=1)  # side of the blanked box, as a share of each side
 
+    def __init__(self, **values: Any) -> None:
+        """Validate; a caller's mistake becomes an `InputError`."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(f"Member: {_sentence(error)}") from None
+
     def rule(self) -> optim.Rule:
         """The optimizer.
 
@@ -93,6 +100,14 @@ class Member(Record):
         return values
 
 
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":  # a sentence of our own
+        return str(first["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in first['loc'])}={first['input']!r}: {first['msg']}."
+
+
 def check(members: Sequence[Member | dict[str, object]]) -> tuple[Member, ...]:
     """Members as validated records.
 
@@ -102,18 +117,19 @@ def check(members: Sequence[Member | dict[str, object]]) -> tuple[Member, ...]:
     Raises:
         InputError: there are none, or a field is unknown or out of range; the message names the member and the field.
     """
+    if not isinstance(members, Sequence):
+        raise InputError(f"members={members!r}: give a list of Member, one for each row.")
     if not members:
         raise InputError("The population has no members: give at least one Member.")
     checked = []
     for number, member in enumerate(members):
         try:
-            record = member if isinstance(member, Member) else Member.model_validate(member)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"Member {number}: {field}={first['input']!r}: {first['msg']}.") from None
+            record = member if isinstance(member, Member) else Member(**member)
+        except InputError as error:
+            raise InputError(f"Member {number}: {str(error).removeprefix('Member: ')}") from None
         try:
-            record.hyper()
+            for name, value in record.hyper().items():
+                hyperparameters.check(name, value)
             initializers.check(record.init)
             schedules.code(record.schedule)
         except InputError as error:

@@ -20,6 +20,7 @@ from torch.func import functional_call, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from shoal.core.errors import InputError
+from shoal.population.forward import channels_last
 from shoal.population.template import Template
 
 STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes
@@ -117,10 +118,12 @@ class Work:
     compiler: bool  # there is one
     cost: Cost = field(init=False)
     loop_because: str = field(init=False)  # why rows cannot be stacked, or ""
+    channels_last: bool = field(init=False)  # there are convolutions, and they may run so
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cost", measured_cost(self.template, self.batch))
         object.__setattr__(self, "loop_because", "" if self.members == 1 else _not_stackable(self.template, self.batch))
+        object.__setattr__(self, "channels_last", _runs_channels_last(self.template, self.batch))
 
     @property
     def weights_bytes(self) -> int:
@@ -163,6 +166,8 @@ class Work:
             self.members,
             self.optimizers,
             self.matrices,
+            self.loop_because,
+            self.channels_last,
             list(self.batch.shape),
             str(self.template.decayed.dtype),
             self.steps > 0,
@@ -226,7 +231,7 @@ def _complete(work: Work, plan: Plan) -> Plan:
     batch = min(EVALUATION_BATCH, fitting, len(work.batch) if work.steps and plan.rows > 1 else EVALUATION_BATCH)
     return replace(
         plan,
-        channels_last=plan.rows == 1 and bool(work.template.kernels) and work.batch.device.type == "cpu",
+        channels_last=plan.rows == 1 and work.channels_last,
         compiled=work.compiling_pays,
         bfloat16=work.bfloat16,
         evaluation_batch=batch,
@@ -252,8 +257,8 @@ def measured_cost(template: Template, batch: Tensor) -> Cost:
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
         try:
-            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), count:
-                outputs = network(batch)
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), count, torch.enable_grad():
+                outputs = network(batch.clone())
         except Exception as error:  # whatever the user's own forward raises
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(f"The network cannot take a batch of shape {shape}: {reason}") from error
@@ -272,16 +277,18 @@ def measured_cost(template: Template, batch: Tensor) -> Cost:
 
 def _not_stackable(template: Template, batch: Tensor) -> str:
     """Why `vmap` cannot run this network for several rows at once; "" when it can. Tried on two rows."""
-    network = template.copy_skeleton().train()
+    network, batch = template.copy_skeleton().train(), batch[:2].clone()
+    if any(getattr(module, "transposed", False) for module in network.modules()):
+        return "the bits of stacked transposed convolutions depend on who is beside whom"
     before = {name: id(buffer) for name, buffer in network.named_buffers()}
-    network(batch[:2])
+    network(batch)
     if {name: id(buffer) for name, buffer in network.named_buffers()} != before:
         return "it assigns new tensors to its buffers"
     parameters = {name: p.detach().expand(2, *p.shape).clone() for name, p in network.named_parameters()}
     buffers = {name: b.expand(2, *b.shape).clone() for name, b in network.named_buffers()}
 
     def one(row: dict[str, Tensor]) -> Tensor:
-        return functional_call(network, row, (batch[:2],))  # type: ignore[no-any-return]
+        return functional_call(network, row, (batch,))  # type: ignore[no-any-return]
 
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -290,3 +297,20 @@ def _not_stackable(template: Template, batch: Tensor) -> str:
     except Exception as error:  # whatever a user's own forward, or torch on its behalf, raises under vmap
         return f"it cannot be stacked: {str(error).strip().splitlines()[0] if str(error) else type(error).__name__}"
     return ""
+
+
+def _runs_channels_last(template: Template, batch: Tensor) -> bool:
+    """Whether a CPU can run the network's convolutions so: a `view` of their outputs, for one, refuses that layout."""
+    if not template.kernels or batch.device.type != "cpu":
+        return False
+    network = template.copy_skeleton().train()
+    try:
+        with torch.no_grad():
+            for name in template.kernels:
+                if name in template.layout.names:
+                    parameter = network.get_parameter(name)
+                    parameter.data = channels_last(parameter.data)
+            network(channels_last(batch[:2].clone()))
+    except Exception:  # whatever the user's own forward raises in that layout alone
+        return False
+    return True

@@ -56,32 +56,39 @@ class Population(Matrix):
         memory_bytes: int = 2 << 30,
         plans: Plans | None = None,
     ) -> None:
-        checked = check(members)
+        checked, place = check(members), _device(device)
+        if not isinstance(make_net, nn.Module) and not callable(make_net):
+            raise InputError(f"make_net={make_net!r}: give a function that returns a torch.nn.Module, or a module.")
         self._make_net: MakeNet = (lambda: copy.deepcopy(make_net)) if isinstance(make_net, nn.Module) else make_net
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(checked[0].seed)
             network = self._make_net()
+        if not isinstance(network, nn.Module):
+            raise InputError(f"make_net returned {type(network).__name__}: it must return a torch.nn.Module.")
         bfloat16 = dtype == torch.bfloat16
         dtype = torch.float32 if bfloat16 else dtype
         if dtype not in saving.DTYPES.values():
             raise InputError(f"dtype={dtype} is not supported: use torch.float32, torch.float64 or torch.bfloat16.")
-        template = adopt(network, dtype, torch.device(device))
+        template = adopt(network, dtype, place)
         theta, buffers = fresh_rows(self._make_net, template, checked, dtype)
         super().__init__(
             template,
             checked,
-            theta.to(device),
+            theta.to(place),
             buffers,
             losses.find(loss),
             memory_bytes,
             bfloat16,
             PLANS if plans is None else plans,
         )
-        self.training: training.Training | None = None  # the one under way
+        self.training: training.Training | None = None  # the one under way, or that was when this was saved
+        self._at_work = False  # its records are being read
 
     def __getitem__(self, rows: int | slice | Sequence[int]) -> Population:
         """The population of some rows, copied; training it goes on where these rows stood."""
-        chosen = [int(row) for row in np.atleast_1d(np.arange(len(self))[rows])]
+        chosen = list(range(len(self)))[rows] if isinstance(rows, slice) else self.places(np.atleast_1d(rows))
+        if not chosen:
+            raise InputError("A population has at least one row, and these are none.")
         part = copy.copy(self)
         part.members = tuple(self.members[row] for row in chosen)
         part.theta = self.theta[chosen]
@@ -91,7 +98,7 @@ class Population(Matrix):
         part.epochs = self.epochs[chosen]
         self.keep_state()
         part.state = [{slot: values.clone() for slot, values in self.state[row].items()} for row in chosen]
-        part.working, part.training = [], None
+        part.working, part.training, part._at_work = [], None, False
         return part
 
     def enter(self, rows: Sequence[int], members: Sequence[Member | dict[str, object]]) -> None:
@@ -107,12 +114,14 @@ class Population(Matrix):
         Raises:
             InputError: a place is not free, there are not as many members as rows, or a member cannot be.
         """
-        newcomers, places = check(members), [int(row) for row in rows]
+        newcomers, places = check(members), self.places(rows)
         if len(newcomers) != len(places) or len(set(places)) != len(places):
             raise InputError(f"{len(newcomers)} members cannot enter the rows {places}: give one place for each.")
         taken = sorted(set(places) & set(self.training.active(self))) if self.training else []
         if taken:
             raise InputError(f"The rows {taken} are still being trained: stop them before others take their places.")
+        if self.training:
+            augmentation(newcomers, self.training.data_shape[1:], self.training.pixels)
         theta, buffers = fresh_rows(self._make_net, self.template, newcomers, self.dtype)
         if self.training:
             self.training.settle(self)
@@ -163,8 +172,12 @@ class Population(Matrix):
         Raises:
             InputError: shapes do not fit each other, the loss or the network.
         """
-        if self.training is not None:
-            raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
+        self._check_idle()
+        for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("patience", patience, 1)):
+            if not (value is None and name == "patience") and (not isinstance(value, int) or value < least):
+                raise InputError(f"{name}={value!r}: it must be a whole number of at least {least}.")
+        if not isinstance(order_seed, int) or not -(2**63) <= order_seed < 2**63:
+            raise InputError(f"order_seed={order_seed!r}: it must be a whole number of 64 bits.")
         if patience is not None and validation is None:
             raise InputError("patience needs validation data: without them no row knows when to stop.")
         begun = training.Training.begin(self, epochs, batch_size, patience, order_seed, pixels)
@@ -192,9 +205,24 @@ class Population(Matrix):
         Raises:
             InputError: no training was under way.
         """
+        if self._at_work:
+            self._check_idle()
         if self.training is None:
             raise InputError("No training was under way when this population was saved: call train.")
+        if tuple(self.tensor(x).shape) != self.training.data_shape:
+            was = list(self.training.data_shape)
+            raise InputError(
+                f"x is {list(self.tensor(x).shape)}, but the training began with {was}: give the same data."
+            )
+        if self.training.validated != (validation is not None):
+            raise InputError(
+                "The training began " + ("with" if validation is None else "without") + " validation data."
+            )
         return self._train(self.training, x, y, validation, views)
+
+    def _check_idle(self) -> None:
+        if self._at_work:
+            raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
 
     def _train(
         self,
@@ -205,22 +233,31 @@ class Population(Matrix):
         views: Sequence[Array] | None,
     ) -> Generator[EpochRecord, None, None]:
         data = self.data(x, y)
+        self.check_answers(data, begun.batch_size)
+        if validation is not None and (not isinstance(validation, tuple | list) or len(validation) != 2):
+            raise InputError("validation must be a pair (x, y).")
         held_out = None if validation is None else self.data(*validation)
+        if held_out is not None:
+            self.check_answers(held_out, begun.batch_size)
+        begun.data_shape, begun.validated = tuple(data[0].shape), held_out is not None
         seen = None if views is None else self.views(views, len(data[0]))
         augmentation(self.members, data[0].shape[1:], begun.pixels)
 
         def watched() -> Generator[EpochRecord, None, None]:
-            self.training = begun
+            self._check_idle()
+            self.training, self._at_work = begun, True
             try:
                 yield from training.run(self, begun, data, held_out, seen)
             finally:
-                self.training = None
+                self.training, self._at_work = None, False
 
         return watched()
 
     def predict(self, x: Array) -> Tensor:
         """Outputs [K, N, C] (logits, or numbers) of every row in evaluation mode, on the CPU."""
         inputs = self.tensor(x)
+        if not len(inputs):
+            raise InputError("x has no rows: there is nothing to predict.")
         plan = self.plan(range(len(self)), (inputs, None), EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
         with Workers(plan.workers) as workers:
@@ -233,6 +270,7 @@ class Population(Matrix):
     def evaluate(self, x: Array, y: Array) -> tuple[Floats, Floats]:
         """Mean loss (without smoothing) and score (accuracy, R^2) of every row in evaluation mode, each [K]."""
         data = self.data(x, y)
+        self.check_answers(data, EVALUATION_BATCH)
         plan = self.plan(range(len(self)), data, EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
         with Workers(plan.workers) as workers:
@@ -244,6 +282,7 @@ class Population(Matrix):
 
     def network(self, row: int) -> nn.Module:
         """Row `row` as an ordinary module of the user's own class, in evaluation mode."""
+        row = self.places([row])[0]
         member = self.members[row]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(member.seed)
@@ -280,6 +319,8 @@ class Population(Matrix):
         *,
         device: str | torch.device = "cpu",
         memory_bytes: int = 2 << 30,
+        plans: Plans | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> Population:
         """The population that `save` wrote; `train` and `resume` go on as if it had never stopped.
 
@@ -288,6 +329,8 @@ class Population(Matrix):
             make_net: as at the first time; its weights are overwritten.
             device: where the matrix shall live.
             memory_bytes: what the rows at work may take together.
+            plans: how such work was computed before.
+            loss: the function, where the population had one of the user's own.
 
         Raises:
             InputError: the file is missing, damaged, or of another network.
@@ -295,8 +338,30 @@ class Population(Matrix):
         tensors, document = saving.read(Path(path))
         members = [Member.model_validate(member) for member in document["members"]]
         dtype = saving.DTYPES[document["dtype"]]
+        if document["own_loss"] and loss is None:
+            raise InputError(f"{path} was trained with the loss {document['loss']} of your own: give it as loss=.")
         population = cls(
-            make_net, members, loss=document["loss"], dtype=dtype, device=device, memory_bytes=memory_bytes
+            make_net,
+            members,
+            loss=loss if document["own_loss"] and loss is not None else document["loss"],
+            dtype=dtype,
+            device=device,
+            memory_bytes=memory_bytes,
+            plans=plans,
         )
         population.training = saving.fill(population, tensors, document, Path(path))
         return population
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        InputError: there is none, or torch cannot use it here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise InputError(f"device={str(name)!r} cannot be used here: {str(error).splitlines()[0]}") from None
+    return device

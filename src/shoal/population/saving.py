@@ -37,6 +37,7 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
         "members": [member.model_dump(mode="json") for member in population.members],
         "status": population.status,
         "loss": population.loss.name,
+        "own_loss": population.loss.own,
         "dtype": "bfloat16" if population.bfloat16 else str(population.dtype).removeprefix("torch."),
         "names": list(population.template.layout.names),
         "shapes": [list(shape) for shape in population.template.layout.shapes],
@@ -46,6 +47,7 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
         tensors |= {f"training.{name}": tensor for name, tensor in _training_tensors(training).items()}
         document["training"] = {
             **{name: getattr(training, name) for name in _ASKED},
+            "data_shape": list(training.data_shape),
             "plan": None if training.plan is None else asdict(training.plan),
             "pixels": None if training.pixels is None else training.pixels.model_dump(mode="json"),
         }
@@ -72,12 +74,15 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from None
+    needed = {"members", "status", "loss", "own_loss", "dtype", "names", "shapes", "training"}
+    if document.get("format") == FORMAT and not needed <= document.keys():
+        raise InputError(f"{path} is damaged: its description is not whole.")
     if document.get("format") != FORMAT:
         raise InputError(f"{path} holds no population that this version of Shoal can read.")
     return tensors, document
 
 
-_ASKED = ("epochs", "batch_size", "patience", "order_seed")
+_ASKED = ("epochs", "batch_size", "patience", "order_seed", "validated")
 
 
 def _training_tensors(training: Training) -> dict[str, Tensor]:
@@ -98,6 +103,7 @@ def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torc
         first_epoch=tensors["first_epoch"],
         best=Best.of(_under("best.", tensors), device),
         plateau=schedules.Plateau(**_under("plateau.", tensors)),
+        data_shape=tuple(document["data_shape"]),
         pixels=None if pixels is None else Pixels.model_validate(pixels),
         plan=None if plan is None else Plan(**plan),
     )
@@ -115,6 +121,10 @@ def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any
     layout = population.template.layout
     if [list(shape) for shape in layout.shapes] != document["shapes"] or list(layout.names) != document["names"]:
         raise InputError(f"{path} was saved from another network: its parameters differ from those of make_net.")
+    held = {"theta": population.theta, **{f"buffer.{name}": stack for name, stack in population.buffers.items()}}
+    saved = {name: tensor for name, tensor in tensors.items() if name == "theta" or name.startswith("buffer.")}
+    if {name: t.shape for name, t in held.items()} != {name: t.shape for name, t in saved.items()}:
+        raise InputError(f"{path} was saved from another network: its buffers differ from those of make_net.")
     population.theta = tensors["theta"].to(population.device)
     population.steps = tensors["steps"]
     population.buffers = {name: tensors[f"buffer.{name}"].to(population.device) for name in population.buffers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,8 @@ class Template:
     decayed: Tensor  # [P]: 1 where weight decay applies, 0 for biases and normalization
     kernels: frozenset[str]  # parameters that are kernels of convolutions
     aliases: dict[str, tuple[str, ...]]  # every place of a parameter, also of frozen ones, by its first
+    buffer_places: dict[str, tuple[str, ...]]  # every place of a buffer, by its first
+    resting: tuple[str, ...]  # modules that were in evaluation mode although the network was not
     adopted: tuple[Adopted, ...]  # layers that were replaced
 
     def copy_skeleton(self) -> nn.Module:
@@ -52,7 +54,11 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
         InputError: the network has no parameters, or parameters that are not real floating-point numbers.
     """
     _check(network)
-    skeleton = copy.deepcopy(network)
+    try:
+        skeleton = copy.deepcopy(network)
+    except Exception as error:  # whatever the user's own modules raise
+        raise InputError(f"{type(network).__name__} cannot be copied: {error}") from error
+    resting = tuple(name for name, module in skeleton.named_modules() if not module.training)
     named = [(name, parameter) for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
     exempt = {
         id(parameter)
@@ -68,8 +74,22 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
     adopted = tuple(adopt_layers(skeleton))
     dropouts = {name: float(layer.p) for name, layer in skeleton.named_modules() if isinstance(layer, Dropout)}
     skeleton = skeleton.to(device=device, dtype=dtype)
-    kernels, aliases = _kernels(skeleton), _aliases(skeleton)
-    return Template(skeleton, layout, buffers, dropouts, decayed.to(device), kernels, aliases, adopted)
+    return Template(
+        skeleton=skeleton,
+        layout=layout,
+        buffers=buffers,
+        dropouts=dropouts,
+        decayed=decayed.to(device),
+        kernels=_kernels(skeleton),
+        aliases=_places(skeleton.named_parameters(remove_duplicate=False)),
+        buffer_places={
+            name: places
+            for name, places in _places(skeleton.named_buffers(remove_duplicate=False)).items()
+            if name in buffers
+        },
+        resting=resting if skeleton.training else (),
+        adopted=adopted,
+    )
 
 
 def _check(network: nn.Module) -> None:
@@ -93,10 +113,11 @@ def _kernels(network: nn.Module) -> frozenset[str]:
     return frozenset(f"{name}.weight".lstrip(".") for name, layer in layers.items() if not layer.transposed)
 
 
-def _aliases(network: nn.Module) -> dict[str, tuple[str, ...]]:
+def _places(named: Iterable[tuple[str, Tensor]]) -> dict[str, tuple[str, ...]]:
+    """Every name of the same tensor, by the first."""
     places: dict[int, list[str]] = {}
-    for name, parameter in network.named_parameters(remove_duplicate=False):
-        places.setdefault(id(parameter), []).append(name)
+    for name, tensor in named:
+        places.setdefault(id(tensor), []).append(name)
     return {names[0]: tuple(names) for names in places.values()}
 
 

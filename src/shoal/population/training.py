@@ -17,7 +17,7 @@ from shoal.population.block import Block, EpochMeans
 from shoal.population.executor import Workers
 from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan
-from shoal.population.record import EpochRecord, scatter
+from shoal.population.record import EpochRecord, Floats, scatter
 
 Data = tuple[Tensor, Tensor]
 
@@ -35,6 +35,8 @@ class Training:
     best: Best
     plateau: schedules.Plateau
     pixels: Pixels | None
+    data_shape: tuple[int, ...] = ()  # of x
+    validated: bool = False  # rows are scored after each epoch
     plan: Plan | None = None
 
     @staticmethod
@@ -86,6 +88,7 @@ def run(
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
     before: list[int] = []
+    own = _variances(population, data[1], views)
     workers: Workers | None = None
     try:
         while active := training.active(population):
@@ -105,14 +108,16 @@ def run(
                 population.stop(
                     [row for row, ok in zip(block.rows, measured.finite.tolist(), strict=True) if not ok], "diverged"
                 )
-            targets = data[1], None if held_out is None else held_out[1]
-            record = _record(population, training.best, active, [block.rows for block in blocks], sums, scores, targets)
-            _after(population, training, active, record)
+            variances = own, None if held_out is None else population.loss.target_variance(held_out[1])
+            rows_of = [block.rows for block in blocks]
+            record = _record(population, training.best, active, rows_of, sums, scores, variances)
+            _after(population, training, active, record, scored=held_out is not None)
             yield record.with_status(population.status)
             before = active
     finally:
         if workers is not None:
             workers.close()
+        population.take_weights(population.working)  # an error inside an epoch: weights and state of the same step
         training.settle(population, everyone=True)
         population.put_down()
 
@@ -149,10 +154,18 @@ def _epoch(
     return sums, scores
 
 
-def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord) -> None:
+def _variances(population: Matrix, y: Tensor, views: Sequence[Tensor] | None) -> float | Floats:
+    """Variance of the targets that the rows see: one for all, or [K] where they have views."""
+    if views is None:
+        return population.loss.target_variance(y)
+    known = {id(view): population.loss.target_variance(y[view]) for view in views}
+    return np.array([known[id(view)] for view in views])
+
+
+def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord, *, scored: bool) -> None:
     """Early stopping and reduce-on-plateau, each by row."""
     best, patience = training.best, training.patience
-    seen = record.loss if np.isnan(record.validation_loss).all() else record.validation_loss
+    seen = record.validation_loss if scored else record.loss
     members = population.members
     moved = schedules.plateau(
         training.plateau,
@@ -179,23 +192,21 @@ def _record(
     rows: Sequence[Sequence[int]],
     sums: Sequence[EpochMeans],
     scores: Sequence[tuple[Tensor, Tensor]],
-    targets: tuple[Tensor, Tensor | None],
+    variances: tuple[float | Floats, float | None],
 ) -> EpochRecord:
     """What the blocks measured as arrays [K]; updates `best`."""
     members, metric = len(population), population.loss.metric
     validation_loss = validation_score = np.full(members, np.nan)
-    if targets[1] is not None:
+    if variances[1] is not None:
         validation_loss = scatter(members, rows, [loss for loss, _ in scores])
         mean = scatter(members, rows, [score for _, score in scores])
-        validation_score = metric(mean, population.loss.target_variance(targets[1]))
+        validation_score = metric(mean, variances[1])
         best.update(population.epochs, validation_score, validation_loss)
     return EpochRecord(
         epoch=int(population.epochs[list(active)].max()),
         epochs=population.epochs.numpy().copy(),
         loss=scatter(members, rows, [measured.loss for measured in sums]),
-        score=metric(
-            scatter(members, rows, [measured.score for measured in sums]), population.loss.target_variance(targets[0])
-        ),
+        score=metric(scatter(members, rows, [measured.score for measured in sums]), variances[0]),
         validation_loss=validation_loss,
         validation_score=validation_score,
         lr=scatter(members, rows, [measured.lr for measured in sums]),

@@ -209,7 +209,7 @@ def member_of(course: Course, number: int, values: Mapping[str, float]) -> Membe
     if course.optimizer == "nesterov":
         settings.setdefault("momentum", 0.9)
     return Member(
-        seed=course.options.seed * 1_000_003 + number,
+        seed=(course.options.seed * 1_000_003 + number) % 2**63,
         optimizer=course.optimizer,
         init=course.init,
         schedule=SCHEDULE,
