@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -355,3 +357,14 @@ def test_the_order_of_an_epoch_is_a_permutation_cut_into_batches() -> None:
     batches = epoch_batches(9, 4, 0, 0, torch.device("cpu"))
     assert batches.cuts == (0, 4, 9)  # the row that would be alone joins the batch before
     assert sorted(batches.order.tolist()) == list(range(9))
+
+
+def test_a_program_may_end_with_a_training_half_read() -> None:
+    program = """
+import torch, shoal
+population = shoal.Population(lambda: torch.nn.Linear(5, 3), [shoal.Member()])
+loop = population.train(torch.randn(40, 5), torch.zeros(40, dtype=torch.int64), epochs=9)
+next(loop)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -167,11 +167,16 @@ class Single:
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """A batch [B, C, ...] or a kernel [O, C, ...] with the channels next to each other in memory; same values."""
+    """A batch [B, C, ...] or a kernel [O, C, ...] with the channels next to each other in memory; same values.
+
+    With a single channel both layouts look alike to `contiguous`, but not to convolutions: they follow the strides.
+    """
     if tensor.dim() == 3:  # of signals: there is no memory format for them, but the library knows the strides
         return tensor.transpose(1, 2).contiguous().transpose(1, 2)
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return tensor.contiguous(memory_format=formats[tensor.dim()]) if tensor.dim() in formats else tensor
+    if tensor.dim() not in formats:
+        return tensor
+    return torch.empty_like(tensor, memory_format=formats[tensor.dim()]).copy_(tensor)
 
 
 class _Mode:

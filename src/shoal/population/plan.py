@@ -213,11 +213,15 @@ def candidates(work: Work) -> list[Plan]:
         return [rule]
     workers = min(cores(), work.members)
     share = -(-work.members // workers)
-    ladder = {1, 4, 8} if work.template.kernels else {1, 8, 16, 32, share}
-    plans = [rule]
-    for rows in sorted(rows for rows in ladder if rows <= min(share, _most_rows(work, workers))):
-        plans.append(_complete(work, Plan(rows, workers)))
+    ladder = {1, 4, 8} if work.template.kernels else {1, 8, 16, 32, 64, share}
+    widths = {_even(share, rows) for rows in ladder if rows <= min(share, _most_rows(work, workers))}
+    plans = [rule, *(_complete(work, Plan(rows, workers)) for rows in sorted(widths))]
     return list(dict.fromkeys(plans))
+
+
+def _even(share: int, rows: int) -> int:
+    """The width of blocks of at most `rows` that makes them even: nobody waits for a last, small one."""
+    return -(-share // -(-share // rows))
 
 
 def _most_rows(work: Work, workers: int) -> int:

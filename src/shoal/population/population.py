@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
+import weakref
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
@@ -251,7 +253,9 @@ class Population(Matrix):
             finally:
                 self.training, self._at_work = None, False
 
-        return watched()
+        loop = watched()
+        _half_read.add(loop)
+        return loop
 
     def predict(self, x: Array) -> Tensor:
         """Outputs [K, N, C] (logits, or numbers) of every row in evaluation mode, on the CPU."""
@@ -351,6 +355,16 @@ class Population(Matrix):
         )
         population.training = saving.fill(population, tensors, document, Path(path))
         return population
+
+
+_half_read: weakref.WeakSet[Generator[EpochRecord, None, None]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_half_read() -> None:
+    """Close loops that a program leaves half read when it ends, while everything that they need is still there."""
+    for loop in list(_half_read):
+        loop.close()
 
 
 def _device(name: str | torch.device) -> torch.device:
