@@ -62,4 +62,5 @@ def quickest(plans: Sequence[Plan], seconds: Callable[[Plan], float]) -> Plan:
     times = [seconds(plan) for plan in plans]
     fastest = min(range(len(plans)), key=lambda number: times[number])
     chosen = fastest if times[fastest] < CLEARLY * times[0] else 0
-    return replace(plans[chosen], why=f"{times[chosen] * 1e3:.3g} ms a row and step, quickest of {len(plans)}")
+    measured = f"{times[chosen] * 1e3:.3g} ms a row and step, quickest of {len(plans)}"
+    return replace(plans[chosen], why=f"{plans[chosen].why}; {measured}" if plans[chosen].why else measured)

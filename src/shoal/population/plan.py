@@ -207,15 +207,18 @@ def by_rule(work: Work) -> Plan:
 
 
 def candidates(work: Work) -> list[Plan]:
-    """Plans worth timing, the rule's first: row by row on threads, and blocks on a ladder of widths."""
+    """Plans worth timing, the rule's first: row by row, on threads or each on all of them; blocks on a ladder."""
     rule = by_rule(work)
-    if work.loop_because or work.batch.device.type != "cpu":
+    if work.batch.device.type != "cpu":
         return [rule]
+    one_by_one = _complete(work, Plan(1, 1, why=work.loop_because))
+    if work.loop_because:
+        return [rule, one_by_one]
     workers = min(cores(), work.members)
     share = -(-work.members // workers)
     ladder = {1, 4, 8} if work.template.kernels else {1, 8, 16, 32, 64, share}
     widths = {_even(share, rows) for rows in ladder if rows <= min(share, _most_rows(work, workers))}
-    plans = [rule, *(_complete(work, Plan(rows, workers)) for rows in sorted(widths))]
+    plans = [rule, *(_complete(work, Plan(rows, workers)) for rows in sorted(widths)), one_by_one]
     return list(dict.fromkeys(plans))
 
 
