@@ -30,8 +30,9 @@ from shoal.core.events import (
 )
 from shoal.core.settings import FitSettings
 from shoal.nn import Mlp
+from shoal.prepare.part import Part
 from shoal.recipe import recipe
-from shoal.recipe.problem import BuiltIn, Options, Part, Problem, Sealed
+from shoal.recipe.problem import BuiltIn, Options, Problem, Sealed
 from shoal.store import checkpoint
 from shoal.store.checkpoint import Checkpoint
 from shoal.store.events_store import EventStore

@@ -126,13 +126,10 @@ def stacked(
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])
-@pytest.mark.parametrize("filled", [False, True])
-def test_rows_of_a_population_keep_running_statistics_of_their_own(momentum: float | None, filled: bool) -> None:
+def test_rows_of_a_population_keep_running_statistics_of_their_own(momentum: float | None) -> None:
     base, parameters, buffers, loop = stacked(momentum)
-    rows = torch.tensor([1.0, 1, 1, 1, 0, 0], dtype=torch.float64) if filled else None
     for step in range(3):
         x = batch(1, seed=step)
-        base[1].rows = rows
 
         def one(row: dict[str, Tensor], state: dict[str, Tensor], x: Tensor = x) -> Tensor:
             return functional_call(base, {**row, **state}, (x,))
@@ -141,44 +138,11 @@ def test_rows_of_a_population_keep_running_statistics_of_their_own(momentum: flo
         for k, network in enumerate(loop):
             reference = nn.Sequential(network[0], nn.BatchNorm1d(5, momentum=momentum).double())
             reference[1].load_state_dict(network[1].state_dict())
-            alone = reference(x[:4] if filled else x).relu()
-            torch.testing.assert_close(together[k][: len(alone)], alone, **EXACT)
+            torch.testing.assert_close(together[k], reference(x).relu(), **EXACT)
             network[1].load_state_dict(reference[1].state_dict())
             for name, value in reference[1].named_buffers():
                 torch.testing.assert_close(buffers[f"1.{name}"][k], value, **EXACT)
     assert not torch.equal(buffers["1.running_mean"][0], buffers["1.running_mean"][1])
-
-
-@pytest.mark.parametrize("rank", [0, 1, 2, 3])
-def test_filling_enters_neither_statistics_nor_gradients(rank: int) -> None:
-    """What torch's layer does with the short batch alone; and whatever the filling holds."""
-    mine, theirs = (
-        shaken(normalization.BatchNorm(4)),
-        shaken((nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)[rank](4)),
-    )
-    short = batch(rank, rows=5).requires_grad_()
-    wanted = theirs(short)
-    (gradient,) = torch.autograd.grad(wanted.square().sum(), short)
-    mine.rows = torch.tensor([1.0, 1, 1, 1, 1, 0, 0, 0])
-    for junk in (1.0, -1e6):
-        layer = copy.deepcopy(mine)
-        filled = torch.cat([short.detach(), torch.full_like(short[:3].detach(), junk)]).requires_grad_()
-        got = layer(filled)
-        torch.testing.assert_close(got[:5], wanted, **EXACT)
-        torch.testing.assert_close(dict(layer.named_buffers())["running_var"], theirs.running_var, **EXACT)
-        torch.testing.assert_close(layer.running_mean, theirs.running_mean, **EXACT)
-        (mine_gradient,) = torch.autograd.grad(got[:5].square().sum(), filled)
-        torch.testing.assert_close(mine_gradient[:5], gradient, **EXACT)
-        assert torch.equal(mine_gradient[5:], torch.zeros_like(mine_gradient[5:]))
-    assert not torch.allclose(theirs.running_mean, mine.running_mean)  # so that the comparison could fail
-
-
-def test_weights_of_one_are_no_weights() -> None:
-    x = batch(2)
-    plain, weighted = normalization.BatchNorm(4).double(), normalization.BatchNorm(4).double()
-    weighted.rows = torch.ones(6)
-    torch.testing.assert_close(weighted(x), plain(x), **EXACT)
-    torch.testing.assert_close(weighted.running_var, plain.running_var, **EXACT)
 
 
 def test_a_single_row_gives_the_bias_and_not_nan() -> None:
@@ -187,20 +151,19 @@ def test_a_single_row_gives_the_bias_and_not_nan() -> None:
     assert torch.isfinite(layer.running_var).all()
 
 
-def test_half_precision_statistics_are_taken_in_single() -> None:
-    layer = normalization.BatchNorm(4)
-    layer.rows = torch.ones(6)
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_half_precision_statistics_are_taken_in_single(momentum: float | None) -> None:
+    layer = normalization.BatchNorm(4, momentum=momentum)
     x = batch(2).to(torch.bfloat16)
     y = layer(x)
     assert y.dtype == torch.bfloat16
-    torch.testing.assert_close(layer.running_mean, 0.1 * x.float().mean((0, 2, 3)), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(layer.running_mean, (momentum or 1.0) * x.float().mean((0, 2, 3)), rtol=1e-5, atol=1e-6)
 
 
 def test_compiled_equals_plain() -> None:
     pytest.importorskip("torch._inductor")
-    layer = shaken(normalization.BatchNorm(4))
-    for rows in (None, torch.tensor([1.0, 1, 1, 1, 0, 0], dtype=torch.float64)):
-        layer.rows = rows
+    for momentum in (0.1, None):
+        layer = shaken(normalization.BatchNorm(4, momentum=momentum))
         plain, other = copy.deepcopy(layer), copy.deepcopy(layer)
         compiled = torch.compile(other, backend="aot_eager")
         x = batch(2)

@@ -21,8 +21,9 @@ from shoal.core.events import (
     TestRead,
 )
 from shoal.nn import Mlp
+from shoal.prepare.part import Part
 from shoal.recipe import recipe
-from shoal.recipe.problem import BuiltIn, Given, Options, Part, Problem, Sealed
+from shoal.recipe.problem import BuiltIn, Given, Options, Problem, Sealed
 from shoal.recipe.recipe import Outcome
 from tests.recipe import planted
 

@@ -22,8 +22,9 @@ from shoal.data import Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
 from shoal.ensemble import model as models
+from shoal.prepare.part import Part
 from shoal.recipe import checkup, networks
-from shoal.recipe.problem import Options, Part, Problem, Sealed
+from shoal.recipe.problem import Options, Problem, Sealed
 from shoal.resample import Plan, hold_out
 
 if TYPE_CHECKING:

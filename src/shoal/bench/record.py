@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.bench.case import Case
+from shoal.core.machine import processor
 
 PACKAGES = (
     *("shoal", "torch", "numpy", "jax", "jaxlib", "joblib", "kornia", "torchvision"),
@@ -23,7 +24,7 @@ PACKAGES = (
 def machine() -> dict[str, Any]:
     """The processor, its cores, the memory, and the GPU where torch is loaded and sees one."""
     found: dict[str, Any] = {
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None,
         "system": f"{platform.system()} {platform.machine()}",
@@ -69,17 +70,6 @@ def path_for(found: dict[str, Any], given: str) -> Path:
     words = f"{found['machine'].get('gpu', found['machine']['cpu'])} {found['machine']['cores']} cores"
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
     return path / f"{found['bench']}-{found['date']}-{slug}.json"
-
-
-def _processor() -> str:
-    """The processor's name as the system has it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _gpu() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from shoal.cli.options import DEBUG, JSON, Argument, Option, given_only, takes
+from shoal.cli.options import COLUMNS, DEBUG, JSON, Argument, Option, given_only, takes
 from shoal.cli.output import reserved_stdout, write_json
 from shoal.cli.preview import preview
 
@@ -17,10 +17,7 @@ WORDS = ("describe", "preview")
 DATA = Argument("data", "A CSV, TSV, Parquet or .npz file, a folder of images, or built-in data such as digits.")
 OPTIONS = (
     Option("target", "The column to predict; without it only the columns are described.", "COLUMN"),
-    Option("time", "The column that orders the rows.", "COLUMN"),
-    Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
-    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
-    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+    *COLUMNS,
     Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
     Option("ignore", "The code of a finding that is not to be raised; may be repeated.", "CODE", "many"),
 )

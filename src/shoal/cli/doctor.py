@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from shoal.cli.options import DEBUG, JSON, Argument, Option, given_only, takes
+from shoal.cli.options import COLUMNS, DEBUG, JSON, TARGET, Argument, Option, given_only, takes
 from shoal.cli.output import finite, one_line, reserved_stdout, write_json
 
 if TYPE_CHECKING:
@@ -15,12 +15,9 @@ if TYPE_CHECKING:
 
 @takes(
     Argument("data", "In any form that `shoal fit` reads, such as digits."),
-    Option("target", "The column to predict.", "COLUMN"),
-    Option("time", "The column that orders the rows.", "COLUMN"),
-    Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
-    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
-    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
-    Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|pkg.mod:make_net"),
+    TARGET,
+    *COLUMNS,
+    Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|resnet|pkg.mod:make_net"),
     Option("device", "Where to train. Default: auto.", "auto|cpu|cuda"),
     Option("batch_size", "Rows of one mini-batch.", "NUMBER", "number"),
     Option("seed", "Where all randomness starts. Default: 0.", "NUMBER", "number"),

@@ -13,7 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shoal.cli.options import CONFIG, DEBUG, JSON, Argument, Option, given_only, read_config, recorded_plans, takes
+from shoal.cli.options import (
+    COLUMNS,
+    CONFIG,
+    DEBUG,
+    JSON,
+    TARGET,
+    Argument,
+    Option,
+    given_only,
+    read_config,
+    recorded_plans,
+    takes,
+)
 from shoal.cli.output import BrokenOutput, reserved_stdout, write_json
 from shoal.cli.signals import ends_after_the_epoch
 
@@ -23,12 +35,9 @@ if TYPE_CHECKING:
     from shoal.core.settings import FitSettings
 
 OPTIONS = (
-    Option("target", "The column to predict.", "COLUMN"),
-    Option("time", "The column, or array, that orders the rows: what comes later is predicted from before.", "NAME"),
-    Option("group", "The column, or array, whose equal values stay on one side of every split.", "NAME"),
-    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
+    TARGET,
+    *COLUMNS,
     Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
-    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
     Option(
         "prepare",
         "What numbers go through before a network sees them; join steps by +. Default: auto.",

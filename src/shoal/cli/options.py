@@ -38,6 +38,14 @@ JSON = Option("json", "Print one JSON document on standard output, and nothing e
 DEBUG = Option("debug", "Show the traceback when something fails.", kind="flag")
 CONFIG = Option("config", "Take options from a TOML file; what stands on the command line wins.", "FILE.toml")
 
+TARGET = Option("target", "The column to predict.", "COLUMN")
+COLUMNS = (
+    Option("time", "The column, or array, that orders the rows: what comes later is predicted from before.", "NAME"),
+    Option("group", "The column, or array, whose equal values stay on one side of every split.", "NAME"),
+    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
+    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+)
+
 _TYPES: Mapping[str, Any] = {"text": str | None, "number": int | None, "many": list[str] | None, "flag": bool}
 
 

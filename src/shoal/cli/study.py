@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shoal.cli.options import DEBUG, JSON, Argument, Option, given_only, takes
+from shoal.cli.options import COLUMNS, DEBUG, JSON, TARGET, Argument, Option, given_only, takes
 from shoal.cli.output import reserved_stdout, write_json
 from shoal.studies import STUDIES
 
@@ -27,11 +27,8 @@ MOST_ROWS = 6000  # training rows: a study asks how settings differ, not how goo
 @takes(
     Argument("name", f"What to study: {', '.join(STUDIES)}."),
     Argument("data", "In any form that `shoal fit` reads, such as digits."),
-    Option("target", "The column to predict.", "COLUMN"),
-    Option("time", "The column that orders the rows.", "COLUMN"),
-    Option("group", "The column whose equal values stay on one side of every split.", "COLUMN"),
-    Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
-    Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+    TARGET,
+    *COLUMNS,
     Option("model", "Study your own network too, where the study takes one.", "pkg.mod:make_net"),
     Option("image", "A picture of your own, where the study shows one.", "FILE"),
     Option("replicates", "Seeds of each setting that is compared.", "NUMBER", "number"),

@@ -13,14 +13,14 @@ def machine() -> dict[str, str]:
     """The system, the processor, the vector instructions that torch uses there, and how many threads."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": str(os.cpu_count() or 1),
         "threads": str(torch.get_num_threads()),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name as the system has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -9,10 +9,7 @@
 
 Names of weights and buffers, `momentum` and `eps` are `torch.nn`'s; channels are axis 1, and every rank will do. Under
 `torch.func.vmap` with stacked buffers each row keeps running statistics of its own, updated in place.
-
-A batch may hold rows that only fill it up (the last, short batch). They are told by `rows`, a weight for each row of
-the batch, and enter no statistic: what comes out for the others, and the running statistics, are those of the short
-batch itself. torch's own layer would count them. `adoption.py` puts these layers in place of torch's.
+`adoption.py` puts `BatchNorm` in place of torch's.
 """
 
 from __future__ import annotations
@@ -26,50 +23,40 @@ from torch.nn import functional as F
 from shoal.core.errors import InputError
 
 
-def moments(x: Tensor, axes: Sequence[int], rows: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def moments(x: Tensor, axes: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and (biased) variance over some axes.
-
-    mean = sum_i w_i x_i / sum_i w_i,   var = sum_i w_i (x_i - mean)^2 / sum_i w_i
 
     Args:
         x: any [B, ...].
         axes: what the mean goes over.
-        rows: weights w [B], not all 0; every row counts 1 without them.
 
     Returns:
-        mean and var with x's rank, and how many numbers each mean is of (the sum of their weights).
+        mean and var with x's rank, and how many numbers each mean is of.
     """
     size = 1
     for axis in axes:
         size *= x.shape[axis]
-    if rows is None:
-        var, mean = torch.var_mean(x, tuple(axes), correction=0, keepdim=True)
-        return mean, var, torch.as_tensor(float(size), dtype=x.dtype, device=x.device)
-    weights = rows.to(x.dtype).reshape(-1, *(1,) * (x.dim() - 1))  # [B, 1, ...]
-    count = rows.to(x.dtype).sum() * (size / x.shape[0])
-    mean = (x * weights).sum(tuple(axes), keepdim=True) / count
-    var = ((x - mean).square() * weights).sum(tuple(axes), keepdim=True) / count
-    return mean, var, count
+    var, mean = torch.var_mean(x, tuple(axes), correction=0, keepdim=True)
+    return mean, var, torch.as_tensor(float(size), dtype=x.dtype, device=x.device)
 
 
-def normalize(x: Tensor, axes: Sequence[int], eps: float = 1e-5, rows: Tensor | None = None) -> Tensor:
+def normalize(x: Tensor, axes: Sequence[int], eps: float = 1e-5) -> Tensor:
     """(x - mean) / sqrt(var + eps), mean and variance over some axes.
 
     Args:
         x: any [B, ...].
         axes: what mean and variance go over, ascending and positive.
         eps: added to the variance.
-        rows: weights [B] of the rows in mean and variance, where `axes` holds 0.
 
     Returns:
-        The shape of x. This is the formula of all four layers; where nothing is weighted they call the library's fused
-        kernel for their axes, which is the same to rounding and two to seven times quicker on a CPU.
+        The shape of x. This is the formula of all four layers; where they can they call the library's fused kernel for
+        their axes, which is the same to rounding and two to seven times quicker on a CPU.
 
     >>> x = torch.arange(6.0).reshape(2, 3)
     >>> torch.allclose(normalize(x, [1]), torch.nn.functional.layer_norm(x, [3]))
     True
     """
-    mean, var, _ = moments(x, axes, rows)
+    mean, var, _ = moments(x, axes)
     return (x - mean) * torch.rsqrt(var + eps)
 
 
@@ -128,11 +115,8 @@ class BatchNorm(_PerChannel):
         affine: learn a weight and a bias for each channel.
         track_running_stats: keep running statistics and use them in evaluation mode.
 
-    Set `rows` to weights [B] before a batch that holds filling, and back to None after it. With fewer than two numbers
-    to a channel, where torch refuses, the variance is 0 and the output is the bias.
+    With fewer than two numbers to a channel, where torch refuses, the variance is 0 and the output is the bias.
     """
-
-    rows: Tensor | None
 
     def __init__(
         self,
@@ -143,13 +127,12 @@ class BatchNorm(_PerChannel):
         track_running_stats: bool = True,
     ) -> None:
         super().__init__(channels, eps, momentum, affine, track_running_stats)
-        self.register_buffer("rows", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Shapes: [B, C] or [B, C, ...] to the same."""
         if not self.training and self.running_mean is not None:
             return self._by_running(x)
-        if self.rows is None and x.numel() > self.num_features and self.momentum is not None:
+        if x.numel() > self.num_features and self.momentum is not None:
             if self.training and self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
             mean, var = (self.running_mean, self.running_var) if self.training else (None, None)
@@ -157,8 +140,8 @@ class BatchNorm(_PerChannel):
         axes = (0, *range(2, x.dim()))
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         if self.training:
-            self._track(*moments(wide.detach(), axes, self.rows))
-        return self._scaled(normalize(wide, axes, self.eps, self.rows)).to(x.dtype)
+            self._track(*moments(wide.detach(), axes))
+        return self._scaled(normalize(wide, axes, self.eps)).to(x.dtype)
 
 
 class InstanceNorm(_PerChannel):

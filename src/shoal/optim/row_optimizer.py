@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ COMPILED_AFTER = 10**10
 """Weights moved by an optimizer before it compiles its passes: seconds of compiling are then small beside its past."""
 
 
-class RowOptimizer(Optimizer):
+class RowOptimizer(Optimizer, ABC):
     """What the classes share; each of them says which rule a parameter group follows."""
 
     _counts_steps = True
@@ -36,8 +37,9 @@ class RowOptimizer(Optimizer):
                 raise InputError(f"{type(self).__name__} has no argument {name}.")
         super().__init__(params, {**defaults, **_TORCH_ONLY, **torch_only})
 
+    @abstractmethod
     def _rule(self, group: Group) -> Rule:
-        raise NotImplementedError
+        """The rule that a group's settings ask for."""
 
     def _start(self, slot: str, group: Group) -> float:
         return 0.0

@@ -32,10 +32,6 @@ class Batches:
         """The rows of one step, [B] or [c, B]."""
         return self.order[..., self.cuts[step] : self.cuts[step + 1]]
 
-    def size(self, step: int) -> int:
-        """How many rows a step sees."""
-        return self.cuts[step + 1] - self.cuts[step]
-
     def through(self, views: Sequence[Tensor]) -> Batches:
         """These batches of positions as batches of rows of the data, each member looking through its view.
 

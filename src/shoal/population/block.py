@@ -29,8 +29,8 @@ AVERAGE = "average"  # its slot among the optimizer's state
 
 
 @dataclass
-class EpochMeans:
-    """What one epoch of a block measured, in training mode: per row, means over the rows of the data."""
+class Measured:
+    """What one epoch of a block measured, in training mode, by row: sums while it goes on, means at its end."""
 
     loss: Tensor  # [c]
     score: Tensor  # [c]
@@ -38,10 +38,23 @@ class EpochMeans:
     lr: Tensor  # [c]: the learning rate of the last step
 
     @staticmethod
-    def zeros(like: Tensor) -> EpochMeans:
+    def zeros(like: Tensor) -> Measured:
         """Nothing measured yet, for the rows of theta."""
         zero = torch.zeros(len(like), dtype=like.dtype, device=like.device)
-        return EpochMeans(zero, zero.clone(), torch.ones_like(zero, dtype=torch.bool), zero.clone())
+        return Measured(zero, zero.clone(), torch.ones_like(zero, dtype=torch.bool), zero.clone())
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of a block is given."""
+
+    x: Tensor  # the data [N, ...]
+    y: Tensor  # targets [N] or [N, C]
+    batches: Batches
+    first: Tensor  # int64 [c], gradient steps before this training began: schedules count from there
+    total: int  # gradient steps of the whole training
+    scale: Tensor | None = None  # float64 [c], what learning rates are multiplied by besides
+    pixels: Pixels | None = None  # what the inputs' numbers mean, for augmentation
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ class Block:
         self.set = row_settings(self.template, self.members, self.theta.device, self.theta.dtype)
         self.noise = Noise(self.set, self.template)
         self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
-        self.sums = EpochMeans.zeros(self.theta)
+        self.sums = Measured.zeros(self.theta)
         self.begun = self.state[AVERAGE].any(dim=1) if self.set.averaged else self.sums.finite.logical_not()
         self.pieces = self._pieces(1)
         self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
@@ -112,75 +125,46 @@ class Block:
                 pieces.append((rows, Stacked(self.template, point, buffers, rates, len(set(seeds)) == 1)))
         return pieces
 
-    def train_epoch(
-        self,
-        x: Tensor,
-        y: Tensor,
-        batches: Batches,
-        first: Tensor,
-        total: int,
-        scale: Tensor | None = None,
-        pixels: Pixels | None = None,
-    ) -> EpochMeans:
-        """One epoch of gradient steps.
+    def train_epoch(self, epoch: Epoch) -> Measured:
+        """One epoch of gradient steps; means over the rows of the data.
 
         Each step takes the gradient at a point, shapes it, and moves theta; see `noise` and `settings`.
-
-        Args:
-            x: the data [N, ...].
-            y: targets [N] or [N, C].
-            batches: the epoch's index streams.
-            first: int64 [c], gradient steps before this training began: schedules count from there.
-            total: gradient steps of the whole training.
-            scale: float64 [c], what learning rates are multiplied by besides; None is 1.
-            pixels: what the inputs' numbers mean, for augmentation.
         """
         self.sums.loss.zero_()
         self.sums.score.zero_()
         self.sums.finite.fill_(True)
-        for step in self._steps(x, y, batches, first, total, scale, pixels):
+        for step in self._steps(epoch):
             self._run(step)
             self.steps += 1
         self.sums.lr = (self.set.hyper["lr"] * step.factor)[:, 0]
         if self.set.perturbed:
             self.point.copy_(self.theta)
         finite = self.sums.finite & torch.isfinite(self.theta).all(dim=1)
-        seen = batches.cuts[-1]
-        return EpochMeans(self.sums.loss / seen, self.sums.score / seen, finite, self.sums.lr)
+        seen = epoch.batches.cuts[-1]
+        return Measured(self.sums.loss / seen, self.sums.score / seen, finite, self.sums.lr)
 
-    def _steps(
-        self,
-        x: Tensor,
-        y: Tensor,
-        batches: Batches,
-        first: Tensor,
-        total: int,
-        scale: Tensor | None,
-        pixels: Pixels | None,
-    ) -> Iterator[Step]:
-        c, device = len(self.rows), self.theta.device
+    def _steps(self, epoch: Epoch) -> Iterator[Step]:
+        c, device, x, y, batches = len(self.rows), self.theta.device, epoch.x, epoch.y, epoch.batches
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
         draws = epoch_draws(self.set, list(self.template.dropouts), numbers, device)
-        since = numbers - first.unsqueeze(1)
-        factors, shares = (
-            each.to(device) for each in (self.set.schedule_factors(since, total), self._shares(since, total))
-        )
-        if scale is not None:
-            factors = factors * scale.to(device).unsqueeze(1)
-        counts = (numbers + 1).to(device, torch.float64)
-        change = augmentation(self.members, x.shape[1:], pixels)
+        since = numbers - epoch.first.unsqueeze(1)
+        factors = self.set.schedule_factors(since, epoch.total)
+        if epoch.scale is not None:
+            factors = factors * epoch.scale.unsqueeze(1)
+        columns = tuple(each.to(device) for each in (factors, self._shares(since, epoch.total), (numbers + 1).double()))
+        change = augmentation(self.members, x.shape[1:], epoch.pixels)
         for t in range(batches.steps):
             rows = batches.at(t)
             batch, target = x[rows], y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
-            factor, share, count = (each[:, t : t + 1] for each in (factors, shares, counts))
-            if change is None:
-                yield Step(batch, target, draws.at(t), factor, share, count, batches.by_row)
-                continue
-            changed = change(batch, self.set.seeds, numbers[:, t], by_row=batches.by_row)
+            by_row = batches.by_row
             mixed: tuple[Tensor, ...] = ()
-            if changed.partner is not None and changed.lam is not None:
-                mixed = _of_partners(target, changed.partner), changed.lam
-            yield Step(changed.inputs, target, draws.at(t), factor, share, count, changed.by_row, mixed)
+            if change is not None:
+                changed = change(batch, self.set.seeds, numbers[:, t], by_row=by_row)
+                batch, by_row = changed.inputs, changed.by_row
+                if changed.partner is not None and changed.lam is not None:
+                    mixed = _of_partners(target, changed.partner), changed.lam
+            factor, share, count = (each[:, t : t + 1] for each in columns)
+            yield Step(batch, target, draws.at(t), factor, share, count, by_row, mixed)
 
     def _step(self, step: Step) -> None:
         """One gradient step: everything on the device, written in place."""
@@ -291,7 +275,7 @@ class Block:
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss without smoothing and mean score in evaluation mode, each [c]."""
-        sums = EpochMeans.zeros(self.theta)
+        sums = Measured.zeros(self.theta)
         none = torch.zeros_like(sums.loss)
         for data, outputs in self.outputs(x):
             target = y[data].expand(len(self.rows), *y[data].shape)

@@ -16,7 +16,7 @@ from shoal.core.errors import InputError
 from shoal.losses import Loss
 from shoal.optim.compilation import why_not
 from shoal.population.batches import Batches
-from shoal.population.block import AVERAGE, Block
+from shoal.population.block import AVERAGE, Block, Epoch
 from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
 from shoal.population.plan import Plan, Plans, Work, by_rule, candidates, measured_cost
@@ -202,7 +202,7 @@ class Matrix:
         with Workers(plan.workers) as workers:
             for _ in range(1 + TIMED_STEPS):
                 start = perf_counter()
-                workers.map(lambda block: block.train_epoch(*data, batches, block.steps.clone(), 1), blocks)
+                workers.map(lambda block: block.train_epoch(Epoch(*data, batches, block.steps.clone(), 1)), blocks)
                 times.append(perf_counter() - start)
         return min(times[1:]) / sum(len(block.rows) for block in blocks)
 

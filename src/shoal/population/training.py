@@ -13,7 +13,7 @@ from shoal.augment import Pixels
 from shoal.optim import schedules
 from shoal.population.batches import epoch_batches, steps_per_epoch
 from shoal.population.best import Best
-from shoal.population.block import Block, EpochMeans
+from shoal.population.block import Block, Epoch, Measured
 from shoal.population.executor import Workers
 from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan
@@ -129,11 +129,11 @@ def _epoch(
     data: Data,
     held_out: Data | None,
     views: Sequence[Tensor] | None,
-) -> tuple[list[EpochMeans], list[tuple[Tensor, Tensor]]]:
+) -> tuple[list[Measured], list[tuple[Tensor, Tensor]]]:
     """One epoch of every block, and its scores on the held-out rows."""
     x, y = data
 
-    def train(block: Block) -> EpochMeans:
+    def train(block: Block) -> Measured:
         n = len(x) if views is None else len(views[block.rows[0]])
         epoch = int(population.epochs[block.rows[0]])
         batches = epoch_batches(n, training.batch_size, training.order_seed, epoch, x.device)
@@ -141,7 +141,7 @@ def _epoch(
             batches = batches.through([views[row] for row in block.rows])
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
         total = training.epochs * batches.steps
-        return block.train_epoch(x, y, batches, first, total, scale, training.pixels)
+        return block.train_epoch(Epoch(x, y, batches, first, total, scale, training.pixels))
 
     def score(block: Block) -> tuple[Tensor, Tensor]:
         with block.averaged():
@@ -190,7 +190,7 @@ def _record(
     best: Best,
     active: Sequence[int],
     rows: Sequence[Sequence[int]],
-    sums: Sequence[EpochMeans],
+    sums: Sequence[Measured],
     scores: Sequence[tuple[Tensor, Tensor]],
     variances: tuple[float | Floats, float | None],
 ) -> EpochRecord:

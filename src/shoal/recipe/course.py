@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import numpy as np
@@ -33,9 +32,11 @@ from shoal.core.events import (
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.calibration import probabilities
 from shoal.population import Member, Population
+from shoal.population.batches import steps_per_epoch
+from shoal.prepare.part import Part
 from shoal.recipe.journal import Arrays, Journal, Kept
 from shoal.recipe.pace import Pace
-from shoal.recipe.problem import Architecture, Options, Part, Problem
+from shoal.recipe.problem import Architecture, Options, Problem
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +85,7 @@ class Course:
 
     def steps_per_epoch(self) -> int:
         """Gradient steps of one pass over the training rows."""
-        return ceil(len(self.problem.train) / self.batch_size)
+        return steps_per_epoch(len(self.problem.train), self.batch_size)
 
     def order(self, step: int) -> torch.Tensor:
         """A random order of the training rows, the same for each run of this seed."""

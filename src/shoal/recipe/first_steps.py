@@ -9,15 +9,15 @@ from math import ceil, exp, isfinite, log
 import numpy as np
 import torch
 
-from shoal.core.events import Event, InitialLosses, LearningRateSweep, Range, SmallSample, StepStarted
+from shoal.core.events import Event, InitialLosses, LearningRateSweep, Level, Range, SmallSample, StepStarted
 from shoal.data.wording import count
 from shoal.diagnose import initial_loss, learning_rate, small_sample
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
+from shoal.prepare.part import Part
 from shoal.recipe.course import Course, decided, finished, once
 from shoal.recipe.journal import Arrays
-from shoal.recipe.problem import Part
 
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
 INIT_SEEDS = 8
@@ -316,69 +316,35 @@ def _sweep_verdict(
         "by_optimizer": {name: each.improvement for name, each in sweeps.items()},
     }
     rose = sum(not end < start for start, end in zip(exhibit.start, exhibit.end, strict=True))  # NaN: diverged
-    if sweep.outcome != "found" and not isfinite(sweep.improvement):
-        return Verdict(
-            code="SHL124",
-            level="problem",
-            phrase="every training diverged",
-            sentence=f"At every learning rate, down to {min(exhibit.lr):.2g}, the training diverged.",
-            evidence=evidence,
-            fix="Check the scale of the inputs and the network's own arithmetic.",
-        )
-    if sweep.outcome != "found":
-        return Verdict(
-            code="SHL122",
-            level="problem",
-            phrase="no learning rate helps",
-            sentence=(
-                f"At no learning rate did {exhibit.steps} steps lower the loss of rows held out from them "
-                f"(best change {sweep.improvement:+.1%}): the inputs may say nothing about the target."
-            ),
-            evidence=evidence,
-            fix="Check that targets belong to their rows, and that a useful column was not set aside.",
-        )
-    if sweep.beyond < learning_rate.LEAST_IMPROVEMENT:
-        return Verdict(
-            code="SHL122",
-            level="warning",
-            phrase="no better than answering blindly",
-            sentence=(
-                f"{exhibit.steps} steps lower the loss of rows held out from them, but not below what always answering "
-                f"the usual frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the "
-                "target."
-            ),
-            evidence=evidence,
-            fix="Check that targets belong to their rows, and that a useful column was not set aside.",
-        )
     went = f"{exhibit.steps} steps at lr {sweep.best:.2g} lower the loss by {sweep.improvement:.0%}"
-    if moves and moves[0][0] > sweep.best:
-        return Verdict(
-            code="SHL123",
-            level="warning",
-            phrase="range was too high, moved down",
-            sentence=(
-                f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss only rose, so the range was moved down: "
-                f"{went}."
-            ),
-            evidence=evidence,
-            fix=f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}.",
+    first, bounds = (moves or [SWEEP_RANGE])[0], f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}."
+    between = f"Between lr {first[0]:.2g} and {first[1]:.2g} the loss"
+    rows = "Check that targets belong to their rows, and that a useful column was not set aside."
+    said: tuple[str, Level, str, str, str]  # code, level, phrase, sentence, fix
+    if sweep.outcome != "found" and not isfinite(sweep.improvement):
+        sentence = f"At every learning rate, down to {min(exhibit.lr):.2g}, the training diverged."
+        scale = "Check the scale of the inputs and the network's own arithmetic."
+        said = "SHL124", "problem", "every training diverged", sentence, scale
+    elif sweep.outcome != "found":
+        sentence = (
+            f"At no learning rate did {exhibit.steps} steps lower the loss of rows held out from them (best change "
+            f"{sweep.improvement:+.1%}): the inputs may say nothing about the target."
         )
-    if moves and moves[0] != SWEEP_RANGE:
-        return Verdict(
-            code="SHL121",
-            level="warning",
-            phrase="range was too low, moved up",
-            sentence=(
-                f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss hardly moved, so the range was moved up: "
-                f"{went}."
-            ),
-            evidence=evidence,
-            fix=f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}.",
+        said = "SHL122", "problem", "no learning rate helps", sentence, rows
+    elif sweep.beyond < learning_rate.LEAST_IMPROVEMENT:
+        sentence = (
+            f"{exhibit.steps} steps lower the loss of rows held out from them, but not below what always answering the "
+            f"usual frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the target."
         )
-    return Verdict(
-        code="SHL120",
-        level="fine",
-        phrase=f"best near {sweep.best:.2g}",
-        sentence=f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged.",
-        evidence=evidence,
-    )
+        said = "SHL122", "warning", "no better than answering blindly", sentence, rows
+    elif moves and first[0] > sweep.best:
+        sentence = f"{between} only rose, so the range was moved down: {went}."
+        said = "SHL123", "warning", "range was too high, moved down", sentence, bounds
+    elif moves and first != SWEEP_RANGE:
+        sentence = f"{between} hardly moved, so the range was moved up: {went}."
+        said = "SHL121", "warning", "range was too low, moved up", sentence, bounds
+    else:
+        sentence = f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged."
+        said = "SHL120", "fine", f"best near {sweep.best:.2g}", sentence, ""
+    code, level, phrase, sentence, fix = said
+    return Verdict(code=code, level=level, phrase=phrase, sentence=sentence, evidence=evidence, fix=fix)

@@ -9,30 +9,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import Tensor, nn
+from torch import nn
 
 from shoal import losses
 from shoal.core.errors import RunError
 from shoal.core.events import Interval
 from shoal.core.settings import Precision
 from shoal.nn.networks import Network
+from shoal.prepare.part import Part
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows of the data: inputs [N, ...] and targets, int64 [N] classes or standardised numbers [N, 1]."""
-
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, rows: Tensor) -> Part:
-        """Some of the rows."""
-        return Part(self.x[rows], self.y[rows])
 
 
 class Sealed:

@@ -19,11 +19,12 @@ from shoal.data.images import decode
 from shoal.data.wording import count
 from shoal.nn.normalization import BatchNorm
 from shoal.population import Member, Population
+from shoal.prepare.part import Part
 from shoal.studies import kernels, pictures
 from shoal.studies.kernels import Check, Count
 from shoal.studies.paired import Floats, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
-from shoal.studies.subject import Part, Subject
+from shoal.studies.subject import Subject, some
 
 SEEDS, EPOCHS = 4, 6
 ROWS, BATCH = 1024, 64
@@ -70,7 +71,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
         raise InputError(f"rows of shape {list(subject.shape)} are smaller than the {SIDE}-wide kernels of this study.")
     picture = _own_picture(options.image)
     yield Progress(done=0.0, doing="linearity and shifts")
-    part, held = subject.train.sample(ROWS, options.seed), subject.validation.sample(2 * ROWS, options.seed)
+    part, held = some(subject.train, ROWS, options.seed), some(subject.validation, 2 * ROWS, options.seed)
     checks, counts = kernels.checks(part.x[:32], options.seed), kernels.counts(subject.shape)
     yield Progress(done=0.1, doing="blur and edges")
     shown = _filters(subject, part, picture)

@@ -19,7 +19,7 @@ from shoal.studies import golden, pictures
 from shoal.studies.golden import SETTINGS, Layer
 from shoal.studies.paired import Floats, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
-from shoal.studies.subject import Subject
+from shoal.studies.subject import Subject, some
 
 SEEDS = 5
 INITS = ("torch", "normal(0.01)", "xavier", "kaiming", "orthogonal")
@@ -48,7 +48,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
             doing=f"layer {number + 1} of {golden.LAYERS}, {golden.UNITS} units, {len(seeds)} seeds",
         )
     sections, decisions = [_golden_section(layers)], [_golden_decision(layers)]
-    part = subject.train.sample(ROWS, options.seed)
+    part = some(subject.train, ROWS, options.seed)
     own: dict[str, tuple[Activations, list[Verdict]]] = {}
     for name in _ACTIVATIONS:
         yield Progress(done=GOLDEN_SHARE, doing=f"{subject.dataset.name} through {DEPTH} {name} layers")

@@ -13,10 +13,11 @@ from torch import nn
 from shoal.core.events import Finding
 from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm
 from shoal.population import Member, Population
+from shoal.prepare.part import Part
 from shoal.studies import pictures
 from shoal.studies.paired import Estimate, Floats, difference, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
-from shoal.studies.subject import Part, Subject
+from shoal.studies.subject import Subject, some
 
 SEEDS, EPOCHS = 4, 4
 LRS = (1e-3, 4e-3, 1.6e-2, 6.3e-2, 0.25, 1.0)
@@ -59,7 +60,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     """
     seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
     names = [name for name in NORMS if name != "instance" or subject.kind != "table"]
-    part, held = subject.train.sample(ROWS, options.seed), subject.validation.sample(2 * ROWS, options.seed)
+    part, held = some(subject.train, ROWS, options.seed), some(subject.validation, 2 * ROWS, options.seed)
     baseline = _baseline(part, held, subject)
     results, total, number = [], len(DEPTHS[subject.kind]) * len(names), 0
     for depth in DEPTHS[subject.kind]:

@@ -10,34 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from shoal import data, losses, prepare
 from shoal.core.events import Kind
 from shoal.core.keyed import Purpose, key, permutation
 from shoal.data import Dataset
+from shoal.prepare.part import Part
 from shoal.resample import Plan, hold_out
 
 
-@dataclass(frozen=True)
-class Part:
-    """Prepared rows: inputs [N, ...] and targets, int64 [N] classes or standardised numbers [N, 1]."""
-
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, rows: Tensor) -> Part:
-        """Some of the rows."""
-        return Part(self.x[rows], self.y[rows])
-
-    def sample(self, rows: int, seed: int) -> Part:
-        """At most so many rows, drawn without replacement by a keyed order."""
-        if rows >= len(self):
-            return self
-        return self.take(permutation(key(seed, Purpose.SAMPLE, len(self)), len(self))[:rows])
+def some(part: Part, rows: int, seed: int) -> Part:
+    """At most so many rows, drawn without replacement by a keyed order."""
+    if rows >= len(part):
+        return part
+    return part.take(permutation(key(seed, Purpose.SAMPLE, len(part)), len(part))[:rows])
 
 
 @dataclass(frozen=True)
