@@ -100,7 +100,7 @@ def test_volumes_under_medmnists_names_are_learned(model: str, tmp_path: Path) -
     }
     arrays = {f"{n}_images": x for n, (x, _) in parts.items()} | {f"{n}_labels": y for n, (_, y) in parts.items()}
     path = write(tmp_path / "balls.npz", arrays)
-    run = shoal.fit(path, model=model, out=str(tmp_path / "run"), budget="trials=4", epochs=4)
+    run = shoal.fit(path, model=model, out=str(tmp_path / "run"), budget="trials=4", epochs=4, augment="none")
     begun = first(run, RunStarted)
     assert (begun.data_kind, begun.shape, begun.split["test"]) == ("volume", [1, 5, 6, 7], 100)
     assert first(run, PopulationStarted).network["network"] == ("cnn" if model == "auto" else "resnet")

@@ -35,12 +35,10 @@ def planted() -> tuple[torch.Tensor, torch.Tensor, tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def judged() -> dict[str, lp.Preservation]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lp, "STEPS", 60)
-        patch.setattr(lp, "PROBES", 1)
-        x, y, classes = planted()
-        asked = lp.apart(parse("hflip,vflip,rotate=180,brightness=0.1"))
-        return {each.operation: each for each in lp.judge(x, y, classes, "image", asked)}
+    x, y, classes = planted()
+    asked = lp.apart(parse("hflip,vflip,rotate=180,brightness=0.1"))
+    effort = lp.Effort(rows=250, probes=1, steps=60)
+    return {each.operation: each for each in lp.judge(x, y, classes, "image", asked, effort=effort)}
 
 
 def test_what_turns_one_class_into_another_is_excluded(judged: dict[str, lp.Preservation]) -> None:

@@ -74,6 +74,7 @@ def stream(
         RunError: every training diverged, or the disk refused.
     """
     started_s = time.monotonic()
+    search_options(settings)  # refuses what cannot be read before anything is
     work = prepared(settings, read(settings, data), make_net)
     folder = RunFolder.create(settings.out, name_of(settings.data))
     with ExitStack() as held:
@@ -200,7 +201,19 @@ def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
 def command(settings: FitSettings) -> str:
     """The command line that repeats a run."""
     words = ["shoal", "fit", settings.data]
-    options = ("target", "time", "group", "kind", "prepare", "budget", "model", "device", "epochs", "batch_size")
+    options = (
+        "target",
+        "time",
+        "group",
+        "kind",
+        "prepare",
+        "augment",
+        "budget",
+        "model",
+        "device",
+        "epochs",
+        "batch_size",
+    )
     for name in (*options, "seed"):
         value = getattr(settings, name)
         if value is not None and (name in ("budget", "seed") or value != FitSettings.model_fields[name].default):
@@ -237,6 +250,9 @@ def _summary(
             "gain": chosen.gain,
             "gain_interval": list(chosen.gain_interval),
         },
+        "augment": {"strengths": outcome.augment, "shares": [each.values["augment"] for each in chosen.members]}
+        if outcome.augment
+        else None,
         "model": str(folder.model),
         "report": str(folder.report_html),
     }

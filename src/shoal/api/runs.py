@@ -88,7 +88,8 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
         data: a path, a frame, a pair (X, y), or a name such as `digits`.
         model: `auto`, `mlp`, `cnn`, `resnet`, `package.module:make_net`, or a zero-argument function that returns a
             module.
-        settings: any option of `FitSettings`: target, time, group, drop, kind, budget, seed, out, ranges, epochs, ...
+        settings: any option of `FitSettings`: target, time, group, drop, kind, augment, budget, seed, out, ranges,
+            epochs, ...
 
     Returns:
         The finished run.

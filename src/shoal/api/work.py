@@ -11,6 +11,7 @@ import torch
 
 from shoal import data as data_room
 from shoal import prepare
+from shoal.augment import Pixels, check
 from shoal.core.errors import InputError
 from shoal.core.events import (
     Event,
@@ -18,12 +19,13 @@ from shoal.core.events import (
     FindingRaised,
 )
 from shoal.core.settings import FitSettings
-from shoal.data import Dataset
+from shoal.data import ArrayFeatures, Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
 from shoal.ensemble import model as models
 from shoal.prepare.part import Part
-from shoal.recipe import checkup, networks
+from shoal.prepare.pixels import pixels
+from shoal.recipe import augmenting, checkup, networks
 from shoal.recipe.problem import Options, Problem, Sealed
 from shoal.resample import Plan, hold_out
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     MakeNet = Callable[[], nn.Module]
+
+
+PIXEL_ROWS = 4000  # training rows that say what black and white are
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,14 @@ class Work:
 
 def search_options(settings: FitSettings) -> Options:
     """What the user fixed of the search."""
-    return Options(settings.seed, settings.ranges, settings.epochs, settings.batch_size, settings.precision)
+    return Options(
+        settings.seed,
+        settings.ranges,
+        settings.epochs,
+        settings.batch_size,
+        settings.precision,
+        augmenting.asked(settings.augment),
+    )
 
 
 def read(settings: FitSettings, data: Any) -> Dataset:
@@ -89,9 +101,30 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
         scale=target.std,
         shift=target.mean,
         device=_device(settings.device),
+        kind=dataset.kind,
+        pixels=_pixels(settings, dataset, plan, preparation),
         describe_row=lambda row: {"row": int(plan.test[row]), **describe(dataset, int(plan.test[row]))},
     )
     return Work(dataset, plan, preparation, target, problem)
+
+
+def _pixels(settings: FitSettings, dataset: Dataset, plan: Plan, preparation: prepare.Preparation) -> Pixels | None:
+    """What the inputs' numbers mean, or None where samples are not to be moved.
+
+    Raises:
+        InputError: the user asked for operations that mean nothing for such samples.
+    """
+    asked = augmenting.asked(settings.augment)
+    if asked is not None:
+        check(asked, dataset.kind, preparation.shape)
+    if not isinstance(dataset.features, ArrayFeatures) or (asked is not None and not asked.active):
+        return None
+    try:
+        return pixels(preparation, dataset.features.array[plan.train[:: max(1, len(plan.train) // PIXEL_ROWS)]])
+    except InputError:
+        if asked is not None:
+            raise
+        return None
 
 
 def findings(work: Work) -> Iterator[Finding]:

@@ -43,6 +43,11 @@ OPTIONS = (
         "What numbers go through before a network sees them; join steps by +. Default: auto.",
         "auto|none|center|standardize|minmax|robust|quantile|pca|whiten|zca",
     ),
+    Option(
+        "augment",
+        "Changes of training samples that may be searched, once they are known to keep the labels. Default: auto.",
+        "auto|none|hflip,rotate=15,...",
+    ),
     Option("budget", "How long to search: a time, or a number of trainings. Default: 60s.", "60s|10m|1h|trials=200"),
     Option("seed", "Where all randomness starts. Default: 0.", "NUMBER", "number"),
     Option("out", "The folder of the run; must not hold a run yet. Default: runs/NAME.", "FOLDER"),

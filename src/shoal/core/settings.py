@@ -24,6 +24,7 @@ SEARCHED: Mapping[str, tuple[float, float, bool]] = {
     "momentum": (0.0, 1.0, True),
     "dropout": (0.0, 1.0, True),
     "label_smoothing": (0.0, 1.0, True),
+    "augment": (0.0, 1.0, True),  # share of the strengths that are allowed
 }
 
 # What the numbers of a table, or the values of arrays, go through; the steps can be joined by `+`.
@@ -59,6 +60,7 @@ class FitSettings(Record):
     roles: dict[str, str] = {}  # what columns hold, where it would be read wrongly
     kind: Kind | None = None
     prepare: str = "auto"  # of PREPARATIONS
+    augment: str = "auto"  # changes of training samples that may be searched: auto, none, or as `augment.parse` reads
     budget: str = "60s"
     seed: int = Field(default=0, ge=0, lt=2**63)
     out: str | None = None

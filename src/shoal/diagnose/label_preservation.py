@@ -18,7 +18,9 @@ judged at their ends and weakened until they are harmless; flips are kept or lef
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -35,17 +37,18 @@ from shoal.core.events import Kind
 from shoal.diagnose.verdict import Verdict
 from shoal.nn.networks import Cnn
 from shoal.population.member import Member
+from shoal.population.plan import Plans
 from shoal.population.population import Population
 
 FOLDS = 4
-MOST_ROWS_OF_A_CLASS = 250
+LEAST_ROWS = 2 * FOLDS  # of a class that is asked about
+MOST_ROWS, MOST_VALUES = 4000, 1 << 25  # of all classes together
 MOST_SIDE = {"signal": 128, "image": 16, "volume": 10}  # the probe looks at samples averaged down to this
 MOVED = 0.1  # belief that must have moved before the second question is asked
 STAYS_FRAC = 0.02  # of the belief that moved; less is the lesson not quite learned
-PROBES = 2  # of each fold, whose beliefs are averaged
 CONFIDENCE = 0.95
-STEPS = 400  # gradient steps of a probe
 BATCH = 64
+WIDTH = 16  # channels of a probe
 LADDER = (1.0, 0.5, 0.25)  # shares of a range's strength
 FLIPS = ("hflip", "vflip", "dflip")
 MOTIONS = ("rotate", "translate", "crop", "scale", "stretch", "shear", "distort")
@@ -53,6 +56,24 @@ COLOURS = ("brightness", "contrast", "saturation", "hue", "gain")
 JUDGED = (*FLIPS, *MOTIONS, *COLOURS)
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is spent on a judgement."""
+
+    rows: int  # of a class, at most
+    probes: int  # of each fold, whose beliefs are averaged
+    steps: int  # gradient steps of a probe
+
+    @property
+    def member_steps(self) -> int:
+        """Gradient steps of all probes that learn one lesson."""
+        return FOLDS * self.probes * self.steps
+
+
+FULL = Effort(rows=250, probes=2, steps=400)
+QUICK = Effort(rows=250, probes=1, steps=250)  # fewer steps leave probes so unsure that harmless changes look harmful
 
 
 @dataclass(frozen=True)
@@ -142,124 +163,150 @@ def judge(
     *,
     pixels: Pixels | None = None,
     seed: int = 0,
+    effort: Effort = FULL,
 ) -> Iterator[Preservation]:
-    """Judge operations on the user's own training rows.
+    """Judge operations on the user's own training rows; see `Judge`.
 
     Args:
-        x: prepared training rows [N, C, ...], of which at most `MOST_ROWS_OF_A_CLASS` of each class are used.
+        x: prepared training rows [N, C, ...].
         y: class numbers, int64 [N].
         classes: their names.
         kind: of the data: signal, image or volume.
         candidates: by name, one operation each, as `apart` gives them.
         pixels: what the numbers of x mean; see `augment.Pixels`.
         seed: of folds, probes and draws.
+        effort: how much is spent.
 
     Yields:
         One judgement a candidate, in their order.
 
     Raises:
-        InputError: a table, fewer than two classes, or a class too small to be asked about.
+        InputError: a table, or fewer than two classes.
+    """
+    asked = Judge(x, y, classes, kind, pixels=pixels, seed=seed, effort=effort)
+    for name, candidate in candidates.items():
+        yield asked.of(name, candidate)
 
-    Cost: `FOLDS` x `PROBES` small networks on pictures of at most 16 pixels a side, and as many again for each
+
+class Judge:
+    """Judges operations one by one; the first judgement trains the probe that all share.
+
+    Args:
+        x: prepared training rows [N, C, ...], of which `effort` says how many are used, the same of each seed.
+        y: class numbers, int64 [N].
+        classes: their names.
+        kind: of the data: signal, image or volume.
+        pixels: what the numbers of x mean; see `augment.Pixels`.
+        seed: of folds, probes and draws.
+        effort: how much is spent.
+        plans: how the probes were computed before.
+
+    Raises:
+        InputError: a table, or fewer than two classes.
+
+    Cost: `FOLDS` x `effort.probes` small networks on pictures of at most 16 pixels a side, and as many again for each
     operation (and strength) that looks harmful.
 
     Intervals are paired over samples: normal, two-sided `CONFIDENCE`, shared among the pairs that are asked about.
     """
-    if kind == "table":
-        raise InputError("Label preservation is asked of signals, images and volumes: the columns of a table stay.")
-    counts = torch.bincount(y, minlength=len(classes))
-    if int((counts > 0).sum()) < 2:
-        raise InputError("Label preservation needs at least two classes: here no sample can be taken for another's.")
-    asked = _Asked.of(x, y, tuple(classes), kind, pixels or Pixels(), seed)
-    for name, candidate in candidates.items():
-        yield _judge_one(asked, name, candidate)
 
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        classes: Sequence[str],
+        kind: Kind,
+        *,
+        pixels: Pixels | None = None,
+        seed: int = 0,
+        effort: Effort = FULL,
+        plans: Plans | None = None,
+    ) -> None:
+        if kind == "table":
+            raise InputError("Label preservation is asked of signals, images and volumes: the columns of a table stay.")
+        if int((torch.bincount(y, minlength=len(classes)) > 0).sum()) < 2:
+            raise InputError(
+                "Label preservation needs at least two classes: here no sample can be taken for another's."
+            )
+        self._classes, self._kind, self._pixels = tuple(classes), kind, pixels or Pixels()
+        self._seed, self.effort, self._plans = seed, effort, plans
+        self._rows, self._fold = _sample(y, len(classes), x[0].numel(), seed, effort)
+        self._x, self._y = x[self._rows].float(), y[self._rows]
 
-def _judge_one(asked: _Asked, name: str, candidate: Augment) -> Preservation:
-    """Down the ladder to the first strength that is harmless."""
-    graded = not set(candidate.active) <= set(FLIPS)
-    answers: list[Answer] = []
-    kept = candidate.weakened(0.0)
-    for share in LADDER if graded else LADDER[:1]:
-        answers.append(asked.answer(candidate.weakened(share)))
-        if not answers[-1].harmful:
-            kept = answers[-1].strength
-            break
-    return Preservation(name, candidate, kept, tuple(answers), _verdict(name, candidate, kept, answers))
+    @cached_property
+    def _probe(self) -> Population:
+        """Networks that learned from the rows of the other folds, as they are."""
+        views = [torch.nonzero(self._fold != f)[:, 0] for f in range(FOLDS)]
+        return self._trained(self._seen(self._x), self._y, views)
 
+    @cached_property
+    def _believed(self) -> Floats:
+        """What these believe of the samples as they are, [N, C]."""
+        return self._out_of_fold(self._probe, self._x)
 
-@dataclass
-class _Asked:
-    """The sample of the data that is asked about, and what the first probe believes of it."""
+    def of(self, name: str, candidate: Augment) -> Preservation:
+        """Down the ladder to the first strength that is harmless.
 
-    x: Tensor  # [N, C, ...] full size
-    y: Tensor
-    classes: tuple[str, ...]
-    kind: Kind
-    pixels: Pixels
-    seed: int
-    fold: Tensor  # [N]
-    believed: Floats = field(init=False)  # [N, C]
-    probe: Population = field(init=False)
+        Args:
+            name: of the operation.
+            candidate: it alone, as `apart` gives it.
+        """
+        graded = not set(candidate.active) <= set(FLIPS)
+        answers: list[Answer] = []
+        kept = candidate.weakened(0.0)
+        for share in LADDER if graded else LADDER[:1]:
+            answers.append(self._answer(candidate.weakened(share)))
+            if not answers[-1].harmful:
+                kept = answers[-1].strength
+                break
+        return Preservation(name, candidate, kept, tuple(answers), _verdict(name, candidate, kept, answers))
 
-    @classmethod
-    def of(cls, x: Tensor, y: Tensor, classes: tuple[str, ...], kind: Kind, pixels: Pixels, seed: int) -> _Asked:
-        order = keyed.permutation(keyed.key(seed, keyed.Purpose.SAMPLE, 0), len(y))
-        rows, folds = [], []
-        for number in range(len(classes)):
-            chosen = order[y[order] == number][:MOST_ROWS_OF_A_CLASS]
-            rows.append(chosen)
-            folds.append(torch.arange(len(chosen)) % FOLDS)
-        chosen, fold = torch.cat(rows), torch.cat(folds)
-        self = cls(x[chosen].float(), y[chosen], classes, kind, pixels, seed, fold)
-        self.probe = self._trained(self._seen(self.x), self.y, [torch.nonzero(fold != f)[:, 0] for f in range(FOLDS)])
-        self.believed = self._out_of_fold(self.probe, self.x)
-        return self
-
-    def answer(self, strength: Augment) -> Answer:
+    def _answer(self, strength: Augment) -> Answer:
         """Ask both questions; the second only of pairs that look alike."""
-        plan = Plan([strength], self.kind, self.x.shape[1:], self.pixels, extreme=True)
-        changed = plan(self.x, torch.tensor([self.seed]), torch.tensor([0])).inputs
-        moved = self._out_of_fold(self.probe, changed) - self.believed
-        present = [number for number in range(len(self.classes)) if len(self._of(number)) >= 2 * FOLDS]
+        plan = Plan([strength], self._kind, self._x.shape[1:], self._pixels, extreme=True)
+        changed = plan(self._x, torch.tensor([self._seed]), torch.tensor([0])).inputs
+        moved = self._out_of_fold(self._probe, changed) - self._believed
+        present = [number for number in range(len(self._classes)) if len(self._of(number)) >= LEAST_ROWS]
         asked = [(a, b) for a in present for b in present if a != b]
         first = {(a, b): _interval(moved[self._of(a), b], len(asked)) for a, b in asked}
         alike = [pair for pair in asked if first[pair][1][0] > MOVED]
         if not alike:
             return Answer(strength, ())
         learned = self._learned(changed)
-        doubt = 0.5 * (self._out_of_fold(learned, changed) + self._out_of_fold(learned, self.x)) - self.believed
+        doubt = 0.5 * (self._out_of_fold(learned, changed) + self._out_of_fold(learned, self._x)) - self._believed
         found = []
         for a, b in alike:
             rows = self._of(a)
-            others = [c for c in range(len(self.classes)) if c not in (a, b)]
+            others = [c for c in range(len(self._classes)) if c not in (a, b)]
             stays = doubt[rows, b] - (doubt[rows][:, others].mean(axis=1) if others else 0.0)
-            names = self.classes[a], self.classes[b], len(rows)
+            names = self._classes[a], self._classes[b], len(rows)
             found.append(Pair(*names, *first[a, b], *_interval(stays, len(alike))))
         return Answer(strength, tuple(sorted(found, key=lambda pair: -pair.stays)))
 
     def _learned(self, changed: Tensor) -> Population:
         """Probes that learned from the rows of the other folds, as they are and changed."""
-        n = len(self.y)
-        both = torch.cat([self._seen(self.x), self._seen(changed)])
+        n = len(self._y)
+        both = torch.cat([self._seen(self._x), self._seen(changed)])
         views = []
         for f in range(FOLDS):
-            rows = torch.nonzero(self.fold != f)[:, 0]
+            rows = torch.nonzero(self._fold != f)[:, 0]
             views.append(torch.cat([rows, rows + n]))
-        return self._trained(both, self.y.repeat(2), views)
+        return self._trained(both, self._y.repeat(2), views)
 
     def _trained(self, x: Tensor, y: Tensor, views: Sequence[Tensor]) -> Population:
         """A network for each fold."""
 
         def probe() -> nn.Module:
-            return Cnn(channels=x.shape[1], size=tuple(x.shape[2:]), outputs=len(self.classes), width=16).build()
+            size, outputs = tuple(x.shape[2:]), len(self._classes)
+            return Cnn(channels=x.shape[1], size=size, outputs=outputs, width=WIDTH).build()
 
-        seeds = [PROBES * self.seed + number for number in range(PROBES) for _ in views]
+        probes = self.effort.probes
+        seeds = [(probes * self._seed + number) % 2**63 for number in range(probes) for _ in views]
         members = [Member(seed=seed, optimizer="adam", lr=3e-3, schedule="cosine") for seed in seeds]
-        population = Population(probe, members)
+        population = Population(probe, members, plans=self._plans)
         shortest = min(len(view) for view in views)  # folds differ by a few rows: equal ones train in one block
-        epochs = max(1, round(STEPS * BATCH / shortest))
-        equal = [view[:shortest] for view in views] * PROBES
+        epochs = min(self.effort.steps, max(1, round(self.effort.steps * BATCH / shortest)))
+        equal = [view[:shortest] for view in views] * probes
         for _ in population.train(x, y, epochs=epochs, batch_size=BATCH, views=equal):
             pass
         return population
@@ -267,20 +314,41 @@ class _Asked:
     def _out_of_fold(self, population: Population, x: Tensor) -> Floats:
         """Belief [N, C] of the network that has not seen the sample."""
         probabilities = population.predict(self._seen(x)).softmax(-1)
-        everybody = probabilities.reshape(PROBES, FOLDS, *probabilities.shape[1:]).mean(dim=0)  # [FOLDS, N, C]
-        return everybody[self.fold, torch.arange(len(x))].double().numpy()
+        shape = (self.effort.probes, FOLDS, *probabilities.shape[1:])
+        everybody = probabilities.reshape(shape).mean(dim=0)  # [FOLDS, N, C]
+        return everybody[self._fold, torch.arange(len(x))].double().numpy()
 
     def _seen(self, x: Tensor) -> Tensor:
         """Samples as the probe sees them."""
-        most = MOST_SIDE[self.kind]
-        for axis in range(2, x.dim()):
-            window = -(-x.shape[axis] // most)
+        for axis, window in enumerate(_windows(tuple(x.shape[2:]), self._kind), start=2):
             if window > 1:
                 x = x.unfold(axis, window, window).mean(dim=-1)
         return x
 
     def _of(self, number: int) -> NDArray[np.intp]:
-        return np.flatnonzero(self.y.numpy() == number)
+        return np.flatnonzero(self._y.numpy() == number)
+
+
+def positions(size: Sequence[int], kind: Kind) -> int:
+    """Places of a sample as the probe sees it."""
+    return prod(side // window for side, window in zip(size, _windows(size, kind), strict=True))
+
+
+def _windows(size: Sequence[int], kind: Kind) -> list[int]:
+    """How many places along each axis are averaged to one."""
+    return [-(-side // MOST_SIDE[kind]) for side in size]
+
+
+def _sample(y: Tensor, classes: int, values: int, seed: int, effort: Effort) -> tuple[Tensor, Tensor]:
+    """Numbers of the rows that are asked about, and the fold of each."""
+    order = keyed.permutation(keyed.key(seed, keyed.Purpose.SAMPLE, 0), len(y))
+    each = max(LEAST_ROWS, min(effort.rows, min(MOST_ROWS, MOST_VALUES // values) // classes))
+    rows, folds = [], []
+    for number in range(classes):
+        chosen = order[y[order] == number][:each]
+        rows.append(chosen)
+        folds.append(torch.arange(len(chosen)) % FOLDS)
+    return torch.cat(rows), torch.cat(folds)
 
 
 def _interval(values: Floats, among: int) -> tuple[float, tuple[float, float]]:

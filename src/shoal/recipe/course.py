@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
+from shoal.augment import Augment
 from shoal.core import keyed
 from shoal.core.errors import Interrupted, RunError
 from shoal.core.events import (
@@ -70,6 +71,7 @@ class Course:
     init: str = "torch"
     optimizer: str = "adamw"
     ranges: dict[str, Range] = field(default_factory=dict)
+    augment: Augment = field(default_factory=Augment)  # at its full strength: the search chooses the share
     candidates: list[Candidate] = field(default_factory=list)
     members_trained: int = 0
     epochs_trained: float = 0.0
@@ -207,6 +209,8 @@ def decided(step: int, verdict: Verdict, action: str) -> list[Event]:
 def member_of(course: Course, number: int, values: Mapping[str, float]) -> Member:
     """A member with these hyperparameters; its seed follows from the run's seed and its number."""
     settings: dict[str, Any] = dict(values)
+    if "augment" in values:
+        settings["augment"] = course.augment.weakened(values["augment"])
     if course.optimizer == "nesterov":
         settings.setdefault("momentum", 0.9)
     return Member(
@@ -219,12 +223,14 @@ def member_of(course: Course, number: int, values: Mapping[str, float]) -> Membe
     )
 
 
-def infos(ids: Sequence[int], members: Sequence[Member]) -> list[MemberInfo]:
-    """Members as events name them: what was set, under its name."""
-    return [
-        MemberInfo(id=number, values=member.model_dump(mode="json", exclude_unset=True, exclude_none=True))
-        for number, member in zip(ids, members, strict=True)
-    ]
+def infos(ids: Sequence[int], members: Sequence[Member], values: Sequence[Mapping[str, float]]) -> list[MemberInfo]:
+    """Members as events name them: what was set, under its name; of the augmentation its share."""
+    found = []
+    for number, member, searched in zip(ids, members, values, strict=True):
+        shown = member.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        shown |= {"augment": searched["augment"]} if "augment" in searched else {}
+        found.append(MemberInfo(id=number, values=shown))
+    return found
 
 
 def answers(outputs: torch.Tensor, problem: Problem, temperature: float) -> Floats:

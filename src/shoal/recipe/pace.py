@@ -24,6 +24,8 @@ ROUND_EPOCHS = (10, 20)
 LEAST_OF_WANTED = 0.5  # a round that must be shorter than this share of the epochs wanted is not worth starting
 COARSE_STEPS = 150  # gradient steps that a coarse trial should see, within 1 to 5 epochs
 SWEEP_SHARE = 0.1
+JUDGING_SHARE = 0.1  # of the time that is left after step 3, for asking which augmentations keep the labels
+AUGMENTED = 1.3  # what a step costs with augmented samples, before that was measured
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Pace:
         self.elapsed_s = 0.0  # as last read
         self._steps_per_epoch = steps_per_epoch
         self._trials_left = budget.trials or 0
-        self._step_cost = 0.0  # seconds of one gradient step of one member, its share of the evaluation included
+        self.step_s = 0.0  # of one gradient step of one member, its share of the evaluation included
 
     @property
     def timed(self) -> bool:
@@ -74,23 +76,28 @@ class Pace:
     def learned(self, seconds: float, member_steps: int) -> None:
         """Note what some gradient steps cost; the latest measurement counts."""
         if member_steps:
-            self._step_cost = seconds / member_steps
+            self.step_s = seconds / member_steps
 
     def sweep_members(self, most: int, least: int, steps: int) -> int:
         """How many short trainings of step 3 the budget allows."""
         left = self.left_s()
-        if left is None or self._step_cost <= 0:
+        if left is None or self.step_s <= 0:
             return most
-        return max(least, min(most, int(SWEEP_SHARE * left / (self._step_cost * steps))))
+        return max(least, min(most, int(SWEEP_SHARE * left / (self.step_s * steps))))
 
-    def coarse(self) -> Allotment:
-        """The coarse search."""
+    def judging_s(self) -> float | None:
+        """Seconds for asking which augmentations keep the labels, or None for a budget in trials."""
+        left = self.left_s()
+        return None if left is None else JUDGING_SHARE * left
+
+    def coarse(self, *, augmented: bool = False) -> Allotment:
+        """The coarse search; with augmented samples, when only steps without them were measured."""
         epochs = max(1, min(5, ceil(COARSE_STEPS / self._steps_per_epoch)))
         left = self.left_s()
         if left is None:
             return Allotment(min(self._trials_left, max(2, self._trials_left // 2)), epochs)
         low, high = COARSE_MEMBERS
-        affordable = int(SAFETY * COARSE_SHARE * left / self._epoch_cost())
+        affordable = int(SAFETY * COARSE_SHARE * left / (self._epoch_cost() * (AUGMENTED if augmented else 1.0)))
         return Allotment(max(low, min(high, affordable // epochs)), epochs if affordable >= low * epochs else 1)
 
     def next_round(self, factor: float, epochs: int | None) -> Allotment | None:
@@ -122,4 +129,4 @@ class Pace:
         self._trials_left -= trials
 
     def _epoch_cost(self) -> float:
-        return max(self._step_cost * self._steps_per_epoch, 1e-6)
+        return max(self.step_s * self._steps_per_epoch, 1e-6)

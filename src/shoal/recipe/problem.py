@@ -12,8 +12,9 @@ from pydantic import JsonValue
 from torch import nn
 
 from shoal import losses
+from shoal.augment import Augment, Pixels
 from shoal.core.errors import RunError
-from shoal.core.events import Interval
+from shoal.core.events import Interval, Kind
 from shoal.core.settings import Precision
 from shoal.nn.networks import Network
 from shoal.prepare.part import Part
@@ -104,6 +105,8 @@ class Problem:
     scale: float = 1.0  # of the targets: their standard deviation in the user's unit, 1 for classes
     shift: float = 0.0
     device: str = "cpu"
+    kind: Kind = "table"
+    pixels: Pixels | None = None  # what the inputs' numbers mean; None where they are no pixels in places
     describe_row: Callable[[int], Mapping[str, JsonValue]] = field(default=lambda row: {})  # a test row, for the report
 
     @property
@@ -126,3 +129,4 @@ class Options:
     epochs: int | None = None
     batch_size: int | None = None
     precision: Precision = "float32"
+    augment: Augment | None = None  # at most so; None: what is usual for the data

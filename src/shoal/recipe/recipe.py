@@ -31,6 +31,7 @@ class Outcome:
     members_trained: int
     epochs_trained: float
     stopped: str = ""
+    augment: str = ""  # what the search could do to samples, at its full strength
 
 
 def run(
@@ -82,7 +83,9 @@ def run(
         if isinstance(event, DecisionMade):
             decisions.append(event.decision)
         yield event
-    return Outcome(chosen, test, tuple(decisions), course.members_trained, course.epochs_trained, reason)
+    return Outcome(
+        chosen, test, tuple(decisions), course.members_trained, course.epochs_trained, reason, str(course.augment)
+    )
 
 
 def _steps(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:

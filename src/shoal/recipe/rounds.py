@@ -121,6 +121,8 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
         if "weight_decay" not in fixed:
             low = min(best["weight_decay"], 1.0)
             loop.ranges["weight_decay"] = Range(low=low, high=max(100 * low, loop.ranges["weight_decay"].high))
+        if "augment" in loop.ranges and "augment" not in fixed:
+            loop.ranges["augment"] = Range(low=min(best["augment"], 0.5), high=1.0, log=False)
         return len(loop.history) < 2 or loop.history[-1][0] != "overfitting"
     if reading.verdict == "underfitting":
         larger = course.network.wider()
@@ -142,7 +144,7 @@ def _answer_to(course: Course, loop: Loop, reading: Reading) -> str:
             return f"Allow more than {course.options.epochs} epochs (--epochs)."
         return "Train for twice as many epochs."
     if reading.verdict == "overfitting":
-        return "Search stronger dropout and weight decay."
+        return f"Search stronger {'augmentation, ' if 'augment' in loop.ranges else ''}dropout and weight decay."
     if reading.verdict == "underfitting":
         if loop.larger_failed or course.network.wider() is None:
             return "Give the network more width or depth."

@@ -12,6 +12,7 @@ from shoal.core.events import Event, Range, SearchRound, StepStarted
 from shoal.data.wording import count
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
+from shoal.recipe import augmenting
 from shoal.recipe.course import Candidate, Course, decided, finished, infos
 from shoal.recipe.problem import Architecture
 from shoal.recipe.trained import Trained, train
@@ -26,6 +27,8 @@ RANGES = {
 }
 DROPOUT = Range(low=0.0, high=0.5, log=False)
 SMOOTHING = Range(low=0.0, high=0.15, log=False)
+AUGMENT = Range(low=0.0, high=1.0, log=False)  # share of the strengths that are allowed
+LINEAR = ("dropout", "label_smoothing", "momentum", "augment")
 
 
 @dataclass
@@ -44,16 +47,15 @@ class Loop:
 def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     """Step 4: random search over wide ranges, few epochs each."""
     started = time.perf_counter()
+    yield from _begin(course)
     ranges = _initial_ranges(course)
-    allotment = course.pace.coarse()
-    yield StepStarted(
-        step=4, why=f"{count(allotment.members, 'random setting')} for {count(allotment.epochs, 'epoch')} each"
-    )
+    allotment = course.pace.coarse(augmented="augment" in ranges)
     values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
     trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
     yield _exhibit(trained, 4, 1, ranges)
     scores = trained.scores()
-    finer = narrow(ranges, values, scores)
+    whole = {"augment": ranges["augment"]} if "augment" in ranges else {}  # a few epochs say nothing about it
+    finer = narrow(ranges, values, scores) | whole
     best = values[trained.best()]
     moved, sides = _beyond(ranges, finer, best, 1)
     spread = [score for score in scores if isfinite(score)]
@@ -79,7 +81,8 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
             "diverged": trained.last.status.count("diverged"),
         },
     )
-    yield from decided(4, verdict, f"Refine within {words(moved)}.")
+    kept = "; augment stays whole, because a few epochs favour none" if whole else ""
+    yield from decided(4, verdict, f"Refine within {words(moved)}{kept}.")
     yield finished(4, verdict, count(len(values), "network"), started)
     if not course.candidates:
         raise RunError("Every training diverged: no network can be kept; check the scale of inputs and targets.")
@@ -133,6 +136,17 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     return trained
 
 
+def _begin(course: Course) -> Generator[Event, None, None]:
+    """The step is announced, and what it may do to samples is known."""
+    if not augmenting.wanted(course).active:
+        allotment = course.pace.coarse()
+        why = f"{count(allotment.members, 'random setting')} for {count(allotment.epochs, 'epoch')} each"
+        yield StepStarted(step=4, why=why)
+        return
+    yield StepStarted(step=4, why="which augmentations keep the labels; then random settings for a few epochs each")
+    yield from augmenting.find_allowed(course)
+
+
 def _initial_ranges(course: Course) -> dict[str, Range]:
     """Where the coarse search looks; what the network or the task has no use for is left out."""
     ranges = dict(course.ranges)
@@ -141,9 +155,11 @@ def _initial_ranges(course: Course) -> dict[str, Range]:
         ranges["dropout"] = DROPOUT
     if course.problem.classes is not None:
         ranges["label_smoothing"] = SMOOTHING
+    if course.augment.active:
+        ranges["augment"] = AUGMENT
     for name, (low, high) in course.options.ranges.items():
-        if name != "lr":
-            ranges[name] = Range(low=low, high=high, log=name not in ("dropout", "label_smoothing", "momentum"))
+        if name != "lr" and (name != "augment" or course.augment.active):
+            ranges[name] = Range(low=low, high=high, log=name not in LINEAR)
     if course.optimizer == "adamw":
         ranges.pop("momentum", None)
     return ranges
@@ -182,7 +198,7 @@ def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range])
         round=round_,
         population=trained.name,
         ranges=ranges,
-        members=infos(trained.ids, trained.members),
+        members=infos(trained.ids, trained.members, trained.values),
         score=trained.scores(),
         best_epoch=[int(epoch) for epoch in last.best_epoch],
         status=list(last.status),

@@ -93,7 +93,7 @@ def train(
         network=course.network.document(),
         parameters=training.population.parameters,
         batch_size=course.batch_size,
-        members=infos(ids, members),
+        members=infos(ids, members, values),
     )
     started = yield from course.read_clock()
     yield course.progress(step, 0.0, f"{len(ids)} networks, {epochs} epochs")
@@ -144,6 +144,7 @@ class _Training:
                 validation=held_out,
                 patience=max(4, epochs // 2),
                 order_seed=course.options.seed,
+                pixels=problem.pixels,
             )
 
     def epochs(self) -> Iterator[EpochRecord]:
@@ -213,7 +214,7 @@ def _keep_candidates(course: Course, trained: Trained) -> None:
         course.candidates.append(
             Candidate(
                 id=trained.ids[row],
-                values=infos([trained.ids[row]], [trained.members[row]])[0].values,
+                values=infos([trained.ids[row]], [trained.members[row]], [trained.values[row]])[0].values,
                 architecture=course.network,
                 network=leaders.network(number).float().cpu(),  # as it is saved, and where the rows are that it answers
                 outputs=answers(outputs[number], problem, temperature),

@@ -19,6 +19,7 @@ NATURAL: Mapping[str, tuple[float, float]] = {  # walls that no rule moves: outs
     "momentum": (0.0, 0.999),
     "dropout": (0.0, 0.9),
     "label_smoothing": (0.0, 0.5),
+    "augment": (0.0, 1.0),
 }
 
 
