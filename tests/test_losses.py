@@ -29,6 +29,17 @@ def test_cross_entropy_equals_torch_with_smoothing_by_member(k: int, b: int, c: 
         torch.testing.assert_close(ours[member], theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_a_class_ruled_out_harms_no_row_that_does_not_smooth() -> None:
+    """A logit of minus infinity: a row's loss and gradient are the same beside a row that smooths its labels."""
+    outputs = torch.tensor([[[1.0, 2.0, -torch.inf]]]).repeat(2, 1, 1).requires_grad_()
+    target = torch.tensor([[1]]).repeat(2, 1)
+    beside = losses.cross_entropy(outputs, target, torch.tensor([0.0, 0.1]))
+    alone = losses.cross_entropy(outputs[:1], target[:1])
+    assert torch.equal(beside[:1], alone) and torch.isinf(beside[1]).all()
+    gradients = [torch.autograd.grad(value[0].sum(), outputs, retain_graph=True)[0][0] for value in (beside, alone)]
+    assert torch.equal(*gradients) and torch.isfinite(gradients[0]).all()
+
+
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 4), st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
 def test_squared_error_equals_torch(k: int, b: int, c: int, seed: int) -> None:

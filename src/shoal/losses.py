@@ -18,30 +18,32 @@ from shoal.core.errors import InputError
 Floats = NDArray[np.float64]
 
 
-def cross_entropy(outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
+def cross_entropy(outputs: Tensor, target: Tensor, smoothing: Tensor | None = None) -> Tensor:
     """-sum_c q_c log p_c with p = softmax(outputs) and q = (1 - s) onehot(target) + s / C.
 
     Args:
         outputs: logits [K, B, C].
         target: class numbers, int64 [K, B].
-        smoothing: label smoothing s of each row, [K] (Szegedy et al. 2016).
+        smoothing: label smoothing s of each row, [K] (Szegedy et al. 2016); None where all are 0.
 
     Returns:
         [K, B].
     """
     log_p = torch.log_softmax(outputs, dim=-1)
     hit = torch.gather(log_p, -1, target.unsqueeze(-1)).squeeze(-1)
+    if smoothing is None:
+        return -hit
     s = smoothing.unsqueeze(-1)
-    return -((1.0 - s) * hit + s * log_p.mean(dim=-1))
+    return -((1.0 - s) * hit + torch.where(s > 0, s * log_p.mean(dim=-1), 0.0))  # a class ruled out has log p = -inf
 
 
-def squared_error(outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
+def squared_error(outputs: Tensor, target: Tensor, smoothing: Tensor | None = None) -> Tensor:
     """Mean over the outputs of (output - target)^2; `smoothing` has no meaning here and is not read.
 
     Args:
         outputs: [K, B, C].
         target: [K, B, C].
-        smoothing: [K].
+        smoothing: not read.
 
     Returns:
         [K, B].
@@ -68,7 +70,7 @@ class Loss:
     """A loss, the score of a row of the data that goes with it, and the metric that is reported."""
 
     name: str
-    value: Callable[[Tensor, Tensor, Tensor], Tensor]
+    value: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     score: Callable[[Tensor, Tensor], Tensor]
     metric_name: str
     categorical: bool
@@ -124,7 +126,7 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """
     name = getattr(function, "__name__", type(function).__name__)
 
-    def value(outputs: Tensor, target: Tensor, smoothing: Tensor) -> Tensor:
+    def value(outputs: Tensor, target: Tensor, smoothing: Tensor | None) -> Tensor:
         values = function(outputs, target)
         if not isinstance(values, Tensor) or values.shape != outputs.shape[:2]:
             got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
@@ -137,7 +139,7 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
         return values
 
     def score(outputs: Tensor, target: Tensor) -> Tensor:
-        return -value(outputs, target, torch.empty(0))
+        return -value(outputs, target, None)
 
     return Loss(name, value, score, f"minus {name}", categorical=False, own=True)
 

@@ -138,7 +138,8 @@ def test_dropout_keeps_the_expectation_and_the_rate() -> None:
     population.theta[:] = 1.0
     block = population.blocks(range(2), Plan(rows=2, workers=1))[0]
     keys = torch.tensor([[1, 2], [3, 4]], dtype=torch.int32)
-    outputs = torch.cat([forward(torch.ones(4, 2000), {"0": keys[rows]}).detach() for rows, forward in block.pieces])
+    ones = torch.ones(4, 2000)
+    outputs = torch.cat([each.forward(ones, {"0": keys[each.rows]}).detach() for each in block.pieces])
     for row, p in enumerate((0.1, 0.6)):
         kept = outputs[row] * (1 - p) / 2000
         assert kept.mean() == pytest.approx(1 - p, abs=0.02)

@@ -26,9 +26,9 @@ def members(seeds: list[int]) -> list[Member]:
     ]
 
 
-@pytest.mark.parametrize("rows", [1, 2, 5])
-def test_augmented_rows_train_as_alone(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows, 2))
+@pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(5, 2), Plan(3, 2, looped=True)])
+def test_augmented_rows_train_as_alone(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Population, "plan", lambda *_: plan)
     crowd = members([1, 1, 2, 3, 3])
     together = Population(convolutional, crowd, dtype=torch.float64)
     list(together.train(X.double(), Y, epochs=3, batch_size=8))
@@ -67,7 +67,7 @@ def test_one_step_is_the_gradient_of_the_mixed_loss(change: str) -> None:
         assert (lam < 1).any()
         mean = (lam * loss(y) + (1 - lam) * loss(y[batch.partner[0]])).mean()
     mean.backward()
-    assert record.loss[0] == pytest.approx(float(mean), rel=1e-12)
+    assert record.loss[0] == pytest.approx(float(mean.detach()), rel=1e-12)
     for name, parameter in network.named_parameters():
         wanted = parameter.detach() - 0.1 * parameter.grad
         torch.testing.assert_close(population.network(0).get_parameter(name), wanted, rtol=1e-10, atol=1e-12)

@@ -68,11 +68,11 @@ def difference(one: Population, row: int, other: Population, other_row: int) -> 
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("rows", [1, 2, 3, 100])
-def test_a_member_alone_equals_itself_in_any_population(case: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(3, 2), Plan(100, 1), Plan(2, 2, looped=True)])
+def test_a_member_alone_equals_itself_in_any_population(case: str, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """50 steps of float64 agree to 1e-10, whatever the block size and the number of threads."""
     make_net, data = CASES[case]
-    monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows, 2 if rows < 100 else 1))
+    monkeypatch.setattr(Population, "plan", lambda *_: plan)
     members = [member(k) for k in range(11)]
     together = trained(make_net, members, data, epochs=10)
     assert int(together.steps[0]) == 50
@@ -106,6 +106,24 @@ def test_a_permuted_subset_trains_as_in_the_full_population(order: list[int], ke
 def test_equal_members_are_equal_bit_for_bit() -> None:
     population = trained(dense, [member(3)] * 4, table(), epochs=3)
     assert all(torch.equal(population.theta[0], population.theta[k]) for k in range(1, 4))
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("workers", "rule"), [(1, "adamw"), (2, "adamw"), (2, "adamp")])
+def test_rows_by_themselves_have_the_same_bits_in_any_company(
+    case: str, workers: int, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shares the optimizer's pass with a row, and while others leave."""
+    make_net, data = CASES[case]
+    monkeypatch.setattr(Population, "plan", lambda *_: Plan(3, workers, looped=True))
+    members = [member(k, clip=0.5, optimizer=rule, average="none") for k in range(4)]
+    together = Population(make_net, members)
+    for record in together.train(*data, epochs=4, batch_size=8):
+        together.stop([k for k in (0, 2) if record.epoch == k + 1])
+    for k in (1, 3):
+        alone = trained(make_net, [members[k]], data, epochs=4, dtype=torch.float32)
+        assert torch.equal(together.theta[k], alone.theta[0])
+        assert all(torch.equal(together.buffers[name][k], alone.buffers[name][0]) for name in alone.buffers)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -59,6 +59,8 @@ def measure(population: Population, x: Tensor, y: Tensor) -> Activations:
     """
     inputs, targets = population.data(x, y)
     network = population.template.copy_skeleton().train()
+    for name in population.template.resting:
+        network.get_submodule(name).eval()
     for layer in network.modules():
         if isinstance(layer, Dropout):
             layer.active = False
@@ -109,8 +111,7 @@ def _measure_rows(
             [tap[0] for tap in taps],
         )
         outputs, seen = outputs.unsqueeze(0), [each.unsqueeze(0) for each in seen]
-    smoothing = torch.zeros(c, dtype=x.dtype, device=x.device)
-    loss = population.loss.value(outputs, y.expand(c, *y.shape), smoothing).mean(dim=1)
+    loss = population.loss.value(outputs, y.expand(c, *y.shape), None).mean(dim=1)
     weights = [leaves[name] for name in _weights(population)]
     gradients = torch.autograd.grad(loss.sum(), [*taps, *weights], allow_unused=True)
     known = [g if g is not None else torch.zeros_like(t) for g, t in zip(gradients, [*taps, *weights], strict=True)]

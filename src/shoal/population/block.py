@@ -83,6 +83,15 @@ class Step:
         return Step(batch, target, self.draws.clone(), factor, share, number, self.by_row, mixed)
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a block whose gradients are taken at once."""
+
+    rows: slice
+    forward: Forward
+    into: list[Tensor]  # [rows, *shape] of each parameter: where its gradient goes
+
+
 @dataclass
 class Block:
     """Working state of c rows that share one optimizer rule. `rows` are their numbers in the population."""
@@ -106,23 +115,25 @@ class Block:
         self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
         self.sums = Measured.zeros(self.theta)
         self.begun = self.state[AVERAGE].any(dim=1) if self.set.averaged else self.sums.finite.logical_not()
-        self.pieces = self._pieces(1)
+        self.pieces = self._pieces(len(self.rows) if self.plan.looped else 1)
         self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
 
-    def _pieces(self, count: int) -> list[tuple[slice, Forward]]:
+    def _pieces(self, count: int) -> list[Piece]:
         """The rows in `count` pieces that are computed one after the other: more of them need less memory."""
         c = len(self.rows)
         width = -(-c // count)
-        pieces: list[tuple[slice, Forward]] = []
+        pieces: list[Piece] = []
         for start in range(0, c, width):
             rows = slice(start, min(start + width, c))
             point, buffers = self.point[rows], {name: stack[rows] for name, stack in self.buffers.items()}
             rates = {name: rate[rows] for name, rate in self.set.rates.items()}
-            if c == 1:
-                pieces.append((rows, Single(self.template, point, buffers, rates, self.plan.channels_last)))
+            into = list(self.template.layout.views(self.grad[rows]).values())
+            if self.plan.looped or c == 1:
+                forward: Forward = Single(self.template, point, buffers, rates, self.plan.channels_last)
             else:
                 seeds = zip(self.set.seeds[rows].tolist(), self.steps[rows].tolist(), strict=True)
-                pieces.append((rows, Stacked(self.template, point, buffers, rates, len(set(seeds)) == 1)))
+                forward = Stacked(self.template, point, buffers, rates, len(set(seeds)) == 1)
+            pieces.append(Piece(rows, forward, into))
         return pieces
 
     def train_epoch(self, epoch: Epoch) -> Measured:
@@ -192,7 +203,7 @@ class Block:
         while True:
             before = {name: self.buffers[name].clone() for name in self.buffers if name not in self.template.aliases}
             try:
-                parts = [self._piece_gradients(rows, forward, step) for rows, forward in self.pieces]
+                parts = [self._piece_gradients(piece, step) for piece in self.pieces]
                 mean, loss, score = (torch.cat(each) for each in zip(*parts, strict=True))
                 self.sums.loss += loss
                 self.sums.score += score
@@ -210,8 +221,9 @@ class Block:
                 self.pieces = self._pieces(2 * len(self.pieces))
 
     @torch.enable_grad()
-    def _piece_gradients(self, rows: slice, forward: Forward, step: Step) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean loss [c], and sums of loss and score over the batch."""
+    def _piece_gradients(self, piece: Piece, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+        """Write the gradients of some rows; mean loss [c], and sums of loss and score over the batch."""
+        rows, forward = piece.rows, piece.forward
         batch = step.batch[rows] if step.by_row else step.batch
         if len(self.pieces) > 1:
             batch = batch.clone()  # a network may write into its inputs
@@ -220,27 +232,23 @@ class Block:
         batch = noisy_inputs(batch, draws, self.set.input_noise[rows], step.by_row)
         forward.refresh()
         outputs = self._call(forward, batch, draws.dropout, by_row)
-        smoothing, mixed = self.set.smoothing[rows], tuple(each[rows] for each in step.mixed)
+        smoothing = None if self.set.smoothing is None else self.set.smoothing[rows]
+        mixed = tuple(each[rows] for each in step.mixed)
         losses = _mix(lambda answer: self.loss.value(outputs, answer, smoothing), target, mixed)  # (c, B)
         mean = losses.mean(dim=1)
         gradients = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
         with torch.no_grad():
-            self._collect(rows, gradients)
+            for into, gradient in zip(piece.into, gradients, strict=True):
+                into.zero_() if gradient is None else into.copy_(gradient)
             score = _mix(lambda answer: self.loss.score(outputs, answer), target, mixed).sum(dim=1)
         return mean.detach(), losses.detach().sum(dim=1), score
 
     def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
         """Outputs in theta's type; the layers inside compute in the plan's."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+        if not self.plan.bfloat16:
             return forward(x, keys, by_row).to(self.theta.dtype)
-
-    def _collect(self, rows: slice, gradients: Sequence[Tensor | None]) -> None:
-        """Write each parameter's gradient into its columns of grad [c, P]."""
-        for into, gradient in zip(self.template.layout.views(self.grad[rows]).values(), gradients, strict=True):
-            if gradient is None:
-                into.zero_()
-            else:
-                into.copy_(gradient)
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return forward(x, keys, by_row).to(self.theta.dtype)
 
     def _shares(self, since: Tensor, total: int) -> Tensor:
         """What each step's weights weigh in the average, [c, T]; notes which rows have begun theirs."""
@@ -267,19 +275,18 @@ class Block:
     def outputs(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Slices of the data and the outputs [c, b, ...] of every row for them, in evaluation mode."""
         batch_size = self.plan.evaluation_batch
-        for _, forward in self.pieces:
-            forward.refresh()
+        for piece in self.pieces:
+            piece.forward.refresh()
         for start in range(0, len(x), batch_size):
             data = slice(start, min(start + batch_size, len(x)))
-            yield data, torch.cat([self._call(forward, x[data].clone(), None, False) for _, forward in self.pieces])
+            yield data, torch.cat([self._call(each.forward, x[data].clone(), None, False) for each in self.pieces])
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss without smoothing and mean score in evaluation mode, each [c]."""
         sums = Measured.zeros(self.theta)
-        none = torch.zeros_like(sums.loss)
         for data, outputs in self.outputs(x):
             target = y[data].expand(len(self.rows), *y[data].shape)
-            sums.loss += self.loss.value(outputs, target, none).sum(dim=1)
+            sums.loss += self.loss.value(outputs, target, None).sum(dim=1)
             sums.score += self.loss.score(outputs, target).sum(dim=1)
         return sums.loss / len(x), sums.score / len(x)
 

@@ -26,6 +26,8 @@ from shoal.population.template import Template
 STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes
 STACKED_ACTIVATION_BYTES = 1 << 18  # above this stacked convolutions do
 CONVOLUTION_ROWS = 8
+LOOPED_ROWS = 8  # rows by themselves that share an optimizer's pass and a thread, ...
+LOOPED_PARAMETERS = 1 << 20  # ... as long as all their weights stay in cache
 STACKED_BLOCK_BYTES = 256 << 20
 EVALUATION_BATCH = 1024
 COMPILING_PAYS = 3_000_000_000  # weights moved: 3 ns of each are saved, and a compilation takes some seconds
@@ -38,7 +40,8 @@ class Plan:
 
     rows: int
     workers: int
-    channels_last: bool = False  # of convolutions, in blocks of one row
+    looped: bool = False  # gradients row by row; only the optimizer takes the block as one
+    channels_last: bool = False  # of convolutions, row by row
     compiled: bool = False  # the optimizer's pass over memory
     bfloat16: bool = False  # layers compute in it; weights and sums stay float32
     evaluation_batch: int = EVALUATION_BATCH
@@ -47,7 +50,7 @@ class Plan:
 
     def describe(self) -> str:
         """One line for people."""
-        blocks = f"{self.rows} rows to a block" if self.rows > 1 else "row by row"
+        blocks = "row by row" if self.looped else f"{self.rows} rows to a block"
         threads = f"{self.workers} at once" if self.workers > 1 else "one at a time"
         ways = [
             name
@@ -140,7 +143,7 @@ class Work:
         return 2 * self.weights_bytes + 5 * self.cost.kept_bytes // 2
 
     def bytes(self, rows: int, workers: int) -> int:
-        """What the whole work takes at most: the matrices, and the rows that are computed at once."""
+        """What the whole work takes at most: the matrices, and `rows` by each of the workers at once."""
         return self.matrices * self.members * self.weights_bytes + workers * rows * self.row_bytes
 
     @property
@@ -195,13 +198,11 @@ def by_rule(work: Work) -> Plan:
     """
     if work.batch.device.type != "cpu":
         rows = max(1, min(work.members, work.memory_bytes // work.row_bytes))
-        return _complete(work, Plan(1 if work.loop_because else rows, 1))
+        return _row_by_row(work, 1) if work.loop_because else _complete(work, Plan(rows, 1))
     workers = min(cores(), work.members)
     large = work.template.layout.parameters > STACKED_PARAMETERS
-    if work.loop_because:
-        return _complete(work, Plan(1, workers, why=work.loop_because))
-    if large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
-        return _complete(work, Plan(1, workers))
+    if work.loop_because or large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
+        return _row_by_row(work, workers)
     most = CONVOLUTION_ROWS if work.template.kernels else _most_rows(work, workers)
     return _complete(work, Plan(max(1, min(-(-work.members // workers), most)), workers))
 
@@ -211,15 +212,22 @@ def candidates(work: Work) -> list[Plan]:
     rule = by_rule(work)
     if work.batch.device.type != "cpu":
         return [rule]
-    one_by_one = _complete(work, Plan(1, 1, why=work.loop_because))
-    if work.loop_because:
-        return [rule, one_by_one]
     workers = min(cores(), work.members)
+    alone = [_row_by_row(work, workers), _row_by_row(work, 1)]
+    if work.loop_because:
+        return list(dict.fromkeys([rule, *alone]))
     share = -(-work.members // workers)
-    ladder = {1, 4, 8} if work.template.kernels else {1, 8, 16, 32, 64, share}
-    widths = {_even(share, rows) for rows in ladder if rows <= min(share, _most_rows(work, workers))}
-    plans = [rule, *(_complete(work, Plan(rows, workers)) for rows in sorted(widths)), one_by_one]
+    ladder = {4, 8} if work.template.kernels else {8, 16, 32, 64, share}
+    widths = {_even(share, rows) for rows in ladder if 1 < rows <= min(share, _most_rows(work, workers))}
+    plans = [rule, *(_complete(work, Plan(rows, workers)) for rows in sorted(widths)), *alone]
     return list(dict.fromkeys(plans))
+
+
+def _row_by_row(work: Work, workers: int) -> Plan:
+    """A plan whose rows are computed by themselves, in blocks small enough that nobody waits for one."""
+    fitting = max(1, min(LOOPED_ROWS, LOOPED_PARAMETERS // max(work.template.layout.parameters, 1)))
+    rows = _even(-(-work.members // workers), fitting)
+    return _complete(work, Plan(rows, workers, looped=True, why=work.loop_because))
 
 
 def _even(share: int, rows: int) -> int:
@@ -233,16 +241,17 @@ def _most_rows(work: Work, workers: int) -> int:
 
 def _complete(work: Work, plan: Plan) -> Plan:
     """The plan with what follows from its block size."""
-    outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * plan.rows  # of one row of the data, at most
+    at_once = 1 if plan.looped else plan.rows
+    outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * at_once  # of one row of the data, at most
     fitting = max(len(work.batch), STACKED_BLOCK_BYTES // plan.workers // outputs_bytes)
-    batch = min(EVALUATION_BATCH, fitting, len(work.batch) if work.steps and plan.rows > 1 else EVALUATION_BATCH)
+    batch = min(EVALUATION_BATCH, fitting, len(work.batch) if work.steps and at_once > 1 else EVALUATION_BATCH)
     return replace(
         plan,
-        channels_last=plan.rows == 1 and work.channels_last,
+        channels_last=plan.looped and work.channels_last,
         compiled=work.compiling_pays,
         bfloat16=work.bfloat16,
         evaluation_batch=batch,
-        bytes=work.bytes(plan.rows, plan.workers),
+        bytes=work.bytes(at_once, plan.workers),
     )
 
 

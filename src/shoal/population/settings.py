@@ -21,7 +21,7 @@ class RowSettings:
     members: tuple[Member, ...]
     seeds: Tensor  # int64, on the CPU
     hyper: dict[str, Tensor]  # float64 [c, 1], as `optim.Hyper` names them; `decayed` is [P]
-    smoothing: Tensor
+    smoothing: Tensor | None  # None where no row smooths its labels
     rates: dict[str, Tensor]  # dropout, by layer
     clip: Tensor
     input_noise: Tensor
@@ -70,11 +70,12 @@ def row_settings(
     def column(values: Sequence[float | None]) -> Tensor:
         return torch.tensor([inf if value is None else value for value in values], dtype=dtype, device=device)
 
+    smoothing = [member.label_smoothing for member in members]
     return RowSettings(
         members=tuple(members),
         seeds=torch.tensor([member.seed for member in members], dtype=torch.int64),
         hyper=_hyper(template, members, device),
-        smoothing=column([member.label_smoothing for member in members]),
+        smoothing=column(smoothing) if any(smoothing) else None,
         rates={
             name: column([rate if member.dropout is None else member.dropout for member in members])
             for name, rate in template.dropouts.items()
