@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.datasets import load_wine
 
 from shoal.store.run_folder import RunFolder
 
 FIT = ["fit", "wine.csv", "--target", "kind", "--budget", "trials=6", "--epochs", "4", "--out", "run"]
+AUGMENTED = ["fit", "bars.npz", "--augment", "hflip,vflip", "--budget", "trials=4", "--epochs", "2", "--out", "run"]
 RESUME = ["resume", "run"]
 KILLED = -signal.SIGKILL
 
@@ -29,6 +31,18 @@ def write_wine(folder: Path) -> None:
     lines = [",".join([*(f"f{k}" for k in range(13)), "kind"])]
     lines += [",".join([*map(str, x), f"cultivar {y}"]) for x, y in zip(wine.data.tolist(), wine.target, strict=True)]
     (folder / "wine.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_bars(folder: Path) -> None:
+    """Pictures of which two classes are each other upside down."""
+    draw, y = np.random.default_rng(0), np.arange(90) % 3
+    x = draw.integers(0, 60, (90, 8, 8))
+    for image, label in zip(x, y, strict=True):
+        if label == 2:
+            image[:, draw.integers(2, 6)] += 150
+        else:
+            image[1 if label else 6, 1:7] += 150
+    np.savez(folder / "bars.npz", x=x.astype(np.uint8), y=y)
 
 
 def shoal(arguments: list[str], folder: Path, kill_at: int | str | None = None) -> int:
@@ -92,10 +106,13 @@ def _command(arguments: list[str], folder: str, kill_at: int | str | None) -> No
     import torch
 
     from shoal.cli import run
+    from shoal.diagnose.label_preservation import Effort
+    from shoal.recipe import augmenting
     from shoal.store import checkpoint, events_store
 
     torch.set_num_threads(1)
     checkpoint.EVERY_S = checkpoint.LEAST_S = checkpoint.SHARE = 0.0  # everything is kept at once
+    augmenting.QUICK = Effort(rows=30, probes=1, steps=30)
     moments = 0
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:

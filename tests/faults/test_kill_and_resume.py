@@ -15,7 +15,19 @@ import pytest
 from shoal.core.events import EpochFinished, RunFinished
 from shoal.store.events_store import EventStore
 from shoal.store.run_folder import RunFolder
-from tests.faults.killing import FIT, KILLED, RESUME, said, same, shoal, told, write_wine, writes
+from tests.faults.killing import (
+    AUGMENTED,
+    FIT,
+    KILLED,
+    RESUME,
+    said,
+    same,
+    shoal,
+    told,
+    write_bars,
+    write_wine,
+    writes,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +63,20 @@ def test_killed_in_the_middle_of_the_search_and_resumed_equals_uninterrupted(who
     assert same(tmp_path / "run", whole / "run")
     assert said(tmp_path).count("Resumed after") == 2
     assert not (tmp_path / "run/checkpoint").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_while_augmentations_are_judged_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    for name, kills in (("whole", []), ("killed", ["augment-hflip@done.safetensors", "coarse@00001.safetensors"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_bars(folder)
+        for command, kill in zip([AUGMENTED, RESUME, RESUME][: len(kills) + 1], [*kills, None], strict=True):
+            assert shoal(command, folder, kill) == (0 if kill is None else KILLED), said(folder)
+    codes = [line for line in told(tmp_path / "killed/run") if "SHL403" in line or "SHL144" in line]
+    assert any("vflip" in line for line in codes)
+    assert same(tmp_path / "killed/run", tmp_path / "whole/run")
 
 
 @pytest.mark.slow
