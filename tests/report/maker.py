@@ -129,6 +129,15 @@ class Maker:
         event = ev.InitialLosses(
             expected=expected, init=init, seed=[s for _ in names for s in range(8)], loss=loss, chosen="kaiming"
         )
+        layer = ev.LayerSignals(
+            name="1", std=0.6, gradient=0.05, saturated=None, dead=0.01, rectifies=True, bounds=(0.0, 3.0),
+            histogram=[0.5, *(0.5 / 39 for _ in range(39))],
+        )  # fmt: skip
+        flat = layer.model_copy(update={"saturated": 0.4, "dead": None, "rectifies": False, "bounds": (-1.0, 1.0)})
+        signals = ev.InitialSignals(
+            chosen="kaiming", init=["torch", "kaiming"], verdict=["vanishing signals", "signals pass"],
+            layers=[[layer, flat], [layer, layer]],
+        )  # fmt: skip
         said = self.decide(
             1,
             "SHL101",
@@ -136,7 +145,7 @@ class Maker:
             {"expected": expected, "mean": loss[0]},
             "go on with kaiming",
         )
-        return [event, said], "starts where chance does", f"loss {loss[0]:.2f}, chance {expected:.2f}"
+        return [event, signals, said], "starts where chance does", f"loss {loss[0]:.2f}, chance {expected:.2f}"
 
     def small(self) -> tuple[list[ev.Event], str, str]:
         steps = list(range(0, 401, 20))

@@ -190,6 +190,29 @@ class InitialLosses(Record):
     chosen: str
 
 
+class LayerSignals(Record):
+    """Activations of one layer of an untrained network."""
+
+    name: str
+    std: float
+    gradient: float  # norm of the loss's gradient by the layer's output
+    saturated: float | None  # share of the values; None where it has no meaning
+    dead: float | None  # share of the units
+    rectifies: bool  # its zeros are what is off
+    bounds: Interval  # of the histogram
+    histogram: list[float]  # shares of the values
+
+
+class InitialSignals(Record):
+    """Step 1: the activations of untrained networks by layer, one network of each initializer that was looked at."""
+
+    kind: Literal["initial_signals"] = "initial_signals"
+    chosen: str
+    init: list[str]
+    verdict: list[str]  # a phrase each
+    layers: list[list[LayerSignals]]
+
+
 class SmallSample(Record):
     """Step 2: training on a few rows, regularization off."""
 
@@ -345,6 +368,7 @@ Event = Annotated[
     | PopulationStarted
     | EpochFinished
     | InitialLosses
+    | InitialSignals
     | SmallSample
     | LearningRateSweep
     | SearchRound

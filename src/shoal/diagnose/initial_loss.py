@@ -23,12 +23,18 @@ def expected(classes: Sequence[str] | None, y: Tensor) -> float:
     return log(len(classes)) if classes is not None else float(y.square().mean())
 
 
-def choose(losses: Mapping[str, Sequence[float]], chance: float) -> str:
-    """The initializer to go on with: the first one (the network's own) if it is healthy, else the nearest to chance."""
-    first = next(iter(losses))
-    if abs(fmean(losses[first]) / chance - 1.0) <= TOLERANCE:
-        return first
-    return min(losses, key=lambda init: _distance(losses[init], chance))
+def candidates(losses: Mapping[str, Sequence[float]], chance: float) -> list[str]:
+    """The initializers that start as chance does, best first; where none does, the one that is nearest to it.
+
+    The network's own comes first where it is among them, the others by their distance from chance.
+
+    >>> candidates({"torch": [2.5], "kaiming": [9.0], "xavier": [2.3]}, 2.3)
+    ['torch', 'xavier']
+    """
+    own = next(iter(losses))
+    order = sorted(losses, key=lambda init: _distance(losses[init], chance))
+    near = [init for init in order if _distance(losses[init], chance) <= TOLERANCE]
+    return sorted(near, key=lambda init: init != own) or order[:1]
 
 
 def _distance(losses: Sequence[float], chance: float) -> float:
@@ -36,14 +42,15 @@ def _distance(losses: Sequence[float], chance: float) -> float:
     return off if isfinite(off) else float("inf")
 
 
-def judge(losses: Mapping[str, Sequence[float]], chance: float) -> Verdict:
+def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> Verdict:
     """Compare the initial losses with chance.
 
     Args:
         losses: by initializer, over seeds, without any regularization; the network's own initializer first.
         chance: of `expected`.
+        chosen: the initializer that is gone on with, one of `candidates`.
     """
-    own, chosen = next(iter(losses)), choose(losses, chance)
+    own = next(iter(losses))
     mean = fmean(losses[own])
     evidence = {
         "expected": chance,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from math import isfinite
 
 import numpy as np
 
+from shoal.core.events import LayerSignals, Record
 from shoal.diagnose.activations import Activations, Floats
 from shoal.diagnose.verdict import Verdict
 
@@ -16,7 +18,88 @@ FADES = 0.25  # the last layer's spread as a share of the first one's
 GROWS = 4.0
 FAINT, LOUD = 0.2, 1.0  # the last layer's spread itself: from faint to less faint is no explosion, nor the reverse
 GRADIENT_FADES, GRADIENT_GROWS = 1e-2, 1e2  # of the gradient's norm, first layer by last
+HEALTHY = "SHL130"
 LEAST_INPUTS = 16  # fewer cannot show that a unit is dead
+
+
+class Look(Record):
+    """What the activations of one initializer's networks say, over some seeds."""
+
+    init: str
+    verdict: Verdict  # of the network that stands for all
+    seeds: int
+    alike: int  # seeds with that verdict
+    layers: list[LayerSignals]  # of that network
+
+    @property
+    def healthy(self) -> bool:
+        """Signals pass."""
+        return self.verdict.level == "fine"
+
+
+def look(measured: Activations, init: str) -> Look:
+    """The verdict on an initializer: healthy where more than half of the seeds are, else what ails most of the others.
+
+    Args:
+        measured: members that differ by seed alone.
+        init: their initializer.
+    """
+    found = verdicts(measured)
+    codes = [each.code for each in found]
+    ill = Counter(code for code in codes if code != HEALTHY)
+    code = HEALTHY if 2 * codes.count(HEALTHY) > len(codes) else ill.most_common(1)[0][0]
+    row = codes.index(code)
+    return Look(init=init, verdict=found[row], seeds=len(found), alike=codes.count(code), layers=_layers(measured, row))
+
+
+def judge(looks: Mapping[str, Look], chosen: str) -> Verdict:
+    """The verdict on the start of a network: that on its own initial weights, unless they pass and are not used.
+
+    Args:
+        looks: by initializer, the network's own first.
+        chosen: the initializer that is gone on with.
+    """
+    own = next(iter(looks.values()))
+    subject = own if not own.healthy else looks[chosen]
+    evidence = {
+        "init": subject.init,
+        "chosen": chosen,
+        "seeds": subject.seeds,
+        "seeds_alike": subject.alike,
+        "verdict_by_init": {init: each.verdict.phrase for init, each in looks.items()},
+    }
+    verdict = subject.verdict.model_copy(update={"evidence": {**subject.verdict.evidence, **evidence}})
+    if subject.healthy:
+        return verdict
+    sentence, phrase, level = verdict.sentence, verdict.phrase, verdict.level
+    if looks[chosen].healthy:
+        sentence += f" With `{chosen}` initialization signals pass; it is used instead."
+        phrase, level = f"{phrase}, mended by {chosen}", "warning"
+    elif subject.init != own.init:
+        sentence = f"With `{subject.init}` initialization: {sentence[0].lower()}{sentence[1:]}"
+    elif len(looks) > 1:
+        tried = ", ".join(f"`{init}`" for init in looks if init != own.init)
+        sentence += f" Other initial weights ({tried}) do not mend it."
+    return verdict.model_copy(update={"sentence": sentence, "phrase": phrase, "level": level})
+
+
+def _layers(measured: Activations, row: int) -> list[LayerSignals]:
+    def told(share: float) -> float | None:
+        return None if np.isnan(share) else float(share)
+
+    return [
+        LayerSignals(
+            name=site.name or site.kind,
+            std=float(measured.std[row, s]),
+            gradient=float(measured.gradient[row, s]),
+            saturated=told(measured.saturated[row, s]),
+            dead=told(measured.dead[row, s]),
+            rectifies=site.rectifies,
+            bounds=(float(measured.edges[row, s, 0]), float(measured.edges[row, s, -1])),
+            histogram=measured.histogram[row, s].tolist(),
+        )
+        for s, site in enumerate(measured.sites)
+    ]
 
 
 def verdicts(measured: Activations) -> list[Verdict]:
@@ -41,7 +124,7 @@ def verdict(measured: Activations, row: int) -> Verdict:
     kind = _commonest(measured)
     gain = {"relu": "`kaiming`", "tanh": "`xavier`"}.get(kind, "`kaiming` (`xavier` for tanh)")
     if not finite:
-        return _exploding("The forward pass is not finite", evidence, gain)
+        return _not_finite(measured, row, evidence)
     saturated, dead = _worst(measured.saturated[row]), _worst(measured.dead[row])
     if saturated[1] > SATURATED:
         name = _name(measured, saturated[0])
@@ -134,13 +217,26 @@ def _evidence(measured: Activations, row: int, std: Floats, gradient: Floats) ->
 
 
 def _healthy(measured: Activations, evidence: dict[str, object]) -> Verdict:
-    where = f"all {len(measured.sites)} layers" if len(measured.sites) > 1 else "the network"
+    where = f"its {len(measured.sites)} layers" if len(measured.sites) > 1 else "the network"
     return Verdict(
-        code="SHL130",
+        code=HEALTHY,
         level="fine",
         phrase="signals pass",
         sentence=f"Activations and gradients pass through {where} without fading, growing, saturating or dying.",
         evidence=evidence,
+    )
+
+
+def _not_finite(measured: Activations, row: int, evidence: dict[str, object]) -> Verdict:
+    wild = np.flatnonzero(~np.isfinite(measured.std[row]))
+    where = f"The activations of {_name(measured, int(wild[0]))}" if len(wild) else "The network's outputs"
+    return Verdict(
+        code="SHL132",
+        level="problem",
+        phrase="exploding signals",
+        sentence=f"{where} are not finite: nothing can be learned from there.",
+        evidence=evidence,
+        fix="Check the scale of the inputs and of the initial weights, and the network's own arithmetic.",
     )
 
 

@@ -9,10 +9,20 @@ from math import ceil, exp, isfinite, log
 import numpy as np
 import torch
 
-from shoal.core.events import Event, InitialLosses, LearningRateSweep, Level, Range, SmallSample, StepStarted
+from shoal.core.events import (
+    Event,
+    InitialLosses,
+    InitialSignals,
+    LearningRateSweep,
+    Level,
+    Range,
+    SmallSample,
+    StepStarted,
+)
 from shoal.data.wording import count
-from shoal.diagnose import initial_loss, learning_rate, small_sample
+from shoal.diagnose import activations, initial_loss, learning_rate, signal, small_sample
 from shoal.diagnose.learning_rate import Sweep
+from shoal.diagnose.signal import Look
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
 from shoal.prepare.part import Part
@@ -22,7 +32,11 @@ from shoal.recipe.journal import Arrays
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
 INIT_SEEDS = 8
 INIT_ROWS = 512
+SIGNAL_SEEDS = 5
+SIGNAL_ROWS = 128
+LEVELS: tuple[Level, ...] = ("fine", "note", "warning", "problem")
 MOST_VALUES, FEWEST_ROWS = 1 << 21, 32  # of what many networks evaluate at once: rows of volumes are long
+SIGNAL_VALUES = 1 << 16  # the same where gradients and histograms of all layers are taken too
 
 SMALL_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
 SMALL_SEEDS = 2
@@ -44,18 +58,23 @@ BELOW = 3.0  # longer trainings like lower rates than short ones show
 
 
 def check_initial_loss(course: Course) -> Generator[Event, None, None]:
-    """Step 1: the loss of untrained networks, over seeds and initializers, against that of chance."""
+    """Step 1: do untrained networks lose what chance loses, and do signals pass through them? By seed and initializer.
+
+    Among the initializers whose loss is equally good, one that lets signals pass is preferred, the network's own first.
+    """
     started = time.perf_counter()
-    yield StepStarted(step=1, why="untrained networks should lose what chance loses")
+    yield StepStarted(step=1, why="untrained networks should lose what chance loses, and let signals pass")
     part = course.sample(1, _rows(course, INIT_ROWS))
     seeds = list(range(INIT_SEEDS))
     members = [Member(seed=course.options.seed + seed, init=init) for init in INITS for seed in seeds]
-    work = _initial_losses(course, members, part)
-    values = (yield from once(course, "initial losses", course.key(members), work))["loss"]
+    work = _untrained(course, members, part)
+    seen = yield from once(course, "untrained networks", course.key(members), work)
+    values = seen["loss"]
     losses = {init: values[i * INIT_SEEDS : (i + 1) * INIT_SEEDS].tolist() for i, init in enumerate(INITS)}
     chance = initial_loss.expected(course.problem.classes, part.y)
-    verdict = initial_loss.judge(losses, chance)
-    course.init = initial_loss.choose(losses, chance)
+    open_ = [INITS[0]] if seen["given"] else initial_loss.candidates(losses, chance)
+    looks = yield from _look_at_signals(course, open_)
+    course.init = next((init for init in open_ if init in looks and looks[init].healthy), open_[0])
     yield InitialLosses(
         expected=chance,
         init=[init for init in INITS for _ in seeds],
@@ -63,20 +82,57 @@ def check_initial_loss(course: Course) -> Generator[Event, None, None]:
         loss=values.tolist(),
         chosen=course.init,
     )
-    yield from decided(1, verdict, f"Initialize with `{course.init}`.")
+    yield InitialSignals(
+        chosen=course.init,
+        init=list(looks),
+        verdict=[each.verdict.phrase for each in looks.values()],
+        layers=[each.layers for each in looks.values()],
+    )
+    action = f"Initialize with `{course.init}`."
+    if seen["given"]:
+        action = "Keep the network's weights: they are the same for every seed, so they were given, not drawn."
+    loss, signals = initial_loss.judge(losses, chance, course.init), signal.judge(looks, course.init)
+    yield from decided(1, loss, action)
+    yield from decided(1, signals, action)
+    worse = max(loss, signals, key=lambda verdict: LEVELS.index(verdict.level))
+    both = worse.model_copy(update={"phrase": f"{loss.phrase}; {signals.phrase}"})
     number = f"loss {np.mean(losses[course.init]):.3g}, chance {chance:.3g}"
-    yield finished(1, verdict, number, started)
+    yield finished(1, both, number, started)
 
 
-def _initial_losses(course: Course, members: Sequence[Member], part: Part) -> Generator[Event, None, Arrays]:
+def _untrained(course: Course, members: Sequence[Member], part: Part) -> Generator[Event, None, Arrays]:
+    """The losses, and whether most of the network's own weights are the same for every seed: given, not drawn."""
     yield course.progress(1, 0.0, f"{len(members)} untrained networks")
-    loss, _ = course.population(members).evaluate(part.x, part.y)
-    return {"loss": loss}
+    population = course.population(members)
+    loss, _ = population.evaluate(part.x, part.y)
+    own = population.template.layout.views(population.theta[:INIT_SEEDS]).values()
+    weights = [view for view in own if view.dim() > 2 and bool((view[0] != view[0].flatten()[0]).any())]
+    given = sum(view[0].numel() for view in weights if bool((view == view[0]).all()))
+    return {"loss": loss, "given": np.array(2 * given > sum(view[0].numel() for view in weights))}
 
 
-def _rows(course: Course, most: int) -> int:
+def _look_at_signals(course: Course, candidates: Sequence[str]) -> Generator[Event, None, dict[str, Look]]:
+    """The activations of the network's own initializer, and of the candidates up to one that lets signals pass."""
+    part = course.sample(1, _rows(course, SIGNAL_ROWS, SIGNAL_VALUES))
+    looks: dict[str, Look] = {}
+    for init in dict.fromkeys((INITS[0], *candidates)):
+        members = [Member(seed=course.options.seed + seed, init=init) for seed in range(SIGNAL_SEEDS)]
+        piece, key = f"signals of {init}", course.key(members)
+        kept = course.journal.recall(piece, key)
+        if kept is None:
+            yield course.progress(1, 0.5, f"activations of {len(members)} untrained networks")
+            looks[init] = signal.look(activations.measure(course.population(members), part.x, part.y), init)
+            course.journal.keep(piece, key, {}, looks[init].model_dump(mode="json"))
+        else:
+            looks[init] = Look.model_validate(kept.document)
+        if init in candidates and looks[init].healthy:
+            break
+    return looks
+
+
+def _rows(course: Course, most: int, values: int = MOST_VALUES) -> int:
     """So many rows, or fewer where each holds many numbers."""
-    return max(FEWEST_ROWS, min(most, MOST_VALUES // course.problem.train.x[0].numel()))
+    return max(FEWEST_ROWS, min(most, values // course.problem.train.x[0].numel()))
 
 
 def overfit_small_sample(course: Course) -> Generator[Event, None, None]:

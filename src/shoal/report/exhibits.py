@@ -31,6 +31,8 @@ def _draw(story: Story, key: str, exhibit: Exhibit) -> Picture:
     match exhibit:
         case ev.InitialLosses():
             return _initial(key, exhibit)
+        case ev.InitialSignals():
+            return _signals(key, exhibit)
         case ev.SmallSample():
             return _sample(story, key, exhibit)
         case ev.LearningRateSweep():
@@ -64,6 +66,31 @@ def _initial(key: str, seen: ev.InitialLosses) -> Picture:
         "groups": [{"name": n, "seeds": [s for s, _ in g], "losses": [v for _, v in g]} for n, g in groups.items()],
     }
     return Picture(key, "initial", "Loss of untrained networks, by initializer", caption, data)
+
+
+def _signals(key: str, seen: ev.InitialSignals) -> Picture:
+    panels, said = [], []
+    for init, verdict, layers in zip(seen.init, seen.verdict, seen.layers, strict=True):
+        if layers:
+            first, last = formats.number(layers[0].std), formats.number(layers[-1].std)
+            said.append(f"With `{init}`: {verdict}, spread {first} in the first layer and {last} in the last one.")
+        rows = [_ridge(number, layer) for number, layer in enumerate(layers, start=1)]
+        panels.append({"title": init, "edges": rows[0]["edges"] if rows else [0, 1], "rows": rows})
+    caption = " ".join([*said, "Layer 1 stands at the top; filled ends are where a function is flat, or off."])
+    data = {"panels": panels, "x": {"label": "activation"}, "ends": "flat, or off"}
+    return Picture(key, "histograms", "Activations of an untrained network, by layer", caption, data)
+
+
+def _ridge(number: int, layer: ev.LayerSignals) -> dict[str, Any]:
+    """A row of a picture of histograms; a bar of zeros, half of what a ReLU gives, is cut short."""
+    shares, (low, high) = list(layer.histogram), layer.bounds
+    ends = [0] if layer.rectifies else [] if layer.saturated is None else [0, len(shares) - 1]
+    if layer.rectifies:
+        shares[0] = min(shares[0], 1.5 * max(shares[1:]))
+    lost = [f"{share:.0%} {word}" for share, word in ((layer.saturated, "flat"), (layer.dead, "dead")) if share]
+    say = ", ".join([f"{layer.name}: std {formats.number(layer.std)}", *lost])
+    edges = [low + k / len(shares) * (high - low) for k in range(len(shares) + 1)]
+    return {"name": str(number), "shares": shares, "edges": edges, "ends": ends, "say": say}
 
 
 def _sample(story: Story, key: str, seen: ev.SmallSample) -> Picture:

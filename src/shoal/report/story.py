@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from shoal.core import events as ev
 
-Exhibit = ev.InitialLosses | ev.SmallSample | ev.LearningRateSweep | ev.SearchRound | ev.CurveVerdict
+Exhibit = (
+    ev.InitialLosses | ev.InitialSignals | ev.SmallSample | ev.LearningRateSweep | ev.SearchRound | ev.CurveVerdict
+)
 
 
 @dataclass
@@ -138,7 +140,7 @@ def _take(story: Story, event: ev.Event) -> None:
         case ev.EpochFinished():
             if event.population in story.crowds:
                 story.crowds[event.population].epochs.append(event)
-        case ev.InitialLosses():
+        case ev.InitialLosses() | ev.InitialSignals():
             _latest(story, 1).exhibits.append(event)
         case ev.SmallSample():
             _latest(story, 2).exhibits.append(event)

@@ -90,6 +90,8 @@ class Residual(nn.Module):
         )
         same = channels == width and max(stride) == 1
         self.shortcut = nn.Identity() if same else convolution(rank, channels, width, 1, stride=stride)
+        if not same:  # all that a fresh block passes on: its spread is to survive the activation
+            nn.init.kaiming_normal_(self.shortcut.weight)  # type: ignore[arg-type]
         self.end = activation(nonlinearity)
 
     def forward(self, x: Tensor) -> Tensor:

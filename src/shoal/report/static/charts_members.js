@@ -183,7 +183,7 @@
     if (judged.size) legend.push({ say: "the network that was judged", line: "line judged" });
     if (judged.size && !answers) legend.push({ say: "the same, on training rows", line: "line judged train" });
     if (total > 1) legend.push({ say: "every other network", line: "line member" });
-    if (banded) legend.push({ say: `where 80 % of ${data.band} lie`, area: true });
+    if (banded) legend.push({ say: `where 80 % of ${data.band} lie`, area: "area" });
     return legend;
   }
 

@@ -1,6 +1,6 @@
 // Charts whose marks are not networks of the search. Each: draw(data, page, size) -> {panels, legend}, table(data, page).
 (() => {
-  const { finite, number } = Shoal;
+  const { svg, finite, number } = Shoal;
   Shoal.charts = {};
   const HIGH = 280;
   const size = ({ width, thumb }, high = HIGH) => ({ width, height: thumb ? 40 : Math.min(high, Math.max(220, width * 0.6)), thumb });
@@ -26,6 +26,36 @@
     table: (data) => ({
       columns: ["initializer", "seed", "loss", "expected"],
       rows: data.groups.flatMap((g) => g.losses.map((loss, j) => [g.name, g.seeds[j], loss, data.expected])),
+    }),
+  };
+
+  // One histogram as bars that stand on the line of its row.
+  Shoal.marks.ridge = (group, { row, at, edges }, { x, y, hits, thumb }) => {
+    const base = y.at(at), room = Math.abs(y.at(1) - y.at(0)) * 0.84, top = Math.max(1e-9, ...row.shares);
+    row.shares.forEach((share, k) => {
+      const high = (share / top) * room, from = x.at(edges[k]), to = x.at(edges[k + 1]);
+      if (high < 0.3) return;
+      const end = row.ends?.includes(k) ? " end" : "";
+      group.append(svg("rect", { class: `bin${end}`, x: from.toFixed(1), y: (base - high).toFixed(1), width: Math.max(0.5, to - from - (thumb ? 0 : 0.5)).toFixed(1), height: high.toFixed(1) }));
+    });
+    group.append(svg("path", { class: "grid", d: `M${x.from} ${base.toFixed(1)}H${x.to}` }));
+    hits.push({ px: (x.from + x.to) / 2, py: base - room / 2, say: row.say, r: 4 });
+  };
+
+  Shoal.charts.histograms = {
+    draw(data, page, room) {
+      const across = room.thumb ? 1 : room.width > 900 ? 3 : room.width > 560 ? 2 : 1;
+      const width = room.thumb ? room.width : Math.min(room.width, (room.width - 24 * (across - 1)) / across);
+      const panels = data.panels.map((panel) => Shoal.plot({
+        x: { domain: Shoal.extent(panel.rows.flatMap((row) => [(row.edges ?? panel.edges)[0], (row.edges ?? panel.edges).at(-1)])), label: data.x.label },
+        y: { domain: [panel.rows.length - 0.8, -1], label: panel.title, ticks: panel.rows.map((row, k) => ({ value: k, text: row.name })) },
+        marks: panel.rows.map((row, k) => ({ type: "ridge", row, at: k, edges: row.edges ?? panel.edges })),
+      }, { width, height: room.thumb ? 40 : 84 + 40 * panel.rows.length, thumb: room.thumb }));
+      return { panels, legend: data.ends ? [{ say: data.ends, area: "bin end" }] : [], across: panels.length > 1 ? across : 0 };
+    },
+    table: (data) => ({
+      columns: ["panel", "layer", "from", "to", "share"],
+      rows: data.panels.flatMap((p) => p.rows.flatMap((row) => row.shares.map((share, k) => [p.title, row.name, (row.edges ?? p.edges)[k], (row.edges ?? p.edges)[k + 1], share]))),
     }),
   };
 

@@ -1,4 +1,4 @@
-// Charts of the studies: curves with bands, ridges of histograms, pictures, clouds, differences. As in charts_steps.js.
+// Charts of the studies: curves with bands, pictures, clouds, differences. As in charts_steps.js.
 (() => {
   const { svg, finite, number } = Shoal;
   const look = (k) => `c${(k % 7) + 1}`;
@@ -10,19 +10,6 @@
     if (fit.length < 2) return;
     const up = fit.map(([a, , high]) => [x.at(a), y.at(high)]), down = fit.map(([a, low]) => [x.at(a), y.at(low)]).reverse();
     group.append(svg("path", { class: `band ${kind}`, d: Shoal.path([...up, ...down]) + "Z" }));
-  };
-
-  // One histogram as bars that stand on the line of its row.
-  Shoal.marks.ridge = (group, { row, at, edges }, { x, y, hits, thumb }) => {
-    const base = y.at(at), room = Math.abs(y.at(1) - y.at(0)) * 0.84, top = Math.max(1e-9, ...row.shares);
-    row.shares.forEach((share, k) => {
-      const high = (share / top) * room, from = x.at(edges[k]), to = x.at(edges[k + 1]);
-      if (high < 0.3) return;
-      const end = row.ends?.includes(k) ? " end" : "";
-      group.append(svg("rect", { class: `bin${end}`, x: from.toFixed(1), y: (base - high).toFixed(1), width: Math.max(0.5, to - from - (thumb ? 0 : 0.5)).toFixed(1), height: high.toFixed(1) }));
-    });
-    group.append(svg("path", { class: "grid", d: `M${x.from} ${base.toFixed(1)}H${x.to}` }));
-    hits.push({ px: (x.from + x.to) / 2, py: base - room / 2, say: row.say, r: 4 });
   };
 
   const panelTitle = (panel, axis) => (panel.title ? `${panel.title}${axis.label ? `: ${axis.label}` : ""}` : axis.label);
@@ -59,23 +46,6 @@
 
   Shoal.marks.rings = (group, { points, kind }, { x, y }) => {
     for (const [a, b] of points) if (finite(a) && finite(b)) group.append(svg("circle", { class: `dot open ${kind}`, cx: x.at(a).toFixed(1), cy: y.at(b).toFixed(1), r: 6 }));
-  };
-
-  Shoal.charts.histograms = {
-    draw(data, page, room) {
-      const across = room.thumb ? 1 : room.width > 900 ? 3 : room.width > 560 ? 2 : 1;
-      const width = room.thumb ? room.width : Math.min(room.width, (room.width - 24 * (across - 1)) / across);
-      const panels = data.panels.map((panel) => Shoal.plot({
-        x: { domain: Shoal.extent(panel.rows.flatMap((row) => [(row.edges ?? panel.edges)[0], (row.edges ?? panel.edges).at(-1)])), label: data.x.label },
-        y: { domain: [panel.rows.length - 0.8, -1], label: panel.title, ticks: panel.rows.map((row, k) => ({ value: k, text: row.name })) },
-        marks: panel.rows.map((row, k) => ({ type: "ridge", row, at: k, edges: row.edges ?? panel.edges })),
-      }, { width, height: room.thumb ? 40 : 84 + 40 * panel.rows.length, thumb: room.thumb }));
-      return { panels, legend: data.ends ? [{ say: data.ends, area: true }] : [], across: panels.length > 1 ? across : 0 };
-    },
-    table: (data) => ({
-      columns: ["panel", "layer", "from", "to", "share"],
-      rows: data.panels.flatMap((p) => p.rows.flatMap((row) => row.shares.map((share, k) => [p.title, row.name, (row.edges ?? p.edges)[k], (row.edges ?? p.edges)[k + 1], share]))),
-    }),
   };
 
   // Pictures at an integer scale without smoothing, each with its words under it.

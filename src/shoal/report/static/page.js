@@ -16,7 +16,7 @@
     if (item.dot) root.append(svg("circle", { class: `dot ${item.dot}`, cx: 14, cy: 6, r: 4 }));
     if (item.cross) root.append(svg("path", { class: "cross", d: "M10.5 2.5l7 7m0 -7l-7 7" }));
     if (item.below) root.append(svg("path", { class: "below", d: "M11 3h6l-3 6Z" }));
-    if (item.area) root.append(svg("rect", { class: "area", width: 28, height: 12 }));
+    if (item.area) root.append(svg("rect", { class: item.area, width: 28, height: 12 }));
     return root;
   };
 
