@@ -8,6 +8,7 @@ from __future__ import annotations
 from inspect import signature
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from shoal.core.errors import InputError
@@ -39,6 +40,8 @@ class _Convolution(nn.modules.conv._ConvNd):
                 raise InputError(f"{name}: {setting}={value} must be {wanted}.")
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # by an exporter
+            return super()._conv_forward(input, weight, bias)
         single = input.dim() == len(self.kernel_size) + 1  # torch's layers take one sample without its batch too
         y = conv(
             input.unsqueeze(0) if single else input,

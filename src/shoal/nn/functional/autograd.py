@@ -203,7 +203,7 @@ class CorrelateAtOnce(Function):
 
 def correlate(x: Tensor, w: Tensor, b: Tensor | None, g: Geometry, choice: Choice) -> Tensor:
     """F(x, w) + b, differentiable."""
-    plain = _plain()
+    plain = untraced()
     if plain and not torch.is_grad_enabled():
         return sums.correlate(x, w, b, g, choice.correlate)
     function = CorrelateAtOnce if plain else _traced(Correlate, CorrelateWithTangent)
@@ -212,7 +212,7 @@ def correlate(x: Tensor, w: Tensor, b: Tensor | None, g: Geometry, choice: Choic
 
 def input_gradient(delta: Tensor, w: Tensor, size: Shape, g: Geometry, choice: Choice) -> Tensor:
     """I(delta, w), differentiable."""
-    if _plain() and not torch.is_grad_enabled():
+    if untraced() and not torch.is_grad_enabled():
         return sums.input_gradient(delta, w, size, g, choice.input_gradient)
     function = _traced(InputGradient, InputGradientWithTangent)
     return function.apply(delta, w, size, g, choice)  # type: ignore[no-any-return, no-untyped-call]
@@ -220,7 +220,7 @@ def input_gradient(delta: Tensor, w: Tensor, size: Shape, g: Geometry, choice: C
 
 def weight_gradient(x: Tensor, delta: Tensor, kernel: Shape, g: Geometry, choice: Choice) -> Tensor:
     """W(x, delta), differentiable."""
-    if _plain() and not torch.is_grad_enabled():
+    if untraced() and not torch.is_grad_enabled():
         return sums.weight_gradient(x, delta, kernel, g, choice.weight_gradient)
     function = _traced(WeightGradient, WeightGradientWithTangent)
     return function.apply(x, delta, kernel, g, choice)  # type: ignore[no-any-return, no-untyped-call]
@@ -229,7 +229,7 @@ def weight_gradient(x: Tensor, delta: Tensor, kernel: Shape, g: Geometry, choice
 _transforms_active: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
-def _plain() -> bool:
+def untraced() -> bool:
     """Nobody traces or maps: neither `torch.compile` nor `torch.func`."""
     return not torch.compiler.is_compiling() and not _transforms_active()
 

@@ -1,8 +1,8 @@
 """Which form of a sum is computed: the caller's, or the one that a rule without a clock names.
 
-All forms give the same numbers up to rounding. The rule looks at shapes, type and device alone, so a run repeats itself
-bit for bit; where it draws its lines was measured with float32 and float64 on two CPU cores. `measurement` asks a
-clock instead.
+All forms give the same numbers up to rounding. The rule looks at shapes, strides, type and device alone, so a run
+repeats itself bit for bit; where it draws its lines was measured with float32 and float64 on two CPU cores.
+`measurement` asks a clock instead.
 """
 
 from __future__ import annotations
@@ -101,12 +101,26 @@ def ruled(x: Tensor, w: Tensor, delta: Tensor, g: Geometry) -> Choice:
 
 def _rule(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
     """The form for one network. `seen` is the input, or delta where the gradient by the input is asked for."""
-    if seen.device.type != "cpu":
+    return form_for(what, seen.device.type, seen.dtype, seen.stride(1) == 1, w_shape, g)
+
+
+def form_for(what: str, device: str, dtype: torch.dtype, by_channel: bool, w_shape: Shape, g: Geometry) -> str:
+    """The form that the rule names for a sum of one network.
+
+    Args:
+        what: a field of `Choice`.
+        device: the device's type.
+        dtype: of all tensors.
+        by_channel: the channels of a place lie next to each other in memory; the library knows that layout best.
+        w_shape: [O, C / groups, *kernel].
+        g: how the kernel lies.
+    """
+    if device != "cpu":
         return "library"
     outputs, per_group, *kernel = w_shape
     if g.groups == outputs and per_group == 1 and outputs > 1:
-        return _rule_of_depthwise(what, seen.dtype, g)
-    if seen.dtype != torch.float32:
+        return "library" if by_channel and dtype == torch.float32 else _rule_of_depthwise(what, dtype, g)
+    if dtype != torch.float32 or by_channel:
         return "library"
     if g.groups > 1:  # narrow groups do not fill the library's blocks of 8 channels
         narrow = g.rank == 2 and per_group <= 4 and outputs <= 8 * g.groups
@@ -126,7 +140,7 @@ def _rule_of_depthwise(what: str, dtype: torch.dtype, g: Geometry) -> str:
     if dtype != torch.float32:
         return "library"
     if what == "input_gradient":
-        return "correlation" if g.rank == 3 or (g.rank == 2 and max(g.stride) == 1) else "library"
+        return "correlation" if g.rank == 3 else "library"
     if what == "weight_gradient" and (g.rank == 1 or (g.rank == 3 and max(g.stride) == 1)):
         return "taps"
     return "library"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,9 +12,10 @@ from torch.nn.functional import pad
 
 from shoal.core.errors import InputError
 from shoal.nn.functional import autograd, stacked
-from shoal.nn.functional.choice import Choice, chosen
+from shoal.nn.functional.choice import Choice, chosen, form_for
 from shoal.nn.functional.correlation import along
 from shoal.nn.functional.geometry import (
+    Geometry,
     Ints,
     Placement,
     Shape,
@@ -69,6 +72,14 @@ def conv(
     >>> conv(torch.ones(1, 1, 28, 28), torch.ones(4, 1, 3, 3)).shape
     torch.Size([1, 4, 26, 26])
     """
+    if formulation is None and not rows and not flip and autograd.untraced():
+        try:
+            seen = x.shape, x.stride(), x.dtype, x.device
+            g = _left_to_library(*seen, w.shape, stride, padding, dilation, groups, torch.is_grad_enabled())
+            if g is not None and not _autocast():
+                return torch.convolution(x, w, b, g.stride, g.padding, g.dilation, False, (0,) * g.rank, g.groups)
+        except (InputError, RuntimeError, TypeError):  # said below in our own words; a list cannot be a key
+            pass
     x, w, b = _cast(x, w, b)
     at = _checked({"input": x, "kernel": w, "bias": b}, x.shape, w.shape, stride, padding, dilation, groups, rows)
     if b is not None and b.shape != w.shape[: 1 + rows]:
@@ -184,6 +195,33 @@ def conv_weight_grad(
     if rows:
         return _turned(autograd.weight_gradient_rows(seen, delta, kernel, g, choice), at, flip)
     return _turned(autograd.weight_gradient(seen, delta, kernel, g, choice), at, flip)
+
+
+@lru_cache(maxsize=4096)
+def _left_to_library(
+    x_shape: Shape,
+    x_stride: Shape,
+    dtype: torch.dtype,
+    device: torch.device,
+    w_shape: Shape,
+    stride: Ints,
+    padding: Ints | str,
+    dilation: Ints,
+    groups: int,
+    gradients: bool,
+) -> Geometry | None:
+    """The geometry of a call whose sums, with both gradients or without, the rule leaves to the library: its own
+    function, which torch knows to differentiate, then costs least. None for every other call.
+    """
+    g, beyond = placed(x_shape, w_shape, stride, padding, dilation, groups)
+    if any(beyond) or not dtype.is_floating_point:
+        return None
+    sums = Choice._fields if gradients else ("correlate",)
+    forms = (form_for(what, device.type, dtype, x_stride[1] == 1, tuple(w_shape), g) for what in sums)
+    return g if all(form == "library" for form in forms) else None
+
+
+_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
 
 
 def _cast(*tensors: Tensor | None) -> tuple[Any, ...]:

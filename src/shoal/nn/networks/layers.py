@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from shoal.core.errors import InputError
+from shoal.nn import conv
 
 Activation = Literal["relu", "gelu", "silu", "mish", "selu", "tanh"]
 Normalization = Literal["none", "batch", "layer", "instance", "group"]
@@ -23,7 +24,7 @@ _ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "selu": nn.SELU,
     "tanh": nn.Tanh,
 }
-_CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_CONVOLUTIONS: dict[int, type[nn.Module]] = {1: conv.Conv1d, 2: conv.Conv2d, 3: conv.Conv3d}
 _POOLINGS: dict[int, type[nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _BATCH_NORMS: dict[int, type[nn.Module]] = {
     0: nn.BatchNorm1d,
