@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from shoal.optim import RULES, Rule, fresh_state, rule
+from shoal.optim.formula import at_step
 from shoal.optim.moments import bias_correction, power
 from tests.optim.problem import hyper, shared
 
@@ -52,9 +53,9 @@ def test_numbers_of_many_steps_at_once_have_the_bits_of_one_by_one(each: Rule) -
     step = torch.arange(1.0, steps + 1).view(-1, 1, 1) + torch.tensor([[0.0], [3], [40], [0], [700]]).double()
     lr = own["lr"] * torch.linspace(1, 0.1, steps, dtype=torch.float64).view(-1, 1, 1)
     state = {name: value * 0.3 for name, value in fresh_state(each, rows, 1).items() if name in each.row_start}
-    together, last = each.coefficients_of_steps({**own, "lr": lr}, step, state, torch.float32)
+    together, after = each.coefficients({**own, "lr": lr}, step, state, torch.float32)
     for t in range(steps):
         alone, state = each.coefficients({**own, "lr": lr[t]}, step[t], state, torch.float32)
-        assert alone.keys() == together[t].keys()
-        assert all(torch.equal(value, together[t][name]) for name, value in alone.items())
-    assert all(torch.equal(value, last[name]) for name, value in state.items())
+        assert alone.keys() == together.keys() and state.keys() == after.keys()
+        assert all(torch.equal(value, at_step(together, t)[name]) for name, value in alone.items())
+        assert all(torch.equal(value, at_step(after, t)[name]) for name, value in state.items())

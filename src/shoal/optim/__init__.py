@@ -15,7 +15,7 @@ tensor([-0.1000, -0.2000])
 from shoal.optim import averages, clip, schedules
 from shoal.optim.averages import Average
 from shoal.optim.hyperparameters import columns
-from shoal.optim.one_pass import apply
+from shoal.optim.one_pass import advance, apply
 from shoal.optim.rule import RULES, Hyper, Rule, State, fresh_state, rule
 from shoal.optim.torch_classes import SGD, Adadelta, Adagrad, Adam, AdamP, AdamW, NAdam, RAdam, RMSprop
 
@@ -34,6 +34,7 @@ __all__ = [
     "RMSprop",
     "Rule",
     "State",
+    "advance",
     "apply",
     "averages",
     "clip",

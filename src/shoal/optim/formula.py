@@ -82,42 +82,24 @@ class Rule:
         return self.by_parameter is None
 
     def coefficients(self, hyper: Hyper, step: Tensor, rows: State, dtype: torch.dtype) -> tuple[Coefficients, State]:
-        """The numbers by row of one step.
+        """The numbers by row of one step, or of T steps at once: they cost more than a small row's move.
 
         Args:
-            hyper: every name of `defaults`, and any of `OPTIONAL`.
-            step: [K, 1], 1 at a row's first update.
-            rows: the row slots, [K, 1].
+            hyper: every name of `defaults`, and any of `OPTIONAL`; lr, and whatever else changes from step to step, may
+                be [T, K, 1].
+            step: [K, 1], 1 at a row's first update; or [T, K, 1], consecutive in each row.
+            rows: the row slots before the first step, [K, 1].
             dtype: theta's.
 
         Returns:
-            coefficients in `dtype`, and the new row slots in float64.
+            coefficients in `dtype`, and the new row slots in float64; for T steps what differs between them is
+            [T, K, 1], with the bits of T single calls: `at_step` takes one of them.
         """
         numbers = {name: hyper[name].to(torch.float64) for name in self.defaults if name != "weight_decay"}
         found, new_rows = self.by_row(numbers, step.to(torch.float64), rows)
         found |= {name: hyper[name] for name in clip.NAMES if name in hyper}
         rounded = {name: value.to(dtype) for name, value in found.items()}
         return {**rounded, **penalties.coefficients(hyper, self.decoupled, dtype)}, new_rows
-
-    def coefficients_of_steps(
-        self, hyper: Hyper, step: Tensor, rows: State, dtype: torch.dtype
-    ) -> tuple[list[Coefficients], State]:
-        """The numbers by row of many steps at once, for `advance`: `coefficients` costs more than a small row's move.
-
-        Args:
-            hyper: as for `coefficients`; lr, and whatever else changes from step to step, may be [T, K, 1].
-            step: [T, K, 1], consecutive in each row.
-            rows: the row slots before the first of them, [K, 1].
-            dtype: theta's.
-
-        Returns:
-            T coefficients, the bits of T calls of `coefficients`, and the row slots after the last.
-        """
-        found, new_rows = self.coefficients(hyper, step, rows, dtype)
-        taken = [
-            {name: value[t] if value.dim() == 3 else value for name, value in found.items()} for t in range(len(step))
-        ]
-        return taken, {name: value[-1] if value.dim() == 3 else value for name, value in new_rows.items()}
 
     def move(
         self, theta: Tensor, grad: Tensor, slots: State, c: Coefficients, shape: tuple[int, ...] = ()
@@ -188,6 +170,11 @@ class Rule:
         return [
             (shape, slice(start, end)) for shape, start, end in zip(layout.shapes, layout.offsets, ends, strict=True)
         ]
+
+
+def at_step(values: Mapping[str, Tensor], t: int) -> dict[str, Tensor]:
+    """One step's of the numbers that were worked out for T steps."""
+    return {name: value[t] if value.dim() == 3 else value for name, value in values.items()}
 
 
 def cut(value: Tensor, rows: slice, columns: slice) -> Tensor:

@@ -15,6 +15,7 @@ from shoal.core.errors import InputError, RunError
 from shoal.core.events import Kind
 from shoal.losses import Loss
 from shoal.optim.averages import Average
+from shoal.optim.formula import at_step
 from shoal.population import graphs
 from shoal.population.batches import Batches
 from shoal.population.draws import Draws, epoch_draws
@@ -64,23 +65,25 @@ class Step:
     batch: Tensor  # [B, ...] that all rows share, or [c, B, ...] where `by_row`
     target: Tensor  # [c, B, ...]
     draws: Draws
-    factor: Tensor  # float64 [c, 1]: multiplier of the learning rate
+    coefficients: dict[str, Tensor]  # [c, 1] each: the optimizer's numbers by row
+    counts: dict[str, Tensor]  # [c, 1] each: the row slots after the step
     share: Tensor  # float64 [c, 1]: what the new weights weigh in their average
-    number: Tensor  # float64 [c, 1]: 1 at a row's first step
     by_row: bool
     mixed: tuple[Tensor, ...] = ()  # target [c, B, ...] of the samples mixed in, and what the first ones weigh, [c, B]
 
     def tensors(self) -> list[Tensor]:
         """Everything that changes from step to step."""
-        own = [self.batch, self.target, self.factor, self.share, self.number]
-        return [*own, *self.mixed, *self.draws.tensors()]
+        numbers = [*self.coefficients.values(), *self.counts.values(), self.share]
+        return [self.batch, self.target, *numbers, *self.mixed, *self.draws.tensors()]
 
     def clone(self) -> Step:
         """The same in memory of its own."""
         batch, target = self.batch.clone(), self.target.clone(memory_format=torch.contiguous_format)
-        factor, share, number = self.factor.clone(), self.share.clone(), self.number.clone()
+        coefficients, counts = (
+            {name: value.clone() for name, value in each.items()} for each in (self.coefficients, self.counts)
+        )
         mixed = tuple(each.clone() for each in self.mixed)
-        return Step(batch, target, self.draws.clone(), factor, share, number, self.by_row, mixed)
+        return Step(batch, target, self.draws.clone(), coefficients, counts, self.share.clone(), self.by_row, mixed)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,6 @@ class Block:
         for step in self._steps(epoch):
             self._run(step)
             self.steps += 1
-        self.sums.lr = (self.set.hyper["lr"] * step.factor)[:, 0]
         if self.set.perturbed:
             self.point.copy_(self.theta)
         finite = self.sums.finite & torch.isfinite(self.theta).all(dim=1)
@@ -162,20 +164,25 @@ class Block:
         factors = self.set.schedule_factors(since, epoch.total)
         if epoch.scale is not None:
             factors = factors * epoch.scale.unsqueeze(1)
-        columns = tuple(each.to(device) for each in (factors, self._shares(since, epoch.total), (numbers + 1).double()))
+        lr = self.set.hyper["lr"] * factors.T.unsqueeze(2).to(device)  # (T, c, 1)
+        self.sums.lr = lr[-1, :, 0]
+        counts = {name: self.state[name] for name in self.rule.row_start}
+        count = (numbers + 1).T.unsqueeze(2).to(device)
+        coefficients, after = self.rule.coefficients({**self.set.hyper, "lr": lr}, count, counts, self.theta.dtype)
+        shares = self._shares(since, epoch.total).to(device)
         change = augmentation(self.members, x.shape[1:], epoch.pixels)
         for t in range(batches.steps):
             rows = batches.at(t)
-            batch, target = x[rows], y[rows] if batches.by_row else y[rows].expand(c, *y[rows].shape)
-            by_row = batches.by_row
+            batch, target, by_row = x[rows], y[rows], batches.by_row
+            target = target if by_row else target.expand(c, *target.shape)
             mixed: tuple[Tensor, ...] = ()
             if change is not None:
                 changed = change(batch, self.set.seeds, numbers[:, t], by_row=by_row)
                 batch, by_row = changed.inputs, changed.by_row
                 if changed.partner is not None and changed.lam is not None:
                     mixed = _of_partners(target, changed.partner), changed.lam
-            factor, share, count = (each[:, t : t + 1] for each in columns)
-            yield Step(batch, target, draws.at(t), factor, share, count, by_row, mixed)
+            own, slots = at_step(coefficients, t), at_step(after, t)
+            yield Step(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, mixed)
 
     def _step(self, step: Step) -> None:
         """One gradient step: everything on the device, written in place."""
@@ -184,18 +191,18 @@ class Block:
         mean = self._gradients(step)
         with torch.no_grad():
             gradient = self.noise.chain(self.grad, step.draws)
-            hyper = {**self.set.hyper, "lr": self.set.hyper["lr"] * step.factor, **self.set.gradient_factor(gradient)}
-            optim.apply(
+            optim.advance(
                 self.rule,
                 self.theta,
                 gradient,
-                self.state,
-                hyper,
-                step.number,
+                {name: self.state[name] for name in self.rule.slots},
+                {**step.coefficients, **self.set.gradient_factor(gradient)},
                 self.template.layout,
                 average=Average(self.state[AVERAGE], step.share) if self.set.averaged else None,
                 compiled=self.plan.compiled,
             )
+            for name, value in step.counts.items():
+                self.state[name].copy_(value)
             self.sums.finite &= torch.isfinite(mean)
 
     def _gradients(self, step: Step) -> Tensor:
