@@ -21,6 +21,8 @@ from tests.oracle import conv_loops
 
 TINY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+OURS = "library"  # named, the sums are differentiated by this package; left to the rule, torch may do all of it
+
 
 def close(ours: Tensor, theirs: Tensor, atol: float = 1e-10) -> None:
     assert ours.shape == theirs.shape
@@ -56,7 +58,7 @@ def test_the_worked_example_gives_each_number_of_the_formulas() -> None:
     assert (o, by_w, by_x) == ([532, 753, 1175], [16, 21, 35], [1, 8, 84, -160, 400])
 
     leaves = x[None, None].requires_grad_(), w[None, None].requires_grad_()
-    y = conv(*leaves)
+    y = conv(*leaves, formulation=OURS)
     assert y[0, 0].tolist() == o
     gradients = torch.autograd.grad(y, leaves, delta[None, None])
     assert [g[0, 0].tolist() for g in gradients] == [by_x, by_w]
@@ -103,7 +105,7 @@ def test_the_size_formula(n: int, k: int, s: int, p: int, d: int) -> None:
 @given(convolutions(most=45))
 def test_the_gradients_are_those_of_finite_differences(case: Conv) -> None:
     leaves = case.numbers(case.x, case.w, case.w[:1], grad=True)
-    assert gradcheck(lambda *given: conv(*given, **case.settings), leaves)
+    assert gradcheck(lambda *given: conv(*given, **case.settings, formulation=OURS), leaves)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_second_derivatives_and_forward_mode_are_those_of_finite_differences(cas
     leaves = case.numbers(case.x, case.w, case.w[:1], grad=True)
 
     def convolve(*given: Tensor) -> Tensor:
-        return conv(*given, **case.settings)
+        return conv(*given, **case.settings, formulation=OURS)
 
     assert gradgradcheck(convolve, leaves)
     assert gradcheck(convolve, leaves, check_forward_ad=True)
@@ -154,7 +156,7 @@ def test_each_form_equals_torch(case: Conv, form: str | None) -> None:
 def test_it_equals_loops_over_every_index(case: Conv) -> None:
     x, w = case.numbers(case.x, case.w, grad=True)
     what = {"x_shape": case.x, "w_shape": case.w, **case.settings}
-    ours = conv(x, w, **case.settings)
+    ours = conv(x, w, **case.settings, formulation=OURS)
     delta = torch.randn(ours.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(case.seed + 1))
     mine = torch.autograd.grad(ours, (x, w), delta)
 
@@ -262,6 +264,31 @@ def test_the_layout_of_memory_changes_no_number() -> None:
     torch.testing.assert_close(conv(x.mT, w.mT), torch.conv2d(x.mT, w.mT))
 
 
+@pytest.mark.parametrize(
+    ("x", "w", "groups", "whole"),
+    [
+        ((2, 4, 8, 8), (6, 4, 3, 3), 1, True),
+        ((2, 4, 9), (4, 1, 3), 4, False),  # depthwise: the rule takes other sums for the gradients
+        ((2, 8, 5, 5, 5), (8, 8, 3, 3, 3), 1, False),
+    ],
+)
+def test_torchs_own_function_is_called_where_all_sums_are_left_to_it(
+    x: tuple[int, ...], w: tuple[int, ...], groups: int, whole: bool
+) -> None:
+    seen, kernel = torch.randn(x), torch.randn(w, requires_grad=True)
+    nodes = [conv(seen, kernel, groups=groups, formulation=form).grad_fn for form in (None, OURS)]
+    assert ["ConvolutionBackward" in type(node).__name__ for node in nodes] == [whole, False]
+    torch.testing.assert_close(*(conv(seen, kernel, groups=groups, formulation=form) for form in (None, OURS)))
+    with torch.no_grad():
+        torch.testing.assert_close(conv(seen, kernel, groups=groups), conv(seen, kernel, groups=groups, flip=False))
+
+
+def test_settings_in_lists_are_as_good_as_in_tuples() -> None:
+    x, w = torch.randn(1, 2, 7, 8), torch.randn(3, 2, 3, 2)
+    lists, tuples = (conv(x, w, stride=kind((2, 1)), padding=kind((1, 0))) for kind in (list, tuple))
+    assert torch.equal(lists, tuples) and torch.equal(lists, torch.conv2d(x, w, None, (2, 1), (1, 0)))
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 X, W = torch.ones(2, 4, 8, 8), torch.ones(6, 4, 3, 3)
@@ -273,11 +300,19 @@ SHAPES = r"\[2, 4, 8, 8\].*\[6, 4, 3, 3\]"
     [
         ({"w": torch.ones(6, 4, 9, 3)}, r"\[2, 4, 8, 8\], kernel \[6, 4, 9, 3\].*spans 9 does not fit .* of 8"),
         ({"dilation": 4}, SHAPES + ".*dilation .*spans 9 does not fit"),
-        ({"w": torch.ones(6, 3, 3, 3)}, r"input \[2, 4, 8, 8\], kernel \[6, 3, 3, 3\].*4 channels.*expects 3 x 1"),
-        ({"groups": 2}, SHAPES + ".*4 channels.*expects 4 x 2"),
-        ({"groups": 4, "w": torch.ones(6, 1, 3, 3)}, r"6 outputs must be divisible by 4"),
+        (
+            {"w": torch.ones(6, 3, 3, 3)},
+            r"input \[2, 4, 8, 8\], kernel \[6, 3, 3, 3\].*channels \(4\) must be those of the kernel \(3\)",
+        ),
+        ({"groups": 2}, SHAPES + r", groups 2.*channels \(4\) must be those of the kernel \(4\) times the groups"),
+        ({"groups": 4, "w": torch.ones(6, 1, 3, 3)}, r"the outputs \(6\) divisible by the groups"),
         ({"groups": 0}, SHAPES + ".*groups=0 must be a whole number of at least 1"),
         ({"groups": 1.0}, "groups=1.0 must be a whole number"),
+        ({"groups": True}, "groups=True must be a whole number"),
+        ({"x": X[:, :0], "w": W[:, :0]}, r"input \[2, 0, 8, 8\].*at least one input channel and one output"),
+        ({"w": W[:0]}, r"kernel \[0, 4, 3, 3\].*at least one input channel and one output"),
+        ({"x": [1.0]}, "tensors, not list"),
+        ({"w": None}, "tensors, not NoneType"),
         ({"x": torch.ones(4, 8, 8)}, r"input \[4, 8, 8\], kernel \[6, 4, 3, 3\].*\[B, C, ...\]"),
         ({"w": torch.ones(6, 4, 3)}, r"input \[2, 4, 8, 8\], kernel \[6, 4, 3\]"),
         ({"x": torch.ones(2, 4), "w": torch.ones(6, 4)}, "1 to 3 spatial axes"),

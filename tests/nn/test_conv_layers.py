@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import warnings
 
 import pytest
 import torch
@@ -107,6 +109,36 @@ def test_it_leaves_as_an_ordinary_convolution() -> None:
     torch.testing.assert_close(program.module()(x), made(x))
 
 
+def test_tracing_it_gives_torchs_operation_and_no_warning() -> None:
+    made = network(shoal.nn.Conv2d).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", torch.jit.TracerWarning)
+        traced = torch.jit.trace(made, torch.randn(2, 1, 8, 8))
+    x = torch.randn(5, 1, 8, 8)
+    torch.testing.assert_close(traced(x), made(x))
+
+
+@pytest.mark.parametrize("size", [(9,), (8, 7), (6, 5, 8)])
+def test_the_built_in_networks_use_it_and_take_the_weights_of_torchs(size: tuple[int, ...]) -> None:
+    made = shoal.nn.Resnet(channels=2, size=size, outputs=3, width=4).build().eval()
+    ours, theirs = LAYERS[len(size)]
+    convolutions = [name for name, layer in made.named_modules() if type(layer) is ours]
+    assert len(convolutions) == 6
+    plain = copy.deepcopy(made)
+    for name in convolutions:
+        owner, _, own = name.rpartition(".")
+        old = made.get_submodule(name)
+        stride, padding, biased = old.stride, old.padding, old.bias is not None
+        kernel = old.kernel_size
+        layer = theirs(old.in_channels, old.out_channels, kernel, stride=stride, padding=padding, bias=biased)
+        setattr(plain.get_submodule(owner), own, layer)
+    assert list(plain.state_dict()) == list(made.state_dict())
+    plain.eval().load_state_dict(made.state_dict())
+    made.load_state_dict(plain.state_dict())
+    x = torch.randn(3, 2, *size)
+    torch.testing.assert_close(made(x), plain(x))
+
+
 def test_a_formulation_can_be_set_on_a_layer() -> None:
     layer, x = shoal.nn.Conv2d(4, 4, 3), torch.randn(2, 4, 6, 6)
     expected = layer(x)
@@ -137,9 +169,12 @@ def test_settings_that_cannot_be_are_refused_at_once(setting: dict[str, object],
 
 def test_what_does_not_fit_is_refused_with_the_shapes() -> None:
     layer = shoal.nn.Conv2d(4, 6, 3)
-    with pytest.raises(InputError, match=r"input \[2, 3, 8, 8\], kernel \[6, 4, 3, 3\].*3 channels"):
+    with pytest.raises(InputError, match=r"input \[2, 3, 8, 8\], kernel \[6, 4, 3, 3\].*channels \(3\)"):
         layer(torch.ones(2, 3, 8, 8))
     with pytest.raises(InputError, match=r"input \[2, 4, 2, 8\].*spans 3 does not fit into a padded input of 2"):
         layer(torch.ones(2, 4, 2, 8))
-    with pytest.raises(InputError, match=r"input \[4, 8\], kernel"):
-        layer(torch.ones(4, 8))
+    for shape in ((4, 8), (3, 8, 8), (8,), (1, 4, 8, 8, 8)):
+        with pytest.raises(
+            InputError, match=r"input .*, kernel \[6, 4, 3, 3\]: Conv2d takes \[B, 4, .* 2 spatial axes"
+        ):
+            layer(torch.ones(shape))

@@ -100,11 +100,16 @@ def _table(table: Mapping[str, Any]) -> Any:
     if len(rows) > MOST_ROWS:
         drawn.caption, drawn.caption_justify = f"{len(rows) - MOST_ROWS} more rows are in the report", "left"
     for number, name in enumerate(table["columns"]):
-        numeric = bool(rows) and all(isinstance(row[number], int | float) or row[number] is None for row in rows)
+        numeric = bool(rows) and all(_figure(row[number]) for row in rows)
         drawn.add_column(textwrap.shorten(one_line(name), 32), justify="right" if numeric else "left")
     for row in rows[:MOST_ROWS]:
         drawn.add_row(*(_cell(cell) for cell in row))
     return drawn
+
+
+def _figure(value: Any) -> bool:
+    """A number, also as it is said (`0.50`, `12%`), or none."""
+    return not isinstance(value, str) or value.removesuffix("%").replace(",", "").replace(".", "", 1).isdigit()
 
 
 def _cell(value: Any) -> str:

@@ -33,16 +33,24 @@ class _Convolution(nn.modules.conv._ConvNd):
         least = {"kernel_size": 1, "stride": 1, "dilation": 1} | (
             {} if isinstance(self.padding, str) else {"padding": 0}
         )
+        rank = len(self.output_padding)
         for setting, smallest in least.items():
             value = getattr(self, setting)
-            if len(value) != len(self.kernel_size) or min(value) < smallest:
-                wanted = f"at least {smallest} along each of {len(self.kernel_size)} axes"
+            if len(value) != rank or min(value) < smallest:
+                wanted = f"at least {smallest} along each of {rank} axes" if rank > 1 else f"at least {smallest}"
                 raise InputError(f"{name}: {setting}={value} must be {wanted}.")
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]  # by an exporter
             return super()._conv_forward(input, weight, bias)
-        single = input.dim() == len(self.kernel_size) + 1  # torch's layers take one sample without its batch too
+        rank, channels = len(self.kernel_size), self.in_channels
+        single = input.dim() == rank + 1 and input.shape[0] == channels  # one sample without its batch, as torch
+        if not single and input.dim() != rank + 2:
+            raise InputError(
+                f"input {list(input.shape)}, kernel {list(weight.shape)}: {type(self).__name__} takes"
+                f" [B, {channels}, ...], or one sample [{channels}, ...], with {rank} spatial"
+                f" {'axis' if rank == 1 else 'axes'}."
+            )
         y = conv(
             input.unsqueeze(0) if single else input,
             weight,

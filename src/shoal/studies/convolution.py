@@ -188,7 +188,7 @@ _FILTERS = (
 
 
 def _interval(low: float, high: float) -> str:
-    return f"95 % interval {low:.0%} to {high:.0%}" if np.isfinite(low) else "one network"
+    return f"95% interval {low:.0%} to {high:.0%}" if np.isfinite(low) else "one network"
 
 
 def _property_decision(checks: Sequence[Check]) -> Finding:
@@ -239,8 +239,15 @@ def _kernel_decision(trained: Trained, metric: str) -> Finding:
 
 
 def _properties_section(checks: Sequence[Check]) -> Section:
+    before = [None, *(check.means for check in checks)]
     rows = tuple(
-        (check.name, check.convolution, None if np.isnan(check.dense) else check.dense, check.means) for check in checks
+        (
+            check.name,
+            check.convolution,
+            None if np.isnan(check.dense) else check.dense,
+            "" if check.means == said else check.means,
+        )
+        for check, said in zip(checks, before[:-1], strict=True)
     )
     return Section(
         question="Is it linear, and do shifts commute with it?",

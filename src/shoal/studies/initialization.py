@@ -152,12 +152,12 @@ def _golden_table(layers: Sequence[Sequence[Layer]]) -> Table:
     rows: list[tuple[str | float | None, ...]] = []
     for k, setting in enumerate(SETTINGS):
         std, centre = _by_seed(layers, k, "std"), _by_seed(layers, k, "mean")
-        rows.append((setting.name, "std", *np.round(std.mean(axis=0), 3).tolist()))
-        rows.append(("", "published", *setting.published_std))
-        rows.append(("", "seeds differ by", *np.round(np.ptp(std, axis=0), 4).tolist()))
+        rows.append((setting.name, "std", *(f"{v:.3f}" for v in std.mean(axis=0))))
+        rows.append(("", "published", *(f"{v:.2f}" for v in setting.published_std)))
+        rows.append(("", "seeds differ by", *(f"{v:.4f}" for v in np.ptp(std, axis=0))))
         if setting.published_mean:
-            rows.append(("", "mean", *np.round(centre.mean(axis=0), 3).tolist()))
-            rows.append(("", "published", *(None if np.isnan(v) else v for v in setting.published_mean)))
+            rows.append(("", "mean", *(f"{v:.3f}" for v in centre.mean(axis=0))))
+            rows.append(("", "published", *(None if np.isnan(v) else f"{v:.2f}" for v in setting.published_mean)))
         else:
             flat = _by_seed(layers, k, "saturated").mean(axis=0)
             rows.append(("", "saturated", *(f"{share:.0%}" for share in flat)))

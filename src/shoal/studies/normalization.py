@@ -250,7 +250,7 @@ def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str,
         (
             str(r.depth),
             name,
-            *(round(float(v), 3) for v in r.scores[name].mean(axis=1)),
+            *(f"{v:.3f}" for v in r.scores[name].mean(axis=1)),
             f"{r.diverged[name].mean():.0%}",
         )
         for r in results
@@ -307,7 +307,7 @@ def _width_section(results: Sequence[Result], names: Sequence[str], top: float, 
             width = _decades(r, name, top, baseline)
             gain = difference(width, plain)
             against = "" if name == "none" else f"{gain.value:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
-            rows.append((str(r.depth), name, round(mean(width).value, 2), against))
+            rows.append((str(r.depth), name, f"{mean(width).value:.2f}", against))
     return Section(
         question="How much does the learning rate forgive?",
         answer=f"Decades of learning rates that reach {USEFUL:.0%} of the way from the usual answer to the best score "

@@ -78,7 +78,7 @@ def conv(
             g = _left_to_library(*seen, w.shape, stride, padding, dilation, groups, torch.is_grad_enabled())
             if g is not None and not _autocast():
                 return torch.convolution(x, w, b, g.stride, g.padding, g.dilation, False, (0,) * g.rank, g.groups)
-        except (InputError, RuntimeError, TypeError):  # said below in our own words; a list cannot be a key
+        except (InputError, RuntimeError, TypeError, AttributeError):  # said below in our own words; lists are no keys
             pass
     x, w, b = _cast(x, w, b)
     at = _checked({"input": x, "kernel": w, "bias": b}, x.shape, w.shape, stride, padding, dilation, groups, rows)
@@ -197,7 +197,7 @@ def conv_weight_grad(
     return _turned(autograd.weight_gradient(seen, delta, kernel, g, choice), at, flip)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def _left_to_library(
     x_shape: Shape,
     x_stride: Shape,
@@ -225,7 +225,10 @@ _autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", la
 
 
 def _cast(*tensors: Tensor | None) -> tuple[Any, ...]:
-    """The tensors as autocast wants them, where it is on; three of them, missing ones None."""
+    """The tensors as autocast wants them, where it is on; three of them, a missing third one None."""
+    for tensor in (*tensors[:2], *(t for t in tensors[2:] if t is not None)):
+        if not isinstance(tensor, Tensor):
+            raise InputError(f"a convolution takes tensors, not {type(tensor).__name__}.")
     first = tensors[0]
     if first is not None and torch.is_autocast_enabled(first.device.type) and first.dtype != torch.float64:
         dtype = torch.get_autocast_dtype(first.device.type)

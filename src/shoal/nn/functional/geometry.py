@@ -104,10 +104,12 @@ def _placed(
     pads, beyond = _padding(padding, strides, dilations, kernel, names)
     channels, outputs, per_group = x_shape[-rank - 1], w_shape[-rank - 2], w_shape[-rank - 1]
     whole_groups(groups, names)
+    if min(channels, outputs) < 1:
+        raise InputError(f"{names}: a convolution needs at least one input channel and one output.")
     if outputs % groups or channels != per_group * groups:
         raise InputError(
-            f"{names}, groups {groups}: the input has {channels} channels, the kernel expects {per_group} x {groups},"
-            f" and its {outputs} outputs must be divisible by {groups}."
+            f"{names}, groups {groups}: the input's channels ({channels}) must be those of the kernel ({per_group})"
+            f" times the groups, and the outputs ({outputs}) divisible by the groups."
         )
     for n, k, p, q, d in zip(size, kernel, pads, beyond, dilations, strict=True):
         if k < 1 or n + 2 * p + q < d * (k - 1) + 1:
@@ -118,7 +120,7 @@ def _placed(
     return Placement(Geometry(strides, pads, dilations, groups), beyond)
 
 
-_remembered = lru_cache(maxsize=4096)(_placed)
+_remembered = lru_cache(maxsize=4096, typed=True)(_placed)  # True is no number of groups, though True == 1
 
 
 def _padding(padding: Ints | str, stride: Shape, dilation: Shape, kernel: Shape, names: str) -> tuple[Shape, Shape]:
@@ -170,7 +172,7 @@ def by_axis(name: str, value: Ints, rank: int, least: int, names: str) -> Shape:
     numbers = (value,) * rank if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
     if len(numbers) == 1:
         numbers *= rank
-    if len(numbers) != rank or not all(isinstance(n, int | torch.SymInt) for n in numbers):
+    if len(numbers) != rank or not all(isinstance(n, int | torch.SymInt) and n is not True for n in numbers):
         raise InputError(f"{names}: {name}={value!r} must be one whole number, or one for each of {rank} axes.")
     if min(numbers) < least:
         raise InputError(f"{names}: {name}={value!r} must be at least {least} along every axis.")
@@ -187,7 +189,7 @@ def whole_groups(groups: int, names: str) -> int:
     Raises:
         InputError: it is no whole number of at least 1.
     """
-    if not isinstance(groups, int) or groups < 1:
+    if not isinstance(groups, int) or groups is True or groups < 1:
         raise InputError(f"{names}: groups={groups!r} must be a whole number of at least 1.")
     return groups
 

@@ -108,7 +108,7 @@
       const ticks = rows.map((r, k) => ({ value: k, text: Shoal.shorten(r.name, room.width < 480 ? 16 : 32) }));
       return { panels: [Shoal.plot({
         x: { domain: Shoal.domain(rows.flatMap((r) => [r.value, r.low, r.high]), { include: [0], pad: 0.12 }) ?? [-1, 1], label: data.label, format },
-        y: { domain: [rows.length - 0.4, -0.6], ticks },
+        y: { domain: [rows.length - 0.4, -1], ticks },
         marks: [{ type: "rule", axis: "x", at: 0, kind: "dashed", say: "no difference" }, { type: "spread", rows }],
       }, { width: Math.min(room.width, 760), height: room.thumb ? 40 : 84 + rows.length * 28, thumb: room.thumb })] };
     },
