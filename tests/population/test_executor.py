@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from math import inf
 
 import pytest
 import torch
@@ -278,8 +279,11 @@ def test_channels_last_changes_the_layout_and_no_number(rank: int, monkeypatch: 
 
 def test_the_quickest_plan_wins_only_when_it_is_clearly_quicker() -> None:
     rule, other = Plan(4, 2), Plan(1, 2)
-    assert quickest([rule, other], {rule: 1.0, other: 0.99}.__getitem__).rows == 4
-    assert quickest([rule, other], {rule: 1.0, other: 0.8}.__getitem__).rows == 1
+    assert quickest([rule, other], lambda plan, _: {rule: 1.0, other: 0.99}[plan]).rows == 4
+    assert quickest([rule, other], lambda plan, _: {rule: 1.0, other: 0.8}[plan]).rows == 1
+    told: list[float] = []
+    quickest([rule, other, rule], lambda plan, least: told.append(least) or {rule: 2.0, other: 3.0}[plan])
+    assert told == [inf, 2.0, 2.0]  # the least so far, for whoever measures
 
 
 def test_a_plan_is_made_once_for_the_same_work_and_can_be_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from math import inf
 from typing import TypeVar
 
 import torch
@@ -50,16 +51,18 @@ class Workers:
             torch.set_num_threads(threads)
 
 
-def quickest(plans: Sequence[Plan], seconds: Callable[[Plan], float]) -> Plan:
+def quickest(plans: Sequence[Plan], seconds: Callable[[Plan, float], float]) -> Plan:
     """The plan that takes least time for a step of a row.
 
     Args:
         plans: at least one; the first is kept unless another is clearly quicker.
-        seconds: measures one.
+        seconds: measures one, given the least that any has taken so far: it may give up on one that takes far longer.
     """
     if len(plans) == 1:
         return plans[0]
-    times = [seconds(plan) for plan in plans]
+    times: list[float] = []
+    for plan in plans:
+        times.append(seconds(plan, min(times, default=inf)))
     fastest = min(range(len(plans)), key=lambda number: times[number])
     chosen = fastest if times[fastest] < CLEARLY * times[0] else 0
     measured = f"{times[chosen] * 1e3:.3g} ms a row and step, quickest of {len(plans)}"

@@ -24,7 +24,9 @@ from shoal.population.template import Template
 
 Array = Tensor | NDArray[np.generic]
 STATUSES = ("ok", "stopped", "pruned", "diverged")
-TIMED_STEPS = 3
+TIMED_STEPS = 3  # of a plan that is tried, after one to warm up; ...
+TIMED_S = 0.2  # ... none after so many seconds
+HOPELESS = 3.0  # times the least of the others, in the step that warms up
 
 
 PLANS = Plans()  # of this process
@@ -193,18 +195,25 @@ class Matrix:
             self.plans.put(signature, known)
         return known
 
-    def _seconds(self, rows: Sequence[int], data: tuple[Tensor, Tensor], batch_size: int, plan: Plan) -> float:
-        """What a step of one row takes by this plan: some steps of copies of the first rows, which nobody sees."""
+    def _seconds(
+        self, rows: Sequence[int], data: tuple[Tensor, Tensor], batch_size: int, plan: Plan, least: float
+    ) -> float:
+        """What a step of one row takes by this plan: some steps of copies of the first rows, which nobody sees.
+
+        The first step, which warms up, ends the trial of a plan that is hopeless against the `least` of the others.
+        """
         first = [row for row in rows if self.members[row].optimizer == self.members[rows[0]].optimizer]
         blocks = self.blocks(first[: plan.rows * plan.workers], plan)
         batches = Batches(torch.arange(len(data[0])), (0, min(batch_size, len(data[0]))))
-        times = []
+        count, times = sum(len(block.rows) for block in blocks), []
         with Workers(plan.workers) as workers:
             for _ in range(1 + TIMED_STEPS):
                 start = perf_counter()
                 workers.map(lambda block: block.train_epoch(Epoch(*data, batches, block.steps.clone(), 1)), blocks)
-                times.append(perf_counter() - start)
-        return min(times[1:]) / sum(len(block.rows) for block in blocks)
+                times.append((perf_counter() - start) / count)
+                if times[0] > HOPELESS * least or count * sum(times[1:]) > TIMED_S:
+                    break
+        return min(times[1:] or times)
 
     def views(self, views: Sequence[Array], rows: int) -> list[Tensor]:
         """Views as int64 tensors; equal objects stay one tensor."""
