@@ -5,7 +5,7 @@ from __future__ import annotations
 from shoal.augment.colour import Pixels, black_and_white
 from shoal.augment.crops import average, crops
 from shoal.augment.plan import Augmented, Plan
-from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, of, parse
+from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, of, parse, usual
 
 __all__ = [
     "OPERATIONS",
@@ -20,4 +20,5 @@ __all__ = [
     "crops",
     "of",
     "parse",
+    "usual",
 ]

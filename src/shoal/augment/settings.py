@@ -130,6 +130,18 @@ PRESETS: Mapping[str, Augment] = {
 }  # fmt: skip
 
 
+_USUAL: Mapping[Kind, str] = {"image": "drawing,hflip", "signal": "signal", "volume": "volume", "table": "none"}
+
+
+def usual(kind: Kind, channels: int) -> Augment:
+    """What is worth a try on data of a kind, before it is known to keep the labels: photographs have three channels.
+
+    >>> usual("image", 3) == PRESETS["photo"], usual("image", 1).active[0], usual("table", 1).active
+    (True, 'hflip', ())
+    """
+    return parse("photo" if kind == "image" and channels == 3 else _USUAL[kind])
+
+
 def parse(text: str) -> Augment:
     """Settings from text: names, `name=value`, `name=low:high` and presets, separated by commas; the last one wins.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shoal.studies.subject import Subject
 
 READ = ("target", "time", "group", "drop", "kind")  # what goes to the reader
-FIXED = ("seed", "replicates", "epochs", "image")  # what goes to the study
+FIXED = ("seed", "replicates", "epochs", "image", "augment")  # what goes to the study
 MOST_ROWS = 6000  # training rows: a study asks how settings differ, not how good the best can be
 
 
@@ -31,6 +31,7 @@ MOST_ROWS = 6000  # training rows: a study asks how settings differ, not how goo
     *COLUMNS,
     Option("model", "Study your own network too, where the study takes one.", "pkg.mod:make_net"),
     Option("image", "A picture of your own, where the study shows one.", "FILE"),
+    Option("augment", "The operations to study, where the study takes them.", "hflip,rotate=15,..."),
     Option("replicates", "Seeds of each setting that is compared.", "NUMBER", "number"),
     Option("epochs", "Passes over the data of each training.", "NUMBER", "number"),
     Option("seed", "Where all randomness starts. Default: 0.", "NUMBER", "number"),

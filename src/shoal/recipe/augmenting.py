@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from shoal.augment import Augment, parse
-from shoal.core.events import Event, Kind
+from shoal.augment import Augment, parse, usual
+from shoal.core.events import Event
 from shoal.data.wording import count
 from shoal.diagnose import label_preservation as preservation
 from shoal.diagnose.label_preservation import FLIPS, FULL, JUDGED, QUICK, Effort, Judge, Preservation
@@ -27,8 +27,6 @@ from shoal.recipe.journal import Arrays
 from shoal.recipe.problem import Problem
 
 AUTO = "auto"
-USUAL: Mapping[Kind, str] = {"image": "drawing,hflip", "signal": "signal", "volume": "volume", "table": "none"}
-COLOURED = "photo"  # images of three channels
 ORDER = ("shear", "stretch", "scale", "rotate", "translate")  # the cheap ones to judge first, the flips and turns last
 STEP_SHARES = (0.1, 4.0)  # of the search's own gradient step, that one of a probe may cost: the estimate is a rough one
 
@@ -42,16 +40,10 @@ def asked(text: str) -> Augment | None:
     return None if text.strip() == AUTO else parse(text)
 
 
-def proposed(problem: Problem) -> Augment:
-    """The operations that are usual for this kind of data, the mirror image of pictures among them."""
-    coloured = problem.kind == "image" and problem.train.x.shape[1] == 3
-    return parse(COLOURED if coloured else USUAL[problem.kind])
-
-
 def wanted(course: Course) -> Augment:
     """What is judged: the user's wish, else what the data propose."""
     own = course.options.augment
-    return proposed(course.problem) if own is None else own
+    return usual(course.problem.kind, course.problem.train.x.shape[1]) if own is None else own
 
 
 def find_allowed(course: Course) -> Generator[Event, None, None]:

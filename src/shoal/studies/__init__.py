@@ -47,6 +47,7 @@ STUDIES: Mapping[str, Entry] = {
     "normalization": Entry("normalization", "Which normalization lets deeper networks learn, at which learning rates?"),
     "convolution": Entry("convolution", "What does a convolution do, and what do its kernels learn?"),
     "preparation": Entry("preparation", "what centring, scaling, PCA and whitening do to the data, and to training"),
+    "augmentation": Entry("augmentation", "Which augmentation helps, by how much, and does it keep the labels?"),
 }
 
 

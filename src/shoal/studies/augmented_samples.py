@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shoal import prepare
-from shoal.augment import PRESETS, Augment, Pixels, Plan, of
+from shoal.augment import Augment, Pixels, Plan, of, usual
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
@@ -23,7 +23,6 @@ from shoal.resample import hold_out
 
 MOST = {"samples": 40, "draws": 40}
 MOST_ROWS = 4000  # that statistics and judgements are taken from
-USUAL: dict[Kind, str] = {"image": "drawing", "signal": "signal", "volume": "volume"}  # colour images: photo
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def preview(
 
     Args:
         data: whatever `data.read` takes.
-        augment: text, record or None for the usual preset of this kind of data.
+        augment: text, record or None for what is usual for this kind of data.
         samples: how many; the classes take turns.
         draws: how often each is drawn.
         seed: of the member.
@@ -82,16 +81,16 @@ def preview(
     some = train[keyed.permutation(keyed.key(seed, keyed.Purpose.SAMPLE, 1), len(train)).numpy()[:MOST_ROWS]]
     preparation = prepare.fit(dataset, some)
     pixels = pixels_of(preparation, dataset.features.array[some])
-    chosen = of(augment) if augment is not None else PRESETS[_usual(dataset.kind, preparation.shape[0])]
+    chosen = of(augment) if augment is not None else usual(dataset.kind, preparation.shape[0])
     plan = Plan([chosen], dataset.kind, preparation.shape, pixels)
     rows = _by_turns(dataset, some, samples)
     x = torch.from_numpy(preparation.transform(dataset.features.take(rows)).x)
     labels = [_label(dataset, row) for row in rows]
-    columns = [[Cell(each) for each in _shown(x, pixels, dataset.kind)]]
+    columns = [[Cell(each) for each in shown(x, pixels, dataset.kind)]]
     for step in range(draws):
         seen = plan(x, torch.tensor([seed]), torch.tensor([step]))
         captions = _captions(labels, seen.partner, seen.lam)
-        columns.append([Cell(*pair) for pair in zip(_shown(seen.inputs, pixels, dataset.kind), captions, strict=True)])
+        columns.append([Cell(*pair) for pair in zip(shown(seen.inputs, pixels, dataset.kind), captions, strict=True)])
     judged = (
         _judged(dataset, chosen, preparation.transform(dataset.features.take(some)).x, some, pixels) if judge else []
     )
@@ -105,10 +104,6 @@ def preview(
         title=f"{dataset.name}: {chosen}" if chosen.active else f"{dataset.name}: nothing is changed",
         judged=judged,
     )
-
-
-def _usual(kind: Kind, channels: int) -> str:
-    return "photo" if kind == "image" and channels == 3 else USUAL[kind]
 
 
 def _by_turns(dataset: Dataset, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -127,7 +122,7 @@ def _label(dataset: Dataset, row: int) -> str:
     return dataset.classes[int(value)] if dataset.classes is not None else f"{value:g}"
 
 
-def _shown(x: Tensor, pixels: Pixels, kind: Kind) -> list[NDArray[np.floating]]:
+def shown(x: Tensor, pixels: Pixels, kind: Kind) -> list[NDArray[np.floating]]:
     """Standardised inputs as a person sees them."""
     if kind == "signal":
         return list(x.numpy())

@@ -14,6 +14,7 @@ class Options(Record):
     replicates: int | None = Field(default=None, ge=2, le=1000)  # seeds of each setting
     epochs: int | None = Field(default=None, ge=1)
     image: str | None = None  # a picture of the user's own
+    augment: str | None = None  # as `augment.parse` reads
     device: str = "cpu"
 
 
