@@ -52,8 +52,11 @@ def test_every_operation_alone_and_together_is_compared_with_none(of_marks: Stud
     assert names[4:] == (["together, as allowed"] if weakened else [])
     assert set(first.evidence["difference"]) == set(names[1:])  # type: ignore[arg-type]
     assert of_marks.networks_trained == 3 * len(names)
-    for name, *_, value, low, high, _ in table.rows[1:]:
-        assert low <= value <= high, name  # type: ignore[operator]
+    for name, strength, score, difference, _ in table.rows[1:]:
+        value = first.evidence["difference"][name]  # type: ignore[index, call-overload]
+        assert str(strength).startswith(str(name).partition(",")[0]) or "together" in str(name)
+        assert f"{100 * value:+.1f} points" in str(difference)
+        assert score == pytest.approx(table.rows[0][2] + value, abs=2e-4)  # type: ignore[operator]
     shown = of_marks.sections[2].pictures[0].data["images"]
     assert isinstance(shown, list) and len(shown) == len(names)
 

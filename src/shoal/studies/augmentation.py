@@ -268,19 +268,18 @@ def _effect(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: i
             name,
             str(result.settings[name]),
             round(float(np.nanmean(result.chosen[name])), 4),
-            round(gain.value, 4),
-            round(gain.low, 4),
-            round(gain.high, 4),
+            _step(gain, metric),
             result.action(name) or "not asked",
         )
         for name, gain in gains.items()
     )
     table = Table(
         title=f"{metric.capitalize()} against none",
-        columns=("augmentation", "strength", metric, "difference", "low", "high", "labels"),
-        rows=((NONE, "", round(float(np.nanmean(result.chosen[NONE])), 4), None, None, None, ""), *rows),
+        columns=("augmentation", "strength", metric, "difference", "labels"),
+        rows=((NONE, "", round(float(np.nanmean(result.chosen[NONE])), 4), "", ""), *rows),
         caption=f"Means over {seeds} seeds; differences paired by seed with their 95 % intervals. They say how far "
-        "seeds differ on these validation rows, not how far other rows would.",
+        "seeds differ on these validation rows, not how far other rows would, and the highest of several is flattered "
+        "by being the highest.",
     )
     clear = sum(gain.clear for gain in gains.values())
     return Section(
@@ -306,6 +305,7 @@ def _preservation(subject: Subject, result: Result) -> Section:
         looks = ", ".join(f"{p.of} for {p.taken_for} ({100 * p.moved:.0f} %)" for p in pairs[:3])
         stays = ", ".join(f"{p.of} for {p.taken_for}" for p in each.answers[0].harmful[:3])
         rows.append((each.operation, str(each.asked), each.action, str(each.kept), looks, stays))
+    names = [each.operation for each in result.judged]
     return Section(
         question=question,
         answer="Small networks that never saw a change are asked what they take the changed samples for; where classes "
@@ -315,7 +315,7 @@ def _preservation(subject: Subject, result: Result) -> Section:
                 title="Operations one by one, each at an end of its range",
                 columns=("operation", "asked", "verdict", "allowed", "looks like", "still doubted"),
                 rows=tuple(rows),
-                caption="`turn`: the flips together, which are a turn by 180 degrees.",
+                caption="`turn`: the flips together, a turn by 180 degrees." if "turn" in names else "",
             ),
         ),
     )
