@@ -118,7 +118,7 @@ def test_the_curves_are_painted_and_the_diverged_leave_no_infinite_mark(visit: O
     paths = seen.page.evaluate("[...document.querySelectorAll('path, circle, rect')].map(n => n.outerHTML).join(' ')")
     assert not re.search(r"NaN|Infinity|undefined|null", paths)
     thumbs = seen.page.evaluate(
-        "[...document.querySelectorAll('[data-thumb]')].map(n => n.querySelectorAll('path, circle').length)"
+        "[...document.querySelectorAll('[data-thumb]')].map(n => n.querySelectorAll('path, circle, rect').length)"
     )
     assert len(thumbs) == 7
     assert min(thumbs) >= 3

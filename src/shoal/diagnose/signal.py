@@ -71,16 +71,17 @@ def judge(looks: Mapping[str, Look], chosen: str) -> Verdict:
     verdict = subject.verdict.model_copy(update={"evidence": {**subject.verdict.evidence, **evidence}})
     if subject.healthy:
         return verdict
-    sentence, phrase, level = verdict.sentence, verdict.phrase, verdict.level
+    sentence, phrase, level, fix = verdict.sentence, verdict.phrase, verdict.level, verdict.fix
     if looks[chosen].healthy:
         sentence += f" With `{chosen}` initialization signals pass; it is used instead."
         phrase, level = f"{phrase}, mended by {chosen}", "warning"
+        fix = f"In the network itself: {fix[0].lower()}{fix[1:]}"
     elif subject.init != own.init:
         sentence = f"With `{subject.init}` initialization: {sentence[0].lower()}{sentence[1:]}"
     elif len(looks) > 1:
         tried = ", ".join(f"`{init}`" for init in looks if init != own.init)
         sentence += f" Other initial weights ({tried}) do not mend it."
-    return verdict.model_copy(update={"sentence": sentence, "phrase": phrase, "level": level})
+    return verdict.model_copy(update={"sentence": sentence, "phrase": phrase, "level": level, "fix": fix})
 
 
 def _layers(measured: Activations, row: int) -> list[LayerSignals]:
