@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Decision, DecisionMade, Event, FindingRaised, Interval, PopulationStarted, SearchRound
 from shoal.diagnose.label_preservation import Effort, Judge
 from shoal.nn import Mlp
+from shoal.population import Population
 from shoal.prepare.part import Part
 from shoal.recipe import augmenting, recipe
 from shoal.recipe.problem import BuiltIn, Options, Problem, Sealed
@@ -147,7 +149,6 @@ def test_the_share_is_one_number_of_each_network(of_bars: tuple[list[Event], Out
     assert len(drawn) == 4 == len(set(drawn)) and all(0 <= share <= 1 for share in drawn)
     rounds = [e for e in events if isinstance(e, SearchRound)]
     assert all("augment" in e.ranges and not e.ranges["augment"].log for e in rounds)
-    assert rounds[1].ranges["augment"].low == 0 and rounds[1].ranges["augment"].high == 1  # not narrowed by 4 trials
     coarse = next(e.decision for e in events if isinstance(e, DecisionMade) and e.decision.code.startswith("SHL14"))
     assert outcome.chosen is not None
     assert all(isinstance(each.values["augment"], float) for each in outcome.chosen.members)
@@ -179,10 +180,21 @@ def test_runs_without_it_have_no_such_dimension() -> None:
     assert all("augment" not in e.ranges for e in events if isinstance(e, SearchRound))
 
 
-def test_the_user_may_bound_the_share() -> None:
+def test_the_user_may_bound_the_share_and_networks_train_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     walls: dict[str, Interval] = {"augment": (0.2, 0.3)}
-    events, _ = run(bars_problem(), augment=parse("brightness=0.1"), epochs=2, ranges=walls)
-    assert all(0.2 <= share <= 0.3 for share in shares(events, "coarse"))
+    problem = replace(bars_problem(), pixels=Pixels(mean=(0.3,), std=(0.2,)))
+    seen, train = [], Population.train
+
+    def watched(self: Population, *data: object, **settings: object) -> object:
+        if any(member.augment.active for member in self.members):
+            seen.append((settings["pixels"], [member.augment for member in self.members]))
+        return train(self, *data, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Population, "train", watched)
+    events, _ = run(problem, augment=parse("brightness=0.1"), epochs=2, ranges=walls)
+    drawn = shares(events, "coarse")
+    assert all(0.2 <= share <= 0.3 for share in drawn)
+    assert seen[0] == (problem.pixels, [Augment(brightness=0.1).weakened(share) for share in drawn])
 
 
 def test_the_usual_ones_are_proposed_by_kind() -> None:
@@ -208,7 +220,9 @@ def test_it_is_chosen_where_rows_are_few_and_positions_are_many(monkeypatch: pyt
     events, outcome = run(problem, trials=24, epochs=40, augment=parse("translate=0.2"))
     assert outcome.augment == "translate=0.2" and outcome.chosen is not None
     assert outcome.chosen.validation > 0.75  # without augmentation the same search reaches 0.67
-    coarse, *_, last = [e for e in events if isinstance(e, SearchRound)]
+    coarse, finer, *_, last = [e for e in events if isinstance(e, SearchRound)]
+    assert (finer.ranges["augment"].low, finer.ranges["augment"].high) == (0, 1)
+    assert finer.ranges["lr"].high / finer.ranges["lr"].low < coarse.ranges["lr"].high / coarse.ranges["lr"].low
     assert best_share(coarse) < 0.3 < best_share(last)  # five epochs would have excluded what forty need
 
 
