@@ -222,7 +222,8 @@ def test_ctrl_c_keeps_what_was_trained_and_report_works_on_it(tmp_path: Path) ->
         if not typed and "networks, epoch" in text:  # in the middle of the search
             typed = os.write(terminal, b"\x03") > 0
 
-    code, text = in_terminal(["fit", "digits", "--budget", "trials=120"], tmp_path, press_once)
+    line = ["fit", "digits", "--augment", "none", "--budget", "trials=120"]
+    code, text = in_terminal(line, tmp_path, press_once)
     assert typed, text
     assert code == 130
     assert "Stopping after the current epoch" in text and "The run is in runs/digits." in text
