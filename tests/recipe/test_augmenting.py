@@ -26,6 +26,7 @@ from shoal.recipe.problem import BuiltIn, Options, Problem, Sealed
 from shoal.recipe.recipe import Outcome
 from shoal.store.checkpoint import Checkpoint
 from shoal.store.plans import RecordedPlans
+from tests.recipe import planted
 
 Result = TypeVar("Result")
 SIDE = 10
@@ -203,6 +204,23 @@ def test_the_usual_ones_are_proposed_by_kind() -> None:
     assert {"hflip", "brightness", "saturation"} <= set(colour.active)
     assert usual("table", 1) == Augment() and {"dflip", "rotate"} <= set(usual("volume", 1).active)
     assert augmenting.asked(" auto ") is None and augmenting.asked("none") == Augment()
+
+
+def test_noise_and_mixtures_are_searched_unjudged_on_a_table_too() -> None:
+    x, y = planted.blobs(90)
+    part = Part(torch.from_numpy(x), torch.from_numpy(y))
+    table = Problem(
+        train=part,
+        validation=part,
+        test=Sealed(part),
+        classes=("a", "b", "c"),
+        network=BuiltIn(Mlp(inputs=4, outputs=3, width=4, depth=1)),
+    )
+    events, outcome = run(table, trials=2, epochs=1, augment=parse("noise=0.1,mixup"))
+    (said,) = decided(events)
+    assert said.code == "SHL144" and said.evidence["not_judged"] == ["noise", "mixup"]
+    assert outcome.augment == "noise=0.1,mixup=0.2" and len(shares(events, "coarse")) == 2
+    assert decided(run(replace(table, test=Sealed(part)), trials=2, epochs=1)[0]) == []
 
 
 def test_a_finding_is_raised_only_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

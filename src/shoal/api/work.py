@@ -117,7 +117,9 @@ def _pixels(settings: FitSettings, dataset: Dataset, plan: Plan, preparation: pr
     asked = augmenting.asked(settings.augment)
     if asked is not None:
         check(asked, dataset.kind, preparation.shape)
-    if not isinstance(dataset.features, ArrayFeatures) or (asked is not None and not asked.active):
+    if dataset.kind == "table" or not isinstance(dataset.features, ArrayFeatures):
+        return None
+    if asked is not None and not asked.active:
         return None
     try:
         return pixels(preparation, dataset.features.array[plan.train[:: max(1, len(plan.train) // PIXEL_ROWS)]])

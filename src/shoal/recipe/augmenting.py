@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
-from math import prod
+from math import prod, sqrt
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ from shoal.recipe.problem import Problem
 
 AUTO = "auto"
 ORDER = ("shear", "stretch", "scale", "rotate", "translate")  # the cheap ones to judge first, the flips and turns last
-STEP_SHARES = (0.1, 4.0)  # of the search's own gradient step, that one of a probe may cost: the estimate is a rough one
 
 
 def asked(text: str) -> Augment | None:
@@ -50,7 +49,11 @@ def find_allowed(course: Course) -> Generator[Event, None, None]:
     """Judge each operation, and let the search use what is left: `course.augment`."""
     problem, own, asked_for = course.problem, course.options.augment, wanted(course)
     apart = preservation.apart(asked_for)
-    reason = _unaskable(problem) if apart else ""
+    if not apart:  # noise and mixtures
+        course.augment = asked_for
+        yield from decided(4, _left(asked_for, asked_for, (), QUICK, ()), _action(asked_for))
+        return
+    reason = _unaskable(problem)
     if reason:
         course.augment = Augment() if own is None else asked_for
         yield from decided(4, _unjudged(asked_for, course.augment, reason), _action(course.augment))
@@ -144,11 +147,13 @@ def _in_order(apart: Mapping[str, Augment]) -> list[str]:
 
 
 def _of_a_step(course: Course) -> float:
-    """What a probe's gradient step costs, in those of the search: by the rows of a batch and their places."""
+    """What a probe's gradient step costs, in those of the search: roughly, by the rows of a batch and their places.
+
+    The root, because much of a small step does not depend on its size.
+    """
     size = tuple(course.problem.train.x.shape[2:])
     share = preservation.positions(size, course.problem.kind) / prod(size)
-    low, high = STEP_SHARES
-    return min(high, max(low, share * preservation.BATCH / course.batch_size))
+    return sqrt(share * preservation.BATCH / course.batch_size)
 
 
 def _affordable(share_s: float | None, step_s: float, operations: int) -> Effort | None:
