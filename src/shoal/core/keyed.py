@@ -98,14 +98,15 @@ def bernoulli(key: Tensor, p: Tensor, shape: Sequence[int]) -> Tensor:
 
     Args:
         key: int32 [..., 2].
-        p: probability of each key, [...], in [0, 1).
+        p: probability of each key, [...], in [0, 1); several of one key see the same draws.
         shape: shape of each key's draws.
 
     Returns:
         bool [..., *shape].
     """
     wall = (p.double() * 2.0**32 - 2.0**31).to(torch.int32)  # p of all signed words lie below
-    return (_words(key, prod(shape)) < wall.unsqueeze(-1)).reshape(*key.shape[:-1], *shape)
+    below = _words(key, prod(shape)) < wall.unsqueeze(-1)
+    return below.reshape(*below.shape[:-1], *shape)
 
 
 def uniform(key: Tensor, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from shoal.nn.dropout import Dropout
+from shoal.population.chain import Chain, is_chain
 from shoal.population.template import Template
 
 
@@ -54,6 +55,7 @@ class Stacked:
         self._named = {name: view.requires_grad_() for name, view in template.layout.views(point).items()}
         self.leaves: list[Tensor] = list(self._named.values())
         self._filling = {**self._named, **buffers, **{f"{name}.p": rate for name, rate in rates.items()}}
+        self._chain = Chain(self._network, self._filling) if is_chain(self._network) else None
         self._layers, self._paired = list(rates), paired
         self._no_key = torch.zeros(len(point), 2, dtype=torch.int32, device=point.device)
         _silence(self._network, rates)
@@ -64,9 +66,12 @@ class Stacked:
     def __call__(self, x: Tensor, keys: Mapping[str, Tensor] | None = None, by_row: bool = False) -> Tensor:
         """See `Forward`."""
         self._mode.set(keys is not None)
-        drawn = {f"{name}.key": keys[name] if keys else self._no_key for name in self._layers}
+        given = {name: keys[name] if keys else self._no_key for name in self._layers}
         if self._paired:
-            drawn = {name: key[0] for name, key in drawn.items()}
+            given = {name: key[0] for name, key in given.items()}
+        if self._chain is not None:
+            return self._chain(x, given, by_row)
+        drawn = {f"{name}.key": key for name, key in given.items()}
 
         def one(row: dict[str, Tensor], key: dict[str, Tensor], batch: Tensor) -> Tensor:
             return functional_call(self._network, {**row, **key}, (batch,))  # type: ignore[no-any-return]

@@ -20,10 +20,12 @@ from torch.func import functional_call, vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from shoal.core.errors import InputError
+from shoal.population.chain import is_chain
 from shoal.population.forward import channels_last
 from shoal.population.template import Template
 
-STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes
+STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes, ...
+CHAIN_PARAMETERS = 1_200_000  # ... and above this even those of a chain of linear layers (see `chain`)
 STACKED_ACTIVATION_BYTES = 1 << 18  # above this stacked convolutions do
 CONVOLUTION_ROWS = 8
 LOOPED_ROWS = 8  # rows by themselves that share an optimizer's pass and a thread, ...
@@ -122,11 +124,13 @@ class Work:
     cost: Cost = field(init=False)
     loop_because: str = field(init=False)  # why rows cannot be stacked, or ""
     channels_last: bool = field(init=False)  # there are convolutions, and they may run so
+    chain: bool = field(init=False)  # stacked rows run layer by layer, and no layer is a convolution
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cost", measured_cost(self.template, self.batch))
         object.__setattr__(self, "loop_because", "" if self.members == 1 else _not_stackable(self.template, self.batch))
         object.__setattr__(self, "channels_last", _runs_channels_last(self.template, self.batch))
+        object.__setattr__(self, "chain", is_chain(self.template.skeleton) and not self.template.kernels)
 
     @property
     def weights_bytes(self) -> int:
@@ -171,6 +175,7 @@ class Work:
             self.matrices,
             self.loop_because,
             self.channels_last,
+            self.chain,
             list(self.batch.shape),
             str(self.template.decayed.dtype),
             self.steps > 0,
@@ -200,7 +205,7 @@ def by_rule(work: Work) -> Plan:
         rows = max(1, min(work.members, work.memory_bytes // work.row_bytes))
         return _row_by_row(work, 1) if work.loop_because else _complete(work, Plan(rows, 1))
     workers = min(cores(), work.members)
-    large = work.template.layout.parameters > STACKED_PARAMETERS
+    large = work.template.layout.parameters > (CHAIN_PARAMETERS if work.chain else STACKED_PARAMETERS)
     if work.loop_because or large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
         return _row_by_row(work, workers)
     most = CONVOLUTION_ROWS if work.template.kernels else _most_rows(work, workers)
