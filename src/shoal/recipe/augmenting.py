@@ -27,6 +27,8 @@ from shoal.recipe.journal import Arrays
 from shoal.recipe.problem import Problem
 
 AUTO = "auto"
+ONCE = 0.5  # of a measured step: short trainings also measure what happens once
+LESSONS = 0.5  # that an operation needs on average, beside the one that all share
 ORDER = ("shear", "stretch", "scale", "rotate", "translate")  # the cheap ones to judge first, the flips and turns last
 
 
@@ -105,7 +107,7 @@ def _judgements(
         if name == "turn" and sum(flip in judged and judged[flip].action == "keep" for flip in FLIPS) < 2:
             continue
         lesson_s = spent_s / lessons if lessons else step_s * judge.effort.member_steps
-        if effort is None or (share_s is not None and spent_s + lesson_s > share_s):
+        if effort is None or (share_s is not None and spent_s + LESSONS * lesson_s > share_s):
             judged[name] = _not_judged(name, candidate)
             late.append(name)
             continue
@@ -153,14 +155,14 @@ def _of_a_step(course: Course) -> float:
     """
     size = tuple(course.problem.train.x.shape[2:])
     share = preservation.positions(size, course.problem.kind) / prod(size)
-    return sqrt(share * preservation.BATCH / course.batch_size)
+    return ONCE * sqrt(share * preservation.BATCH / course.batch_size)
 
 
 def _affordable(share_s: float | None, step_s: float, operations: int) -> Effort | None:
     """The largest effort that there is time for, or None; for a budget in trials always the same."""
     if share_s is None:
         return QUICK
-    for effort, lessons in ((FULL, 1 + operations), (QUICK, 2)):
+    for effort, lessons in ((FULL, 1 + operations), (QUICK, 1)):
         if lessons * effort.member_steps * step_s <= share_s:
             return effort
     return None
