@@ -8,7 +8,7 @@ from math import ceil
 
 from shoal.core.budget import parse_budget
 from shoal.core.events import Event
-from shoal.recipe import first_steps
+from shoal.recipe import first_steps, rate_step
 from shoal.recipe.course import Course
 from shoal.recipe.journal import NoJournal
 from shoal.recipe.pace import Pace
@@ -37,4 +37,4 @@ def run(
     course = Course(problem, options, pace, stopped, NoJournal(), problem.network, batch_size)
     yield from first_steps.check_initial_loss(course)
     yield from first_steps.overfit_small_sample(course)
-    yield from first_steps.find_learning_rate(course)
+    yield from rate_step.find_learning_rate(course)

@@ -42,6 +42,7 @@ from shoal.recipe.problem import Architecture, Options, Problem
 Floats = NDArray[np.float64]
 
 SCHEDULE, WARMUP = "cosine", 0.05
+MOST_VALUES, FEWEST_ROWS = 1 << 21, 32  # of what many networks evaluate at once: rows of volumes are long
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class Course:
     def order(self, step: int) -> torch.Tensor:
         """A random order of the training rows, the same for each run of this seed."""
         return keyed.permutation(keyed.key(self.options.seed, keyed.Purpose.SAMPLE, step), len(self.problem.train))
+
+    def few(self, most: int, values: int = MOST_VALUES) -> int:
+        """So many rows, or fewer where each holds many numbers."""
+        return max(FEWEST_ROWS, min(most, values // self.problem.train.x[0].numel()))
 
     def sample(self, step: int, rows: int) -> Part:
         """Some training rows at random."""

@@ -1,29 +1,22 @@
-"""Steps 1 to 3: before any search, is the network sound, can it learn at all, and at which learning rates?"""
+"""Steps 1 and 2: before any search, is the network sound, and can it learn at all?"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from math import ceil, exp, isfinite, log
 
 import numpy as np
-import torch
 
 from shoal.core.events import (
     Event,
     InitialLosses,
     InitialSignals,
-    LearningRateSweep,
     Level,
-    Range,
     SmallSample,
     StepStarted,
 )
-from shoal.data.wording import count
-from shoal.diagnose import activations, initial_loss, learning_rate, signal, small_sample
-from shoal.diagnose.learning_rate import Sweep
+from shoal.diagnose import activations, initial_loss, signal, small_sample
 from shoal.diagnose.signal import Look
-from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
 from shoal.prepare.part import Part
 from shoal.recipe.course import Course, decided, finished, once
@@ -35,26 +28,11 @@ INIT_ROWS = 512
 SIGNAL_SEEDS = 5
 SIGNAL_ROWS = 128
 LEVELS: tuple[Level, ...] = ("fine", "note", "warning", "problem")
-MOST_VALUES, FEWEST_ROWS = 1 << 21, 32  # of what many networks evaluate at once: rows of volumes are long
-SIGNAL_VALUES = 1 << 16  # the same where gradients and histograms of all layers are taken too
+SIGNAL_VALUES = 1 << 16  # of rows whose gradients and histograms of all layers are taken
 
 SMALL_LRS = (3e-4, 1e-3, 3e-3, 1e-2)
 SMALL_SEEDS = 2
 SMALL_STEPS = 300
-
-SWEEP_RANGE = (1e-5, 1.0)
-SWEEP_POINTS = 13
-SWEEP_SEEDS = 2
-SWEEP_STEPS = 48
-SWEEP_PARTS = 4  # the short training is fed in parts, so that progress can be told
-PROBE_ROWS = 512
-OPTIMIZERS = ("adamw", "nesterov")
-CLEARLY = 0.9  # the other optimizer is taken when its loss after the short training is below this share
-SHIFT = 1e4  # how far the sweep moves when even its highest rate moves nothing, or its lowest one ruins all
-MOST_SHIFTS = 3
-LOWEST_LR, HIGHEST_LR = 1e-7, 10.0
-FALLBACK = (1e-4, 1e-2)
-BELOW = 3.0  # longer trainings like lower rates than short ones show
 
 
 def check_initial_loss(course: Course) -> Generator[Event, None, None]:
@@ -64,7 +42,7 @@ def check_initial_loss(course: Course) -> Generator[Event, None, None]:
     """
     started = time.perf_counter()
     yield StepStarted(step=1, why="untrained networks should lose what chance loses, and let signals pass")
-    part = course.sample(1, _rows(course, INIT_ROWS))
+    part = course.sample(1, course.few(INIT_ROWS))
     seeds = list(range(INIT_SEEDS))
     members = [Member(seed=course.options.seed + seed, init=init) for init in INITS for seed in seeds]
     work = _untrained(course, members, part)
@@ -113,7 +91,7 @@ def _untrained(course: Course, members: Sequence[Member], part: Part) -> Generat
 
 def _look_at_signals(course: Course, candidates: Sequence[str]) -> Generator[Event, None, dict[str, Look]]:
     """The activations of the network's own initializer, and of the candidates up to one that lets signals pass."""
-    part = course.sample(1, _rows(course, SIGNAL_ROWS, SIGNAL_VALUES))
+    part = course.sample(1, course.few(SIGNAL_ROWS, SIGNAL_VALUES))
     looks: dict[str, Look] = {}
     for init in dict.fromkeys((INITS[0], *candidates)):
         members = [Member(seed=course.options.seed + seed, init=init) for seed in range(SIGNAL_SEEDS)]
@@ -128,11 +106,6 @@ def _look_at_signals(course: Course, candidates: Sequence[str]) -> Generator[Eve
         if init in candidates and looks[init].healthy:
             break
     return looks
-
-
-def _rows(course: Course, most: int, values: int = MOST_VALUES) -> int:
-    """So many rows, or fewer where each holds many numbers."""
-    return max(FEWEST_ROWS, min(most, values // course.problem.train.x[0].numel()))
 
 
 def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
@@ -197,210 +170,3 @@ def _learn_by_heart(
             course.check_interrupt(2)
     diverged = np.array([status == "diverged" for status in population.status])
     return {"loss": np.stack(loss), "score": np.stack(score), "diverged": diverged}
-
-
-def find_learning_rate(course: Course) -> Generator[Event, None, None]:
-    """Step 3: many real short trainings on the same batches, by learning rate, seed and optimizer."""
-    started = time.perf_counter()
-    yield StepStarted(step=3, why="short trainings show at which learning rates the loss goes down")
-    given = course.options.ranges.get("lr")
-    low, high = given or SWEEP_RANGE
-    moves: list[tuple[float, float]] = []
-    while True:
-        exhibit, sweeps = yield from _sweep(course, low, high)
-        chosen = _better_optimizer(exhibit, sweeps)
-        sweep = sweeps[chosen]
-        further = _elsewhere(sweep, low, high, climb=given is None or bool(moves))
-        if further is None or len(moves) == MOST_SHIFTS:
-            break
-        moves.append((low, high))
-        low, high = further
-    found = sweep.outcome == "found"
-    course.optimizer = chosen if found else OPTIMIZERS[0]
-    if given is not None and not moves:
-        walls = given
-    else:
-        walls = (sweep.low / BELOW, sweep.high) if found else FALLBACK
-    course.ranges["lr"] = Range(
-        low=walls[0], high=walls[1], was=moves[0] if moves else None, moved_in_round=0 if moves else None
-    )
-    yield exhibit.model_copy(update={"chosen": walls, "chosen_optimizer": course.optimizer, "best": sweep.best})
-    verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls)
-    yield from decided(3, verdict, f"Search lr from {walls[0]:.2g} to {walls[1]:.2g} with `{course.optimizer}`.")
-    yield finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
-
-
-def _elsewhere(sweep: Sweep, low: float, high: float, climb: bool) -> tuple[float, float] | None:
-    """Where to sweep next, or None where this sweep has said what there is to say.
-
-    A range that the user gave is left only when it is of no use: then `climb`, past a best value at the top, is False.
-    """
-    if sweep.outcome == "too_high":
-        return (max(low / SHIFT, LOWEST_LR), low) if low > LOWEST_LR else None
-    if sweep.outcome == "too_low" or (sweep.outcome == "found" and sweep.at_top and climb):
-        return (high, min(high * SHIFT, HIGHEST_LR)) if high < HIGHEST_LR else None
-    return None
-
-
-def _sweep(
-    course: Course, low: float, high: float
-) -> Generator[Event, None, tuple[LearningRateSweep, dict[str, Sweep]]]:
-    """Train at a grid of learning rates; the exhibit, and by optimizer what it says."""
-    left = course.pace.sweep_members(SWEEP_POINTS * SWEEP_SEEDS * len(OPTIMIZERS), 8, SWEEP_STEPS)
-    optimizers = OPTIMIZERS if left >= 2 * SWEEP_POINTS else OPTIMIZERS[:1]
-    seeds = SWEEP_SEEDS if left >= SWEEP_POINTS * SWEEP_SEEDS * len(optimizers) else 1
-    points = max(5, min(SWEEP_POINTS, left // (seeds * len(optimizers))))
-    rates = [exp(log(low) + i / (points - 1) * (log(high) - log(low))) for i in range(points)]
-    members = [
-        Member(
-            seed=course.options.seed + seed,
-            optimizer=optimizer,
-            lr=lr,
-            init=course.init,
-            momentum=0.9 if optimizer == "nesterov" else None,
-            weight_decay=0.0,
-        )
-        for optimizer in optimizers
-        for lr in rates
-        for seed in range(seeds)
-    ]
-    fed, probe = _sweep_rows(course)
-    before_s = yield from course.read_clock()
-    work = _short_trainings(course, members, fed, probe)
-    seen = yield from once(course, f"sweep {low:g} to {high:g}", course.key(members), work)
-    steps = int(seen["steps"])
-    course.pace.learned((yield from course.read_clock()) - before_s, steps * len(members))
-    after, last = (np.where(seen["diverged"], np.nan, seen[name]) for name in ("after", "last"))
-    course.members_trained += len(members)
-    course.epochs_trained += len(members) * steps / course.steps_per_epoch()
-    exhibit = LearningRateSweep(
-        steps=steps,
-        optimizer=[member.optimizer for member in members],
-        lr=[member.lr or 0.0 for member in members],
-        seed=[member.seed for member in members],
-        start=seen["before"].tolist(),
-        end=after.tolist(),
-        best=rates[0],
-        chosen=(low, high),
-        chosen_optimizer=optimizers[0],
-    )
-    blind = _blind_loss(torch.cat([part.y for part in fed]), probe.y)
-    return exhibit, {name: _judge_one(exhibit, last.tolist(), blind, name) for name in optimizers}
-
-
-def _judge_one(exhibit: LearningRateSweep, fed: Sequence[float], blind: float, optimizer: str) -> Sweep:
-    rows = [i for i, name in enumerate(exhibit.optimizer) if name == optimizer]
-
-    def of(values: Sequence[float]) -> list[float]:
-        return [values[i] for i in rows]
-
-    return learning_rate.judge(of(exhibit.lr), of(exhibit.start), of(exhibit.end), of(fed), blind)
-
-
-def _blind_loss(fed: torch.Tensor, probe: torch.Tensor) -> float:
-    """The loss on `probe` of always answering the class frequencies, or the mean, of `fed`."""
-    if fed.is_floating_point():
-        return float((probe - fed.mean(dim=0)).square().mean())
-    counts = torch.bincount(fed, minlength=int(probe.max()) + 1) + 1.0  # one more: a class may be in `probe` alone
-    return float(-(counts / counts.sum()).log()[probe].mean())
-
-
-def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
-    """The rows that the short trainings are fed, in parts, and others that their loss is read from."""
-    train, size = course.problem.train, course.batch_size
-    order = course.order(3)
-    held = min(_rows(course, PROBE_ROWS), len(train) // 3)
-    fed, probe = (order[held:], order[:held]) if held else (order, order)
-    per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
-    position = torch.arange(per_part * SWEEP_PARTS) % len(fed)
-    return [train.take(fed[rows]) for rows in torch.split(position, per_part)], train.take(probe)
-
-
-def _short_trainings(
-    course: Course, members: Sequence[Member], parts: Sequence[Part], probe: Part
-) -> Generator[Event, None, Arrays]:
-    """Train on each part once: loss on `probe` before and after, and on the last part, by member."""
-    population = course.population(members)
-    before, _ = population.evaluate(probe.x, probe.y)
-    last = np.full(len(population), np.nan)
-    for number, part in enumerate(parts):
-        yield course.progress(3, number / len(parts), f"{len(population)} short trainings")
-        course.check_interrupt(3)
-        for record in population.train(part.x, part.y, epochs=1, batch_size=course.batch_size):
-            last = record.loss
-    return {
-        "before": before,
-        "last": last,
-        "after": population.evaluate(probe.x, probe.y)[0],
-        "diverged": np.array([status == "diverged" for status in population.status]),
-        "steps": population.steps.max().numpy(),
-    }
-
-
-def _better_optimizer(exhibit: LearningRateSweep, sweeps: dict[str, Sweep]) -> str:
-    """The first optimizer, unless another one's best loss is clearly lower."""
-    best = {}
-    for name, sweep in sweeps.items():
-        ends = [
-            exhibit.end[i]
-            for i in range(len(exhibit.lr))
-            if exhibit.optimizer[i] == name and exhibit.lr[i] == sweep.best
-        ]
-        best[name] = float(np.median(np.nan_to_num(ends, nan=np.inf)))
-    first = next(iter(sweeps))
-    other = min(best, key=lambda name: best[name])
-    return other if best[other] < CLEARLY * best[first] else first
-
-
-def _sweep_verdict(
-    exhibit: LearningRateSweep,
-    sweeps: dict[str, Sweep],
-    chosen: str,
-    moves: list[tuple[float, float]],
-    walls: tuple[float, float],
-) -> Verdict:
-    sweep = sweeps[chosen]
-    evidence = {
-        "steps": exhibit.steps,
-        "trainings": len(exhibit.lr),
-        "improvement": sweep.improvement,
-        "beyond_answering_blindly": sweep.beyond,
-        "least_improvement": learning_rate.LEAST_IMPROVEMENT,
-        "best_lr": sweep.best,
-        "range": list(walls),
-        "moved_from": [list(move) for move in moves],
-        "by_optimizer": {name: each.improvement for name, each in sweeps.items()},
-    }
-    rose = sum(not end < start for start, end in zip(exhibit.start, exhibit.end, strict=True))  # NaN: diverged
-    went = f"{exhibit.steps} steps at lr {sweep.best:.2g} lower the loss by {sweep.improvement:.0%}"
-    first, bounds = (moves or [SWEEP_RANGE])[0], f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}."
-    between = f"Between lr {first[0]:.2g} and {first[1]:.2g} the loss"
-    rows = "Check that targets belong to their rows, and that a useful column was not set aside."
-    said: tuple[str, Level, str, str, str]  # code, level, phrase, sentence, fix
-    if sweep.outcome != "found" and not isfinite(sweep.improvement):
-        sentence = f"At every learning rate, down to {min(exhibit.lr):.2g}, the training diverged."
-        scale = "Check the scale of the inputs and the network's own arithmetic."
-        said = "SHL124", "problem", "every training diverged", sentence, scale
-    elif sweep.outcome != "found":
-        sentence = (
-            f"At no learning rate did {exhibit.steps} steps lower the loss of rows held out from them (best change "
-            f"{sweep.improvement:+.1%}): the inputs may say nothing about the target."
-        )
-        said = "SHL122", "problem", "no learning rate helps", sentence, rows
-    elif sweep.beyond < learning_rate.LEAST_IMPROVEMENT:
-        sentence = (
-            f"{exhibit.steps} steps lower the loss of rows held out from them, but not below what always answering the "
-            f"usual frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the target."
-        )
-        said = "SHL122", "warning", "no better than answering blindly", sentence, rows
-    elif moves and first[0] > sweep.best:
-        sentence = f"{between} only rose, so the range was moved down: {went}."
-        said = "SHL123", "warning", "range was too high, moved down", sentence, bounds
-    elif moves and first != SWEEP_RANGE:
-        sentence = f"{between} hardly moved, so the range was moved up: {went}."
-        said = "SHL121", "warning", "range was too low, moved up", sentence, bounds
-    else:
-        sentence = f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged."
-        said = "SHL120", "fine", f"best near {sweep.best:.2g}", sentence, ""
-    code, level, phrase, sentence, fix = said
-    return Verdict(code=code, level=level, phrase=phrase, sentence=sentence, evidence=evidence, fix=fix)

@@ -10,7 +10,7 @@ from math import ceil, log2
 from shoal.core.budget import Budget
 from shoal.core.errors import Interrupted
 from shoal.core.events import Decision, DecisionMade, Event, StopNoticed, TestRead
-from shoal.recipe import finish, first_steps, rounds, search_steps
+from shoal.recipe import finish, first_steps, rate_step, rounds, search_steps
 from shoal.recipe.course import Course
 from shoal.recipe.finish import Chosen
 from shoal.recipe.journal import Journal, NoJournal
@@ -91,7 +91,7 @@ def run(
 def _steps(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
     yield from first_steps.check_initial_loss(course)
     yield from first_steps.overfit_small_sample(course)
-    yield from first_steps.find_learning_rate(course)
+    yield from rate_step.find_learning_rate(course)
     loop = yield from search_steps.coarse_search(course)
     for round_ in range(1, rounds.MOST_ROUNDS + 1):
         trained = yield from search_steps.refine(course, loop, round_)
