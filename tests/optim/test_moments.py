@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shoal.optim import RULES, Rule, fresh_state, rule
-from shoal.optim.formula import at_step
+from shoal.optim import RULES, Rule, at_step, fresh_state, rule
 from shoal.optim.moments import bias_correction, power
 from tests.optim.problem import hyper, shared
 

@@ -26,6 +26,7 @@ from shoal.optim import compilation
 
 ROWS = 20
 LR, WEIGHT_DECAY = 1e-3, 1e-2
+EPOCH = 64  # steps
 BANDWIDTH_TARGET = 0.9
 QUICK_RULES = ("sgd", "adam", "rmsprop", "nadam")
 FUSED = frozenset({"SGD", "Adam", "AdamW", "Adagrad"})  # where torch has a fused kernel on CPU
@@ -111,18 +112,29 @@ def _one_rule(name: str, columns: int, repeats: int, device: str, triad: Side) -
 
 
 def _shoal(name: str, columns: int, device: str) -> Side:
-    """A step of the rule as a population makes it: rows with hyperparameters of their own."""
+    """A step of the rule as a population makes it: rows with hyperparameters of their own.
+
+    Their numbers are worked out at the first step of every epoch, inside the clock, for all of its steps.
+    """
     rule = optim.rule(name)
     theta, grad = _weights(columns, device), _weights(columns, device, seed=1)
     state = optim.fresh_state(rule, ROWS, columns, device)
     rates = torch.logspace(-4, -3, ROWS)
     hyper = optim.columns(rule, ROWS, {"lr": rates, "weight_decay": torch.full((ROWS,), WEIGHT_DECAY)}, device)
-    step = torch.ones(ROWS, 1, dtype=torch.float64, device=device)
-    layout = _layout(columns)
+    slots, counts = ({name: state[name] for name in names} for names in (rule.slots, rule.row_slots))
+    epoch = torch.arange(1.0, EPOCH + 1, dtype=torch.float64, device=device).reshape(-1, 1, 1)
+    layout, done = _layout(columns), 0
+    numbers: optim.State = {}
+    after: optim.State = {}
 
     def one() -> None:
-        optim.apply(rule, theta, grad, state, hyper, step, layout, compiled=True)
-        step.add_(1)
+        nonlocal done, numbers, after
+        if done % EPOCH == 0:
+            numbers, after = rule.coefficients(hyper, epoch.expand(-1, ROWS, 1) + done, counts, theta.dtype)
+        optim.advance(rule, theta, grad, slots, optim.at_step(numbers, done % EPOCH), layout, compiled=True)
+        for name, value in optim.at_step(after, done % EPOCH).items():
+            counts[name].copy_(value)
+        done += 1
 
     return clocked(one, finish=_finish(device))
 

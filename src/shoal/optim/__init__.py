@@ -14,6 +14,7 @@ tensor([-0.1000, -0.2000])
 
 from shoal.optim import averages, clip, schedules
 from shoal.optim.averages import Average
+from shoal.optim.formula import at_step
 from shoal.optim.hyperparameters import columns
 from shoal.optim.one_pass import advance, apply
 from shoal.optim.rule import RULES, Hyper, Rule, State, fresh_state, rule
@@ -36,6 +37,7 @@ __all__ = [
     "State",
     "advance",
     "apply",
+    "at_step",
     "averages",
     "clip",
     "columns",

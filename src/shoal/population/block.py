@@ -15,7 +15,6 @@ from shoal.core.errors import InputError, RunError
 from shoal.core.events import Kind
 from shoal.losses import Loss
 from shoal.optim.averages import Average
-from shoal.optim.formula import at_step
 from shoal.population import graphs
 from shoal.population.batches import Batches
 from shoal.population.draws import Draws, epoch_draws
@@ -181,7 +180,7 @@ class Block:
                 batch, by_row = changed.inputs, changed.by_row
                 if changed.partner is not None and changed.lam is not None:
                     mixed = _of_partners(target, changed.partner), changed.lam
-            own, slots = at_step(coefficients, t), at_step(after, t)
+            own, slots = optim.at_step(coefficients, t), optim.at_step(after, t)
             yield Step(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, mixed)
 
     def _step(self, step: Step) -> None:

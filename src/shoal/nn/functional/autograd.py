@@ -44,8 +44,12 @@ class Correlate(Function):
         """dL/dx = I(delta, w), dL/dw = W(x, delta), dL/db = the sum of delta over all but the outputs."""
         x, w = ctx.saved_tensors
         g, choice, needs = ctx.g, ctx.choice, ctx.needs_input_grad
-        by_x = input_gradient(delta, w, _spatial(x, g), g, choice) if needs[0] else None
-        by_w = weight_gradient(x, delta, _spatial(w, g), g, choice) if needs[1] else None
+        plain = needs[0] and needs[1] and not torch.is_grad_enabled() and untraced()
+        both = sums.both_gradients(x, w, delta, g, choice) if plain else None
+        by_x, by_w = both or (None, None)
+        if both is None:
+            by_x = input_gradient(delta, w, _spatial(x, g), g, choice) if needs[0] else None
+            by_w = weight_gradient(x, delta, _spatial(w, g), g, choice) if needs[1] else None
         by_b = delta.sum((-g.rank - 2, *range(-g.rank, 0))) if needs[2] else None
         return by_x, by_w, by_b, None, None
 

@@ -89,6 +89,18 @@ def weight_gradient(x: Tensor, delta: Tensor, kernel: Shape, g: Geometry, wish: 
     return correlation.weight_gradient(x, delta, kernel, g, form)
 
 
+def both_gradients(x: Tensor, w: Tensor, delta: Tensor, g: Geometry, choice: Choice) -> tuple[Tensor, Tensor] | None:
+    """dL/dx and dL/dw of K networks where the library takes both of a row in one call; None where it does not."""
+    if not g.rows:
+        return None
+    for what, seen in (("input_gradient", delta), ("weight_gradient", x)):
+        wish = getattr(choice, what)
+        formulation = wish if wish in FORMULATIONS else _rule_of_rows(what, seen, w.shape, g)
+        if formulation != "rows" or _rule(what, seen[0], w.shape[1:], g) != "library":
+            return None
+    return stacked.library_gradients(x, w, delta, g)
+
+
 def ruled(x: Tensor, w: Tensor, delta: Tensor, g: Geometry) -> Choice:
     """What the rule names for the three sums of one network, or of K where `g.rows`."""
     rule = _rule_of_rows if g.rows else _rule
