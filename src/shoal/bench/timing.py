@@ -46,7 +46,7 @@ def in_turns(sides: Mapping[str, Side], repeats: int, warmup: int = 1) -> dict[s
     """Seconds of each side, measured in turns: a slow minute of the machine then hits all alike.
 
     Args:
-        sides: by name; each turn calls all of them, in this order.
+        sides: by name; each turn calls all of them, and begins with another one: the first finds the caches empty.
         repeats: turns that count, at least 1.
         warmup: turns before them that do not count.
 
@@ -66,8 +66,10 @@ def in_turns(sides: Mapping[str, Side], repeats: int, warmup: int = 1) -> dict[s
         for turn in range(-warmup, repeats):
             gc.collect()
             gc.disable()
-            for name, side in sides.items():
-                taken = side()
+            order = list(sides)
+            first = turn % len(order)
+            for name in (*order[first:], *order[:first]):
+                taken = sides[name]()
                 if turn >= 0:
                     seconds[name].append(taken)
             if was_collecting:

@@ -159,7 +159,8 @@ def _rule_of_depthwise(what: str, dtype: torch.dtype, g: Geometry) -> str:
 
 
 SMALL_PRODUCTS = 2_000_000  # of a row: below this, calling the library costs more than its work
-BLOCKED_PRODUCTS = 4_000_000  # of a row with whole blocks of 8 channels: above this, arranging the rows costs more
+CACHED_NUMBERS = 4_000_000  # of all rows: more are arranged in memory, not in the cache
+SHARED_NUMBERS = 8_000_000  # of all outputs for one input
 
 
 def _rule_of_rows(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
@@ -172,8 +173,9 @@ def _rule_of_rows(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
     if per_group == g.groups == 1 and g.rank == 2 and prod(kernel) <= 9 and what != "input_gradient":
         return "unfold"
     products = _products(seen.shape, w_shape, g, 1 if what == "input_gradient" else prod(g.stride))
+    cached = _numbers(seen.shape, w_shape, g) <= CACHED_NUMBERS
     whole_blocks = per_group % 8 == 0 and outputs % (8 * g.groups) == 0
-    if products < SMALL_PRODUCTS or (products < BLOCKED_PRODUCTS and whole_blocks):
+    if (products < SMALL_PRODUCTS and (cached or g.rank != 2)) or (whole_blocks and cached and g.rank < 3):
         return "grouped"
     if per_group == g.groups == 1 and what == "input_gradient" and g.rank < 3:
         return "grouped"
@@ -187,9 +189,16 @@ def as_one(x: Tensor, w_shape: Shape, g: Geometry, wish: str | None = None) -> b
     """
     if wish in FORMULATIONS:
         return False
+    if x.device.type == "cpu" and g.rank == 2 and _numbers((w_shape[0], *x.shape), w_shape, g) > SHARED_NUMBERS:
+        return False
     if x.device.type != "cpu" or g.groups > 1 or w_shape[2] <= 4 or g.rank == 3 or max(g.stride) > 1:
         return True
     return _products((1, *x.shape), w_shape, g, 1) < SMALL_PRODUCTS
+
+
+def _numbers(seen: Shape, w_shape: Shape, g: Geometry) -> int:
+    """How many numbers all rows read or write, whichever are more, for inputs [K, B, C, *size]."""
+    return seen[0] * seen[1] * max(w_shape[1], w_shape[2] * g.groups) * prod(seen[-g.rank :]) // prod(g.stride)
 
 
 def _products(seen: Shape, w_shape: Shape, g: Geometry, apart: int) -> int:
