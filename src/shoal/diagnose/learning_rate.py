@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal
 
 import numpy as np
@@ -33,7 +33,8 @@ def judge(
 ) -> Sweep:
     """Read a sweep of real short trainings with one optimizer.
 
-    The range is every learning rate around the best that reaches half of its improvement. Where nothing improves, the
+    The range is every learning rate around the best that reaches half of its improvement; a lone one between two that
+    do is taken for noise and does not end it. Where nothing improves, the
     loss on the rows that were fed tells why: if it rises or diverges even at the bottom of the sweep, the rates are too
     high; if it moves at the top, they are as they should be, and what is learned holds for the rows fed alone; if it
     stands still even there, they are too low.
@@ -49,12 +50,8 @@ def judge(
     rates = sorted(set(lr))
     gains, gains_fed = _gains(rates, lr, start, end), _gains(rates, lr, start, fed)
     top = int(np.argmax(gains))
-    useful = [i for i in range(len(rates)) if gains[i] >= USEFUL * gains[top]]
-    low = high = top
-    while low - 1 in useful:
-        low -= 1
-    while high + 1 in useful:
-        high += 1
+    useful = {i for i in range(len(rates)) if gains[i] >= USEFUL * gains[top]}
+    low, high = _reach(useful, top, -1), _reach(useful, top, +1)
     improved = gains[top] >= LEAST_IMPROVEMENT
     outcome: Outcome = "too_low"
     if improved:
@@ -72,6 +69,13 @@ def judge(
         beyond=float(_gains(rates, lr, [blind] * len(lr), end)[top]),
         at_top=top == len(rates) - 1,
     )
+
+
+def _reach(useful: Set[int], start: int, step: Literal[-1, 1]) -> int:
+    """How far useful rates go in one direction."""
+    while start + step in useful or start + 2 * step in useful:
+        start += step if start + step in useful else 2 * step
+    return start
 
 
 def _gains(
