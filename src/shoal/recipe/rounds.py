@@ -133,7 +133,7 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
     if reading.verdict == "diverged":
         loop.ranges["lr"] = Range(low=loop.ranges["lr"].low / 10, high=loop.ranges["lr"].high / 5)
         return True
-    loop.ranges = {**loop.ranges, **narrow(loop.ranges, [inside(loop.ranges, v) for v in values], trained.scores())}
+    loop.ranges = {**loop.ranges, **narrow(loop.ranges, [inside(loop.ranges, v) for v in values], trained.standings())}
     return False
 
 

@@ -55,7 +55,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     yield _exhibit(trained, 4, 1, ranges)
     scores = trained.scores()
     whole = {"augment": ranges["augment"]} if "augment" in ranges else {}  # a few epochs say nothing about it
-    finer = narrow(ranges, values, scores) | whole
+    finer = narrow(ranges, values, trained.standings()) | whole
     best = values[trained.best()]
     moved, sides = _beyond(ranges, finer, best, 1)
     spread = [score for score in scores if isfinite(score)]

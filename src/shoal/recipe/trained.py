@@ -41,6 +41,11 @@ class Trained:
         """Best validation score of each member, NaN where it has none."""
         return [float(s) if np.isfinite(s) else float("nan") for s in self.last.best_score]
 
+    def standings(self) -> list[float]:
+        """Minus the place of each member in the ranking, NaN where it has no score: few rows give many equal scores."""
+        places = {member: place for place, member in enumerate(ranking(self.last))}
+        return [-float(places[k]) if np.isfinite(score) else float("nan") for k, score in enumerate(self.scores())]
+
     def best(self) -> int:
         """The member with the highest validation score (between equal scores the lower loss)."""
         return ranking(self.last)[0]
