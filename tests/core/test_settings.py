@@ -5,6 +5,7 @@ import pytest
 from shoal.core.budget import parse_budget
 from shoal.core.errors import InputError
 from shoal.core.names import closest
+from shoal.core.reading import Reading
 from shoal.core.settings import FitSettings, parse_range
 
 
@@ -69,3 +70,26 @@ def test_another_range_is_refused(text: str) -> None:
 def test_the_closest_names_come_first_whatever_their_case() -> None:
     assert closest("INCOM", ["outcome", "income", "age"])[0] == "income"
     assert closest("zzz", ["income", "age"]) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"targt": "y"}, "did you mean `target`"),
+        ({"task": "ranking"}, "`classification` or `regression`"),
+        ({"decimal": ";"}, "`.` or `,`"),
+        ({"axes": "NLB"}, "`NCL`"),
+        ({"axes": "NCL", "kind": "image"}, "signal"),
+        ({"missing": 3}, "`missing`"),
+    ],
+)
+def test_a_way_of_reading_that_cannot_work_is_refused_in_one_sentence(values: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        Reading(**values)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_part_that_speaks_of_reading_is_the_same_record_everywhere() -> None:
+    settings = FitSettings(data="a.csv", drop="split", axes="nchw", missing="NA, ?", seed=3)
+    assert settings.part() == Reading(drop=("split",), axes="NCHW", kind="image", missing=("NA", "?"))

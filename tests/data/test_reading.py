@@ -43,7 +43,7 @@ def test_what_is_not_there(text_file, tmp_path: Path) -> None:
     refused(tmp_path / "notes", "no images")
     refused(tmp_path, "folder", kind="table")
     refused(text_file(TABLE), "image", target="y", kind="image")
-    refused(text_file(TABLE), "did you mean table?", target="y", kind="tabel")
+    refused(text_file(TABLE), "`kind`", "`table`, `image`, `signal` or `volume`", target="y", kind="tabel")
     refused("wine", "`target`", target="class")
 
 

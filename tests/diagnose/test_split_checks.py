@@ -75,9 +75,10 @@ def test_drift_between_given_parts(shift: float) -> None:
     x[400:, 2] += shift
     y = (x[:, 0] > 0).astype(int)
     split = {"x_train": x[:400], "y_train": y[:400], "x_test": x[400:], "y_test": y[400:]}
+    from shoal.core.reading import Reading
     from shoal.data.arrays import array_dataset, pick
 
-    said = found(array_dataset(pick(split, "a.npz", (), None), name="a", source="a.npz"), "SHL256")
+    said = found(array_dataset(pick(split, "a.npz", (), None), Reading(), name="a", source="a.npz"), "SHL256")
     assert (said is not None) == (shift > 0)
     if said is not None:
         assert list(said.evidence["columns"]) == ["x2"] and "x2" in said.sentence

@@ -63,15 +63,7 @@ def search_options(settings: FitSettings) -> Options:
 
 def read(settings: FitSettings, data: Any) -> Dataset:
     """The rows that the settings name, or those given."""
-    return data_room.read(
-        settings.data if data is None else data,
-        target=settings.target,
-        time=settings.time,
-        group=settings.group,
-        drop=settings.drop,
-        roles=settings.roles,
-        kind=settings.kind,
-    )
+    return data_room.read(settings.data if data is None else data, settings.part())
 
 
 def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) -> Work:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from shoal.cli.options import COLUMNS, DEBUG, JSON, Argument, Option, given_only, takes
+from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
 from shoal.cli.output import reserved_stdout, write_json
 from shoal.cli.preview import preview
 
@@ -16,9 +16,7 @@ WORDS = ("describe", "preview")
 
 DATA = Argument("data", "A CSV, TSV, Parquet or .npz file, a folder of images, or built-in data such as digits.")
 OPTIONS = (
-    Option("target", "The column to predict; without it only the columns are described.", "COLUMN"),
-    *COLUMNS,
-    Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
+    *READING,
     Option("ignore", "The code of a finding that is not to be raised; may be repeated.", "CODE", "many"),
 )
 

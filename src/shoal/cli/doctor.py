@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from shoal.cli.options import COLUMNS, DEBUG, JSON, TARGET, Argument, Option, given_only, takes
+from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
 from shoal.cli.output import finite, one_line, reserved_stdout, write_json
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 @takes(
     Argument("data", "In any form that `shoal fit` reads, such as digits."),
-    TARGET,
-    *COLUMNS,
+    *READING,
     Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|resnet|pkg.mod:make_net"),
     Option("device", "Where to train. Default: auto.", "auto|cpu|cuda"),
     Option("batch_size", "Rows of one mini-batch.", "NUMBER", "number"),

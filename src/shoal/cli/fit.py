@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli.options import (
-    COLUMNS,
     CONFIG,
     DEBUG,
     JSON,
-    TARGET,
+    READING,
     Argument,
     Option,
     given_only,
@@ -35,9 +34,7 @@ if TYPE_CHECKING:
     from shoal.core.settings import FitSettings
 
 OPTIONS = (
-    TARGET,
-    *COLUMNS,
-    Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
+    *READING,
     Option(
         "prepare",
         "What numbers go through before a network sees them; join steps by +. Default: auto.",

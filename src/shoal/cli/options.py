@@ -38,12 +38,17 @@ JSON = Option("json", "Print one JSON document on standard output, and nothing e
 DEBUG = Option("debug", "Show the traceback when something fails.", kind="flag")
 CONFIG = Option("config", "Take options from a TOML file; what stands on the command line wins.", "FILE.toml")
 
-TARGET = Option("target", "The column to predict.", "COLUMN")
-COLUMNS = (
+READING = (  # the fields of `core.reading.Reading`
+    Option("target", "The column to predict.", "COLUMN"),
     Option("time", "The column, or array, that orders the rows: what comes later is predicted from before.", "NAME"),
     Option("group", "The column, or array, whose equal values stay on one side of every split.", "NAME"),
     Option("drop", "A column to leave out; may be repeated.", "COLUMN", "many"),
+    Option("roles", "What columns hold, where it was read wrongly; may be repeated.", "NAME=role,...", "many"),
     Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
+    Option("task", "What is predicted, where the target leaves it open.", "classification|regression"),
+    Option("decimal", "The decimal sign of numbers in text files. Default: by column, from its cells.", ".|,"),
+    Option("missing", "Words of text files that mean an empty cell. Default: NA, NaN, null, ? and the like.", "NA,?"),
+    Option("axes", "What the axes of an array are, rows first. Default: by their sizes.", "NL|NCL|NHWC|NCHW|NDHW|..."),
 )
 
 _TYPES: Mapping[str, Any] = {"text": str | None, "number": int | None, "many": list[str] | None, "flag": bool}

@@ -5,16 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from shoal.cli.options import DEBUG, JSON, Argument, Option, given_only, takes
+from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
 from shoal.cli.output import one_line, reserved_stdout, write_json
 
 if TYPE_CHECKING:
     from shoal.studies.augmented_samples import Preview
-
-READING = (
-    Option("target", "The column to predict.", "COLUMN"),
-    Option("kind", "What the data are, where the shape leaves it open.", "image|signal|volume"),
-)
 
 
 @takes(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shoal.cli.options import COLUMNS, DEBUG, JSON, TARGET, Argument, Option, given_only, takes
+from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
 from shoal.cli.output import reserved_stdout, write_json
 from shoal.studies import STUDIES
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from shoal.studies.record import Options, Study
     from shoal.studies.subject import Subject
 
-READ = ("target", "time", "group", "drop", "kind")  # what goes to the reader
+READ = tuple(option.name for option in READING)  # what goes to the reader
 FIXED = ("seed", "replicates", "epochs", "image", "augment")  # what goes to the study
 MOST_ROWS = 6000  # training rows: a study asks how settings differ, not how good the best can be
 
@@ -27,8 +27,7 @@ MOST_ROWS = 6000  # training rows: a study asks how settings differ, not how goo
 @takes(
     Argument("name", f"What to study: {', '.join(STUDIES)}."),
     Argument("data", "In any form that `shoal fit` reads, such as digits."),
-    TARGET,
-    *COLUMNS,
+    *READING,
     Option("model", "Study your own network too, where the study takes one.", "pkg.mod:make_net"),
     Option("image", "A picture of your own, where the study shows one.", "FILE"),
     Option("augment", "The operations to study, where the study takes them.", "hflip,rotate=15,..."),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from shoal.core.budget import parse_budget
 from shoal.core.errors import InputError
-from shoal.core.events import Interval, Kind, Record
+from shoal.core.events import Interval
 from shoal.core.names import did_you_mean
-from shoal.core.roles import parse_roles
+from shoal.core.reading import Reading
 
 Precision = Literal["float32", "bfloat16", "float64"]
 
@@ -44,8 +44,8 @@ PREPARATIONS = (
 )
 
 
-class FitSettings(Record):
-    """What a run is asked to do. Building one with values that cannot work raises `InputError`, in one sentence.
+class FitSettings(Reading):
+    """What a run is asked to do, and how its data are to be read. Values that cannot work raise `InputError`.
 
     >>> FitSettings(data="iris", budgt="5m")
     Traceback (most recent call last):
@@ -53,12 +53,6 @@ class FitSettings(Record):
     """
 
     data: str
-    target: str | None = None
-    time: str | None = None
-    group: str | None = None
-    drop: tuple[str, ...] = ()
-    roles: dict[str, str] = {}  # what columns hold, where it would be read wrongly
-    kind: Kind | None = None
     prepare: str = "auto"  # of PREPARATIONS
     augment: str = "auto"  # changes of training samples that may be searched: auto, none, or as `augment.parse` reads
     budget: str = "60s"
@@ -73,22 +67,10 @@ class FitSettings(Record):
     ignore: tuple[str, ...] = ()  # codes of findings that are not to be raised
     store: str | None = None  # a database URL; else SQLite in the run folder
 
-    def __init__(self, **values: Any) -> None:
-        """Validate; a caller's mistake becomes an `InputError`."""
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise InputError(_sentence(error)) from None
-
-    @field_validator("drop", "ignore", mode="before")
+    @field_validator("ignore", mode="before")
     @classmethod
-    def _one_name_is_a_list_of_one(cls, value: object) -> object:
+    def _one_code_is_a_list_of_one(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
-
-    @field_validator("roles", mode="before")
-    @classmethod
-    def _roles_in_any_form(cls, value: Any) -> object:
-        return parse_roles(value) if isinstance(value, str | list | tuple | Mapping) else value
 
     @field_validator("prepare")
     @classmethod
@@ -171,19 +153,3 @@ def _check_range(name: str, low: float, high: float) -> None:
             f"the range {low:g} to {high:g} of `{name}` cannot be searched: "
             f"the lower wall must be below the upper one, and both {wall}{upto}"
         )
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, in one sentence."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    option, given = str(first["loc"][0]) if first["loc"] else "", first.get("input")
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, InputError):
-        return str(cause)
-    if first["type"] == "extra_forbidden":
-        return f"there is no option `{option}`{did_you_mean(option, FitSettings.model_fields)}"
-    if first["type"] == "missing":
-        return f"the option `{option}` is missing"
-    wanted = first["msg"].removeprefix("Input ").replace("'", "`")
-    return f"the option `{where}` cannot be {given!r}: it {wanted}"

@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.core.events import Finding, Kind, Task
+from shoal.core.events import Finding, Kind
+from shoal.core.reading import Reading
 from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
@@ -21,7 +22,6 @@ from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_VALUE
 from shoal.data.neighbours import are_signals
 from shoal.data.schema import Schema
-from shoal.data.survey import Asked
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
 from shoal.data.wording import count, listing, setting
@@ -246,16 +246,11 @@ def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDAr
 
 def array_dataset(
     arrays: Arrays,
+    reading: Reading,
     *,
     name: str,
     source: str,
-    kind: Kind | None = None,
-    task: Task | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    target_name: str = "target",
     feature_names: tuple[str, ...] | None = None,
-    roles: dict[str, str] | None = None,
 ) -> Dataset:
     """A data set from arrays; [N, D] goes the way of a table, its columns named x0, x1, ...
 
@@ -269,26 +264,33 @@ def array_dataset(
     if len(arrays.x) != len(arrays.y):
         raise InputError(f"{source}: {len(arrays.x)} rows of inputs and {len(arrays.y)} answers; they must be as many.")
     check_features(arrays.x, source, table=True)
-    x, kind, said = layout(arrays.x, kind, source)
+    x, kind, said = layout(arrays.x, reading.kind, source)
     if x.dtype == np.bool_:
         x = x.astype(np.uint8)
     check_features(x, source, table=kind == "table")
-    answer = array_target(arrays.y, source, task, table=kind == "table", names=arrays.names)
+    answer = array_target(arrays.y, source, reading.task, table=kind == "table", names=arrays.names)
     if arrays.unused:
         sentence = f"Not used: {listing(arrays.unused)}."
         said.append(Finding(code=codes.UNUSED_ARRAYS, sentence=sentence, evidence={"arrays": list(arrays.unused)}))
     uneven = parts_without_class(answer, arrays.split, source)
+    group, time, target = reading.group, reading.time, reading.target or "target"
     groups = _groups(arrays.extra[group]) if group else None
     moments = _moments(arrays.extra[time], source, time) if time else None
     if kind == "table":
         raw = as_table(x, source, feature_names)
-        table = table_dataset(raw, name=name, asked=Asked(roles=roles or {}), given=answer, given_split=arrays.split)
+        table = table_dataset(
+            raw, name=name, reading=Reading(roles=reading.roles), given=answer, given_split=arrays.split
+        )
         digest = fingerprint(table.features, answer.values, arrays.split, moments, groups)
         schema = table.schema.model_copy(update={"shape": (x.shape[1],), "group": group, "time": time})
         return replace(
             table, schema=schema, findings=(*said, *table.findings, *uneven), time=moments, group=groups,
-            content_hash=digest, target_name=target_name,
+            content_hash=digest, target_name=target,
         )  # fmt: skip
+    if reading.roles:
+        raise InputError(
+            f"{source} holds {kind} data without named columns: the option `roles` cannot be used with it."
+        )
     features = ArrayFeatures(x)
     schema = Schema(kind=kind, task=answer.task, classes=answer.classes, shape=x.shape[1:], group=group, time=time)
     return Dataset(
@@ -299,7 +301,7 @@ def array_dataset(
         features=features,
         target=answer.values,
         classes=answer.classes,
-        target_name=target_name,
+        target_name=target,
         schema=schema,
         findings=(*said, *answer.findings, *uneven, *of_arrays(x, kind)),
         given_split=arrays.split,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.core.events import Kind, Task
-from shoal.core.roles import parse_roles
+from shoal.core.events import Kind
+from shoal.core.reading import Reading
 from shoal.data import archives, arrays, builtin, frames, images, items
 from shoal.data.dataset import Dataset
 from shoal.data.delimited import read_delimited
 from shoal.data.frames import RawTable
-from shoal.data.survey import Asked
 from shoal.data.tables import table_dataset
 from shoal.data.targets import array_target
 from shoal.data.wording import closest, listing
@@ -26,21 +25,9 @@ from shoal.data.wording import closest, listing
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")
 PACKED_ENDINGS = (".tar", ".tgz", ".zip", ".7z", ".rar", ".bz2", ".xz", ".zst", ".gz")
-KINDS = ("table", "image", "signal", "volume")
 
 
-def read(
-    source: Any,
-    *,
-    target: str | None = None,
-    time: str | None = None,
-    group: str | None = None,
-    drop: Iterable[str] = (),
-    roles: Mapping[str, str] | Iterable[str] | str = (),
-    kind: Kind | None = None,
-    task: Task | None = None,
-    name: str | None = None,
-) -> Dataset:
+def read(source: Any, reading: Reading | None = None, *, name: str | None = None, **options: Any) -> Dataset:
     """Rows with a target, from whatever holds them.
 
     Args:
@@ -48,14 +35,9 @@ def read(
             frame; a pair (X, y) of arrays, tensors or frames; a mapping of arrays with the names of an archive; a data
             set of torch (map-style or iterable) or Hugging Face, or a mapping of them by train, validation and test;
             one of `digits wine breast_cancer iris diabetes`.
-        target: the column to predict; needed for tables.
-        time: the column (or array) that orders the rows.
-        group: the column (or array) whose equal values stay on one side of every split.
-        drop: columns to leave out.
-        roles: what columns hold, where it would be read wrongly: `{"zip": "category", "size": "ordered:S<M<L"}`.
-        kind: overrides what the rank of an array says; `signal` reads the rows of a numeric table as signals.
-        task: overrides what the target says.
+        reading: how it is to be read: target, time, group, drop, roles, kind, task, ...
         name: what to call the data; by default the file's name.
+        options: the fields of `Reading`, where none is given.
 
     Returns:
         The data set. What was found and set aside is in `findings` and `schema.columns`.
@@ -65,28 +47,23 @@ def read(
 
     A source takes at most half of the machine's memory while it is read.
     """
-    if kind is not None and kind not in KINDS:
-        raise InputError(f"kind {kind!r} is not known; {closest(kind, KINDS)}")
-    drop = (drop,) if isinstance(drop, str) else tuple(drop)
-    columns: dict[str, Any] = {
-        "target": target, "time": time, "group": group, "drop": drop, "roles": parse_roles(roles)
-    }  # fmt: skip
+    asked = reading or Reading(**options)
     if isinstance(source, str) and source in builtin.NAMES and not Path(source).exists():
-        _only_for_tables(columns, source)
-        return builtin.builtin_dataset(source, kind=kind, task=task)
+        _only_for_tables(asked, source)
+        return builtin.builtin_dataset(source, asked)
     if isinstance(source, str | os.PathLike):
-        return _read_path(existing(source), columns, kind, task, name)
+        return _read_path(existing(source), asked, name)
     if isinstance(source, tuple | list) and len(source) == 2:
-        return _read_pair(source[0], source[1], columns, kind, task, name or "arrays")
+        return _read_pair(source[0], source[1], asked, name or "arrays")
     if frames.is_frame(source):
-        return _table(frames.from_frame(source, name or "the frame"), columns, kind, task, name or "frame")
+        return _table(frames.from_frame(source, name or "the frame"), asked, name or "frame")
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         raise InputError("an array alone has no answers; give a pair (X, y).")
     parts = items.parts_of(source)
     if parts is not None:
-        return _read_items(parts, columns, kind, task, name or type(source).__name__)
+        return _read_items(parts, asked, name or type(source).__name__)
     if isinstance(source, Mapping) and source:
-        return _read_mapping(source, columns, kind, task, name or "arrays")
+        return _read_mapping(source, asked, name or "arrays")
     raise InputError(
         f"data of type {type(source).__name__} cannot be read; give a path, a frame, a pair (X, y), a data set or "
         "a name."
@@ -129,23 +106,23 @@ def unknown_format(path: Path) -> InputError:
     )
 
 
-def _read_path(path: Path, columns: dict[str, Any], kind: Kind | None, task: Task | None, name: str | None) -> Dataset:
+def _read_path(path: Path, asked: Reading, name: str | None) -> Dataset:
     called = name or path.name.split(".")[0] or path.name
     if path.is_dir():
-        if kind not in (None, "image"):
-            raise InputError(f"{path} is a folder, which is read as images; {kind} data come in a file.")
+        if asked.kind not in (None, "image"):
+            raise InputError(f"{path} is a folder, which is read as images; {asked.kind} data come in a file.")
         _check_folder(path)
-        _only_for_tables(columns, str(path))
-        return images.folder_dataset(path, name=called, task=task)
+        _only_for_tables(asked, str(path))
+        return images.folder_dataset(path, name=called, task=asked.task)
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder.")
     try:
         table = open_table(path)
         if table is not None:
-            return _table(table, columns, kind, task, called)
+            return _table(table, asked, called)
         if not path.name.lower().endswith(".npz"):
             raise unknown_format(path)
-        return _read_archive(path, columns, kind, task, called)
+        return _named_arrays(archives.read_npz(path), str(path), asked, called)
     except PermissionError as error:
         raise InputError(f"{path} may not be read: permission denied.") from error
 
@@ -161,53 +138,32 @@ def _check_folder(path: Path) -> None:
         raise InputError(f"{path} is a folder; give one of its files: {listing(files)}.")
 
 
-def _read_items(
-    parts: list[items.Part], columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str
-) -> Dataset:
-    given = items.read_items(parts, called, columns["target"])
+def _read_items(parts: list[items.Part], asked: Reading, called: str) -> Dataset:
+    given = items.read_items(parts, called, asked.target)
     if isinstance(given.found, RawTable):
-        asked = Asked(**columns)
-        return _as_kind(table_dataset(given.found, name=called, asked=asked, task=task, given_split=given.split), kind)
-    _only_for_tables({**columns, "target": None}, called)
-    dataset = arrays.array_dataset(
-        given.found, name=called, source=called, kind=kind, task=task, target_name=columns["target"] or "target"
-    )
+        return _as_kind(table_dataset(given.found, name=called, reading=asked, given_split=given.split), asked.kind)
+    _only_for_tables(asked.but(target=None), called)
+    dataset = arrays.array_dataset(given.found, asked, name=called, source=called)
     return replace(dataset, findings=(*given.findings, *dataset.findings))
 
 
-def _read_mapping(
-    source: Mapping[str, Any], columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str
-) -> Dataset:
+def _read_mapping(source: Mapping[str, Any], asked: Reading, called: str) -> Dataset:
     """Arrays by the names that they would have in an archive."""
     held = {str(name): arrays.to_numpy(value, f"{called}, {name}") for name, value in source.items()}
-    return _named_arrays(held, called, columns, kind, task, called)
+    return _named_arrays(held, called, asked, called)
 
 
-def _read_archive(path: Path, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
-    return _named_arrays(archives.read_npz(path), str(path), columns, kind, task, called)
-
-
-def _named_arrays(
-    held: dict[str, NDArray[np.generic]],
-    source: str,
-    columns: dict[str, Any],
-    kind: Kind | None,
-    task: Task | None,
-    called: str,
-) -> Dataset:
-    for key in columns["drop"]:
+def _named_arrays(held: dict[str, NDArray[np.generic]], source: str, asked: Reading, called: str) -> Dataset:
+    for key in asked.drop:
         if key not in held:
             raise InputError(f"{source}: no array {key!r} (option `drop`); {closest(key, list(held))}")
         del held[key]
-    wanted = tuple(each for each in (columns["group"], columns["time"]) if each is not None)
-    found = arrays.pick(held, source, wanted, columns["target"])
-    return arrays.array_dataset(
-        found, name=called, source=source, kind=kind, task=task, group=columns["group"], time=columns["time"],
-        target_name=columns["target"] or "target",
-    )  # fmt: skip
+    wanted = tuple(each for each in (asked.group, asked.time) if each is not None)
+    found = arrays.pick(held, source, wanted, asked.target)
+    return arrays.array_dataset(found, asked, name=called, source=source)
 
 
-def _read_pair(x: Any, y: Any, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
+def _read_pair(x: Any, y: Any, asked: Reading, called: str) -> Dataset:
     answers = arrays.to_numpy(y, f"{called}, y")
     if frames.is_frame(x):
         raw = frames.from_frame(x, called)
@@ -215,16 +171,15 @@ def _read_pair(x: Any, y: Any, columns: dict[str, Any], kind: Kind | None, task:
             raise InputError(
                 f"{called}: {raw.frame.height} rows of inputs and {len(answers)} answers; they must be as many."
             )
-        given = array_target(answers, called, task, table=True, names=None)
-        asked = Asked(**{**columns, "target": None})
-        return _as_kind(table_dataset(raw, name=called, asked=asked, task=task, given=given), kind)
-    _only_for_tables(columns, called)
+        given = array_target(answers, called, asked.task, table=True, names=None)
+        return _as_kind(table_dataset(raw, name=called, reading=asked.but(target=None), given=given), asked.kind)
+    _only_for_tables(asked, called)
     found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, ())
-    return arrays.array_dataset(found, name=called, source=called, kind=kind, task=task)
+    return arrays.array_dataset(found, asked, name=called, source=called)
 
 
-def _table(raw: RawTable, columns: dict[str, Any], kind: Kind | None, task: Task | None, called: str) -> Dataset:
-    return _as_kind(table_dataset(raw, name=called, asked=Asked(**columns), task=task), kind)
+def _table(raw: RawTable, asked: Reading, called: str) -> Dataset:
+    return _as_kind(table_dataset(raw, name=called, reading=asked), asked.kind)
 
 
 def _as_kind(dataset: Dataset, kind: Kind | None) -> Dataset:
@@ -233,7 +188,7 @@ def _as_kind(dataset: Dataset, kind: Kind | None) -> Dataset:
     return dataset
 
 
-def _only_for_tables(columns: dict[str, Any], source: str) -> None:
-    asked = [f"`{option}`" for option, value in columns.items() if value]
-    if asked:
-        raise InputError(f"{source} has no named columns: the option {listing(asked)} cannot be used with it.")
+def _only_for_tables(asked: Reading, source: str) -> None:
+    given = [f"`{option}`" for option, value in asked.of_columns.items() if value]
+    if given:
+        raise InputError(f"{source} has no named columns: the option {listing(given)} cannot be used with it.")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.reading import Reading
 from shoal.data import archives, arrays, builtin, cells, codes, frames, images, items
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
@@ -36,7 +37,7 @@ def read_rows(source: Any, schema: Schema) -> Rows:
         InputError: a feature that is missing, a shape that does not fit, infinities, and whatever `read` refuses.
     """
     if isinstance(source, str) and source in builtin.NAMES and not Path(source).exists():
-        return _from_dataset(builtin.builtin_dataset(source, kind=schema.kind, task=schema.task), schema)
+        return _from_dataset(builtin.builtin_dataset(source, Reading(kind=schema.kind, task=schema.task)), schema)
     if isinstance(source, str | os.PathLike):
         return _from_path(existing(source), schema)
     if isinstance(source, tuple | list) and len(source) == 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.reading import Reading
 from shoal.data import cells, column_checks, column_findings, leaks, roles
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
@@ -18,40 +19,25 @@ from shoal.data.targets import Target
 from shoal.data.wording import closest, count
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the user said of the columns."""
+def check_columns(raw: RawTable, reading: Reading) -> None:
+    """Refuse names of columns that are not there, and names that are asked for twice.
 
-    target: str | None = None
-    time: str | None = None
-    group: str | None = None
-    drop: tuple[str, ...] = ()
-    roles: dict[str, str] = field(default_factory=dict)  # as `core.roles.check_role` writes them
-
-    def check(self, raw: RawTable) -> None:
-        """Refuse names that are not there, and names that are asked for twice.
-
-        Raises:
-            InputError: names the option, and the closest columns.
-        """
-        columns = raw.frame.columns
-        single = (("target", self.target), ("time", self.time), ("group", self.group))
-        many = [*(("drop", each) for each in self.drop), *(("roles", each) for each in self.roles)]
-        for option, value in (*single, *many):
-            if value is not None and value not in columns:
-                raise InputError(f"{raw.source}: no column {value!r} (option `{option}`); {closest(value, columns)}")
-        taken = [value for _, value in (*single, *many) if value is not None]
-        twice = sorted({value for value in taken if taken.count(value) > 1})
-        if twice:
-            raise InputError(
-                f"{raw.source}: column {twice[0]!r} is asked for in two roles; "
-                "choose one of target, time, group, drop and roles."
-            )
-
-    @property
-    def aside(self) -> set[str]:
-        """Columns whose role needs no inference."""
-        return {each for each in (self.target, self.time, self.group, *self.drop) if each is not None}
+    Raises:
+        InputError: names the option, and the closest columns.
+    """
+    columns = raw.frame.columns
+    single = (("target", reading.target), ("time", reading.time), ("group", reading.group))
+    many = [*(("drop", each) for each in reading.drop), *(("roles", each) for each in reading.roles)]
+    for option, value in (*single, *many):
+        if value is not None and value not in columns:
+            raise InputError(f"{raw.source}: no column {value!r} (option `{option}`); {closest(value, columns)}")
+    taken = [value for _, value in (*single, *many) if value is not None]
+    twice = sorted({value for value in taken if taken.count(value) > 1})
+    if twice:
+        raise InputError(
+            f"{raw.source}: column {twice[0]!r} is asked for in two roles; "
+            "choose one of target, time, group, drop and roles."
+        )
 
 
 @dataclass(frozen=True)
@@ -66,28 +52,29 @@ class Survey:
     row_keys: NDArray[np.uint64]  # [N] equal for rows that are equal, identifiers aside
 
 
-def survey(raw: RawTable, asked: Asked, answer: Target | None) -> Survey:
+def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     """The role of every column, and what is to be said of them.
 
     Args:
         raw: the columns as they came.
-        asked: what the user said of them.
+        reading: what the user said of them.
         answer: the target's values, where there are any; without them nothing is said of leaks.
 
     Raises:
-        InputError: a column that is not there, or whose cells cannot be read as asked.
+        InputError: a column that is not there, or whose cells cannot be read as reading.
     """
-    asked.check(raw)
+    check_columns(raw, reading)
+    aside = {reading.target, reading.time, reading.group, *reading.drop}  # their role needs no inference
     inferred = {
-        name: roles.infer(raw, name, asked.roles.get(name)) for name in raw.frame.columns if name not in asked.aside
+        name: roles.infer(raw, name, reading.roles.get(name)) for name in raw.frame.columns if name not in aside
     }
     repeats = leaks.Repeats.of(inferred, answer)
-    columns = _columns(raw, inferred, repeats, asked)
+    columns = _columns(raw, inferred, repeats, reading)
     values = {name: found.values for name, found in inferred.items()}
     moments: NDArray[np.float64] | None = None
-    if asked.time is not None:
-        at = raw.frame.columns.index(asked.time)
-        columns[at], moments, values[asked.time] = _time(raw, asked.time)
+    if reading.time is not None:
+        at = raw.frame.columns.index(reading.time)
+        columns[at], moments, values[reading.time] = _time(raw, reading.time)
     kept = [(column.name, values[column.name]) for column in columns if column.feature]
     features = TableFeatures(pl.DataFrame([series.rename(name) for name, series in kept if series is not None]))
     own = [column.name for column in columns if column.role in ("identifier", "dropped")]
@@ -97,22 +84,24 @@ def survey(raw: RawTable, asked: Asked, answer: Target | None) -> Survey:
     if answer is not None:
         findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
         findings += leaks.repeated_rows(keys)
-    groups = _group(raw, asked.group) if asked.group is not None else None
+    groups = _group(raw, reading.group) if reading.group is not None else None
     return Survey(tuple(columns), features, tuple(findings), moments, groups, keys)
 
 
-def _columns(raw: RawTable, inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, asked: Asked) -> list[Column]:
+def _columns(
+    raw: RawTable, inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, reading: Reading
+) -> list[Column]:
     """All columns of the source, in its order."""
-    given: dict[str, Role] = {**dict.fromkeys(asked.drop, "dropped")}
-    if asked.target is not None:
-        given[asked.target] = "target"
-    if asked.group is not None:
-        given[asked.group] = "group"
+    given: dict[str, Role] = {**dict.fromkeys(reading.drop, "dropped")}
+    if reading.target is not None:
+        given[reading.target] = "target"
+    if reading.group is not None:
+        given[reading.group] = "group"
     columns: list[Column] = []
     for name in raw.frame.columns:
         if name in inferred:
             column = inferred[name].column
-            repeated = None if name in asked.roles else repeats.role(name)
+            repeated = None if name in reading.roles else repeats.role(name)
             if repeated is not None:
                 role, note = repeated
                 column = column.model_copy(update={"role": role, "note": note, "feature": False, "cells": None})

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.core.events import Task
+from shoal.core.reading import Reading
 from shoal.data.dataset import Dataset, fingerprint
 from shoal.data.frames import RawTable
 from shoal.data.schema import Column, Schema
-from shoal.data.survey import Asked, survey
+from shoal.data.survey import check_columns, survey
 from shoal.data.targets import Target, table_target
 from shoal.data.wording import listing
 
@@ -21,8 +21,7 @@ def table_dataset(
     raw: RawTable,
     *,
     name: str,
-    asked: Asked,
-    task: Task | None = None,
+    reading: Reading,
     given: Target | None = None,
     given_split: NDArray[np.int8] | None = None,
 ) -> Dataset:
@@ -31,23 +30,22 @@ def table_dataset(
     Args:
         raw: the columns as they came.
         name: what to call the data.
-        asked: target, time, group, columns to leave out, roles.
-        task: overrides the target's rule.
+        reading: target, time, group, columns to leave out, roles, task.
         given: the target where it did not come as a column.
         given_split: the parts where the source itself splits.
 
     Raises:
         InputError: a column that is not there, a target that cannot be learned, no feature left.
     """
-    if asked.target is None and given is None:
+    if reading.target is None and given is None:
         columns = listing(raw.frame.columns, 20)
         raise InputError(f"{raw.source}: no target given; say which column to predict (option `target`): {columns}.")
-    asked.check(raw)
-    answer = given or table_target(raw, asked.target or "", task)
-    found = survey(raw, asked, answer)
+    check_columns(raw, reading)
+    answer = given or table_target(raw, reading.target or "", reading.task)
+    found = survey(raw, reading, answer)
     if found.features.frame.width == 0:
         raise InputError(f"{raw.source}: no column is left to learn from ({_why(found.columns)}).")
-    facts = {"target": asked.target, "time": asked.time, "group": asked.group, "classes": answer.classes}
+    facts = {"target": reading.target, "time": reading.time, "group": reading.group, "classes": answer.classes}
     schema = Schema.model_validate({"kind": "table", "task": answer.task, "columns": found.columns, **facts})
     return Dataset(
         name=name,
@@ -57,7 +55,7 @@ def table_dataset(
         features=found.features,
         target=answer.values,
         classes=answer.classes,
-        target_name=asked.target or "target",
+        target_name=reading.target or "target",
         schema=schema,
         findings=(*raw.findings, *answer.findings, *found.findings),
         given_split=given_split,

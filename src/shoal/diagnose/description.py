@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from pydantic import JsonValue
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind, Record, Task
-from shoal.core.roles import parse_roles
+from shoal.core.reading import Reading
 from shoal.data import Dataset, codes, read
 from shoal.data.frames import from_frame, is_frame
 from shoal.data.reading import existing, open_table
 from shoal.data.schema import Column
-from shoal.data.survey import Asked, survey
+from shoal.data.survey import survey
 from shoal.diagnose.split_checks import of_split
 from shoal.resample import hold_out
 
@@ -56,28 +56,14 @@ class Description(Record):
         return {**kept, "target": self.target, "columns": columns}
 
 
-def describe(
-    data: Any,
-    *,
-    target: str | None = None,
-    time: str | None = None,
-    group: str | None = None,
-    drop: Iterable[str] = (),
-    roles: Mapping[str, str] | Iterable[str] | str = (),
-    kind: Kind | None = None,
-    ignore: Iterable[str] = (),
-) -> Description:
+def describe(data: Any, *, ignore: Iterable[str] = (), **reading: Any) -> Description:
     """Look at data without training on them.
 
     Args:
         data: what `fit` reads.
-        target: the column to predict; a table can be described without one.
-        time: the column that orders the rows.
-        group: the column whose equal values stay on one side of every split.
-        drop: columns to leave out.
-        roles: what columns hold, where it would be read wrongly.
-        kind: what the data are, where the shape leaves it open.
         ignore: codes of findings that are not to be raised.
+        reading: target, time, group, drop, roles, kind, task, decimal, missing, axes: how the data are to be read. A
+            table can be described without a target.
 
     Returns:
         Columns with their roles, and findings, the gravest first.
@@ -90,22 +76,16 @@ def describe(
     >>> describe("iris").rows, [column.role for column in describe("iris").columns]
     (150, ['numeric', 'numeric', 'numeric', 'numeric'])
     """
-    drop = (drop,) if isinstance(drop, str) else tuple(drop)
+    asked = Reading(**reading)
     silenced = {ignore} if isinstance(ignore, str) else set(ignore)
-    table = None
-    if target is None:
-        asked = Asked(time=time, group=group, drop=drop, roles=parse_roles(roles))
-        table = _without_target(data, asked)
-    if table is not None:
-        described = table
-    else:
-        dataset = read(data, target=target, time=time, group=group, drop=drop, roles=roles, kind=kind)
-        described = _of_dataset(dataset)
+    described = _without_target(data, asked) if asked.target is None else None
+    if described is None:
+        described = _of_dataset(read(data, asked))
     kept = [finding for finding in described.findings if finding.code not in silenced]
     return described.model_copy(update={"findings": tuple(sorted(kept, key=lambda each: LEVELS.index(each.level)))})
 
 
-def _without_target(data: Any, asked: Asked) -> Description | None:
+def _without_target(data: Any, asked: Reading) -> Description | None:
     """A table of which only the columns are known, or None where the data are no such table."""
     if isinstance(data, str | os.PathLike):
         path = Path(data).expanduser()

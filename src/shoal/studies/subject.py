@@ -73,7 +73,7 @@ class Subject:
         most_rows: int | None = None,
         make_net: Callable[[], nn.Module] | None = None,
         model: str = "",
-        **columns: Any,
+        **reading: Any,
     ) -> Subject:
         """Read, split and prepare.
 
@@ -83,12 +83,12 @@ class Subject:
             most_rows: keep at most so many training rows (a fixed draw), and half as many validation rows.
             make_net: the user's network.
             model: its name.
-            columns: target, time, group, drop, kind, as `shoal.data.read` takes them.
+            reading: target, time, group, drop, kind, ..., as `shoal.data.read` takes them.
 
         Raises:
             InputError: the data cannot be used.
         """
-        dataset = data.read(source, **columns)
+        dataset = data.read(source, **reading)
         plan = hold_out(dataset, seed=seed)
         kept = _thinned(plan.train, most_rows, seed)
         preparation = prepare.fit(dataset, kept)
