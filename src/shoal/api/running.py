@@ -206,6 +206,9 @@ def command(settings: FitSettings) -> str:
         "time",
         "group",
         "kind",
+        "task",
+        "decimal",
+        "axes",
         "prepare",
         "augment",
         "budget",
@@ -218,6 +221,8 @@ def command(settings: FitSettings) -> str:
         value = getattr(settings, name)
         if value is not None and (name in ("budget", "seed") or value != FitSettings.model_fields[name].default):
             words += [f"--{name.replace('_', '-')}", str(value)]
+    if settings.missing is not None:
+        words += ["--missing", ",".join(settings.missing)]
     for column in settings.drop:
         words += ["--drop", column]
     for column, role in settings.roles.items():

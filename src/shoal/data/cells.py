@@ -1,4 +1,4 @@
-"""How the text of a cell becomes a value: missing markers, numbers, truth values, dates."""
+"""How the text of a cell becomes a value: missing markers, truth values, dates; numbers are in `number_text`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from shoal.data import number_text
+from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column
 
 # What counts as an empty cell, in any case of letters, spaces around it aside.
@@ -51,12 +53,12 @@ def text(series: pl.Series) -> pl.Series:
     return trimmed.set(trimmed.str.to_lowercase().is_in(MISSING).fill_null(False), None)
 
 
-def numbers(series: pl.Series, decimal: str = ".") -> Cells:
-    """Numbers as Float64. Infinities stay, for the caller to refuse."""
+def numbers(series: pl.Series, style: NumberStyle = NumberStyle()) -> Cells:  # noqa: B008 - frozen
+    """Numbers as Float64; text is read as its style says. Infinities stay, for the caller to refuse."""
     if series.dtype == pl.String:
         cells = text(series)
-        values = (cells.str.replace(",", ".", literal=True) if decimal == "," else cells).cast(pl.Float64, strict=False)
-        return Cells(values.fill_nan(None), cells.is_not_null() & values.is_null())
+        values = number_text.values(cells, style)
+        return Cells(values, cells.is_not_null() & values.is_null())
     if series.dtype in (pl.Duration, pl.Time):
         series = series.to_physical() / 1e6
     values = series.cast(pl.Float64, strict=False).fill_nan(None)
@@ -128,7 +130,7 @@ def date_format(series: pl.Series) -> tuple[str | None, bool]:
 def parse(series: pl.Series, column: Column) -> Cells:
     """The cells of a column by the rule that its schema states."""
     if column.cells == "number":
-        return numbers(series, column.decimal)
+        return numbers(series, column.numbers)
     if column.cells == "boolean":
         return booleans(series)
     if column.cells == "date":

@@ -27,6 +27,7 @@ from shoal.core.roles import levels_of
 from shoal.data import cells, scales
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
+from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column, Role
 from shoal.data.wording import count, listing, percent
 
@@ -152,7 +153,8 @@ def _example(series: pl.Series, odd: pl.Series) -> str:
 def _number(
     raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: frozenset[str], *, given: bool = False
 ) -> Inferred:
-    read = cells.numbers(series, decimal)
+    style = NumberStyle.model_validate({"decimal": decimal})
+    read = cells.numbers(series, style)
     infinite = np.flatnonzero(read.values.is_infinite().fill_null(False).to_numpy())
     if len(infinite):
         raise InputError(
@@ -177,7 +179,7 @@ def _number(
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": "number", "feature": True, "missing": values.null_count(),
-            "unique": distinct, "note": _note(facts, _range(values, role)), "decimal": decimal,
+            "unique": distinct, "note": _note(facts, _range(values, role)), "numbers": style,
         }
     )  # fmt: skip
     return Inferred(column, values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, tags))
@@ -206,8 +208,9 @@ def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series) -
     zeros = present.str.contains(r"^0\d+$")
     if not zeros.any():
         decimal = _decimal(raw, present)
-        share = 1 - int(cells.numbers(filled, decimal).odd.sum()) / present.len()
-        odd_words = filled.filter(cells.numbers(filled, decimal).odd).n_unique() if share < 1 else 0
+        odd = cells.numbers(filled, NumberStyle.model_validate({"decimal": decimal})).odd
+        share = 1 - int(odd.sum()) / present.len()
+        odd_words = filled.filter(odd).n_unique() if share < 1 else 0
         if share >= NUMBER_SHARE or (share >= ONE_MARKER_SHARE and odd_words == 1):
             return _number(raw, facts, filled, decimal, frozenset({"comma"}) if decimal == "," else tags)
         if share >= 0.5:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from shoal.core.events import Kind, Record, Task
+from shoal.data.number_text import NumberStyle
 
 Role = Literal[
     "numeric",
@@ -39,7 +40,7 @@ class Column(Record):
     unique: int = 0  # distinct values, missing cells not counted
     note: str = ""
     levels: tuple[str, ...] = ()  # of an ordered column, lowest first: a cell is read as its place, from 0
-    decimal: Literal[".", ","] = "."
+    numbers: NumberStyle = NumberStyle()  # of a number column that came as text
     date_format: str | None = None  # strptime's; None for a column that came as dates
     date_parts: Literal["all", "cycles"] = "all"  # cycles: nothing that keeps growing, for the column that orders rows
 

@@ -19,6 +19,7 @@ from shoal.core.events import Finding, Task
 from shoal.data import cells, codes
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
+from shoal.data.number_text import NumberStyle
 from shoal.data.wording import count, listing, percent
 
 MOST_WHOLE_CLASSES = 20
@@ -135,7 +136,7 @@ def _as_numbers(raw: RawTable, series: pl.Series, where: str, task: Task | None)
     decimal = "."
     if raw.decimal_comma and series.dtype == pl.String and series.str.contains(r"^[+-]?\d*,\d+$").any():
         decimal = ","
-    read = cells.numbers(series, decimal)
+    read = cells.numbers(series, NumberStyle.model_validate({"decimal": decimal}))
     zeros = series.dtype == pl.String and series.str.contains(r"^0\d+$").any()
     odd = np.flatnonzero(read.odd.to_numpy())
     if task != "regression" and (zeros or len(odd) > 0.05 * series.len()):
