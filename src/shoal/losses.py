@@ -102,9 +102,14 @@ class Loss:
                 f"and y has {list(y.shape[1:])} for each."
             )
 
-    def target_variance(self, y: Tensor) -> float:
-        """Variance of numeric targets [N, C], which R^2 is measured against; 1 for all other scores."""
-        return float(y.var(dim=0, correction=0).mean()) if self.score is explained else 1.0
+    def target_variance(self, y: Tensor, weights: Tensor | None = None) -> float:
+        """Variance of numeric targets [N, C] (weights [N]), which R^2 is measured against; 1 for all other scores."""
+        if self.score is not explained:
+            return 1.0
+        if weights is None:
+            return float(y.var(dim=0, correction=0).mean())
+        share = (weights / weights.sum()).unsqueeze(1)
+        return float((share * (y - (share * y).sum(dim=0)).square()).sum(dim=0).mean())
 
     def metric(self, mean_score: Floats, variance: float | Floats) -> Floats:
         """The mean score (accuracy for classes), or R^2 = 1 + mean score / variance."""

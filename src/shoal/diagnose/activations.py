@@ -57,7 +57,7 @@ def measure(population: Population, x: Tensor, y: Tensor) -> Activations:
     Raises:
         InputError: shapes do not fit each other or the loss.
     """
-    inputs, targets = population.data(x, y)
+    inputs, targets = population.examples(x, y).data
     network = population.template.copy_skeleton().train()
     for name in population.template.resting:
         network.get_submodule(name).eval()

@@ -1,8 +1,7 @@
-"""Mini-batches as index streams: which rows of the data each gradient step sees."""
+"""Mini-batches as index streams: which examples each gradient step sees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +12,9 @@ from shoal.core import keyed
 
 @dataclass(frozen=True)
 class Batches:
-    """One epoch: an order of the data's rows and where it is cut into batches."""
+    """One epoch: an order of the examples and where it is cut into batches."""
 
-    order: Tensor  # int64 [N] for all members, or [c, N] for each its own
+    order: Tensor  # int64 [n]
     cuts: tuple[int, ...]  # T + 1 positions
 
     @property
@@ -23,24 +22,9 @@ class Batches:
         """Gradient steps T of the epoch."""
         return len(self.cuts) - 1
 
-    @property
-    def by_row(self) -> bool:
-        """Each member has rows of its own."""
-        return self.order.dim() == 2
-
     def at(self, step: int) -> Tensor:
-        """The rows of one step, [B] or [c, B]."""
-        return self.order[..., self.cuts[step] : self.cuts[step + 1]]
-
-    def through(self, views: Sequence[Tensor]) -> Batches:
-        """These batches of positions as batches of rows of the data, each member looking through its view.
-
-        Args:
-            views: int64 [n] of each member of a block, all of the length that the batches were made for.
-        """
-        if all(view is views[0] or torch.equal(view, views[0]) for view in views):
-            return Batches(views[0][self.order], self.cuts)
-        return Batches(torch.stack([view[self.order] for view in views]), self.cuts)
+        """The examples of one step, [B]."""
+        return self.order[self.cuts[step] : self.cuts[step + 1]]
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

@@ -18,6 +18,7 @@ from shoal.optim.averages import Average
 from shoal.population import graphs
 from shoal.population.batches import Batches
 from shoal.population.draws import Draws, epoch_draws
+from shoal.population.examples import BlockExamples
 from shoal.population.forward import Forward, Single, Stacked
 from shoal.population.member import Member
 from shoal.population.noise import Noise, noisy_inputs
@@ -48,8 +49,7 @@ class Measured:
 class Epoch:
     """What one epoch of a block is given."""
 
-    x: Tensor  # the data [N, ...]
-    y: Tensor  # targets [N] or [N, C]
+    examples: BlockExamples
     batches: Batches
     first: Tensor  # int64 [c], gradient steps before this training began: schedules count from there
     total: int  # gradient steps of the whole training
@@ -68,12 +68,14 @@ class Step:
     counts: dict[str, Tensor]  # [c, 1] each: the row slots after the step
     share: Tensor  # float64 [c, 1]: what the new weights weigh in their average
     by_row: bool
+    weight: Tensor | None = None  # [c, B] of the examples
     mixed: tuple[Tensor, ...] = ()  # target [c, B, ...] of the samples mixed in, and what the first ones weigh, [c, B]
 
     def tensors(self) -> list[Tensor]:
         """Everything that changes from step to step."""
         numbers = [*self.coefficients.values(), *self.counts.values(), self.share]
-        return [self.batch, self.target, *numbers, *self.mixed, *self.draws.tensors()]
+        weights = [] if self.weight is None else [self.weight]
+        return [self.batch, self.target, *numbers, *weights, *self.mixed, *self.draws.tensors()]
 
     def clone(self) -> Step:
         """The same in memory of its own."""
@@ -82,7 +84,9 @@ class Step:
             {name: value.clone() for name, value in each.items()} for each in (self.coefficients, self.counts)
         )
         mixed = tuple(each.clone() for each in self.mixed)
-        return Step(batch, target, self.draws.clone(), coefficients, counts, self.share.clone(), self.by_row, mixed)
+        weight = None if self.weight is None else self.weight.clone()
+        share, draws = self.share.clone(), self.draws.clone()
+        return Step(batch, target, draws, coefficients, counts, share, self.by_row, weight, mixed)
 
 
 @dataclass(frozen=True)
@@ -152,11 +156,11 @@ class Block:
         if self.set.perturbed:
             self.point.copy_(self.theta)
         finite = self.sums.finite & torch.isfinite(self.theta).all(dim=1)
-        seen = epoch.batches.cuts[-1]
-        return Measured(self.sums.loss / seen, self.sums.score / seen, finite, self.sums.lr)
+        mean = epoch.examples.mean
+        return Measured(mean(self.sums.loss), mean(self.sums.score), finite, self.sums.lr)
 
     def _steps(self, epoch: Epoch) -> Iterator[Step]:
-        c, device, x, y, batches = len(self.rows), self.theta.device, epoch.x, epoch.y, epoch.batches
+        device, examples, batches = self.theta.device, epoch.examples, epoch.batches
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
         draws = epoch_draws(self.set, list(self.template.dropouts), numbers, device)
         since = numbers - epoch.first.unsqueeze(1)
@@ -169,11 +173,10 @@ class Block:
         count = (numbers + 1).T.unsqueeze(2).to(device)
         coefficients, after = self.rule.coefficients({**self.set.hyper, "lr": lr}, count, counts, self.theta.dtype)
         shares = self._shares(since, epoch.total).to(device)
-        change = augmentation(self.members, x.shape[1:], epoch.pixels)
+        change = augmentation(self.members, examples.x.shape[1:], epoch.pixels)
         for t in range(batches.steps):
-            rows = batches.at(t)
-            batch, target, by_row = x[rows], y[rows], batches.by_row
-            target = target if by_row else target.expand(c, *target.shape)
+            batch, target, weight = examples.at(batches.at(t))
+            by_row = examples.by_row
             mixed: tuple[Tensor, ...] = ()
             if change is not None:
                 changed = change(batch, self.set.seeds, numbers[:, t], by_row=by_row)
@@ -181,7 +184,7 @@ class Block:
                 if changed.partner is not None and changed.lam is not None:
                     mixed = _of_partners(target, changed.partner), changed.lam
             own, slots = optim.at_step(coefficients, t), optim.at_step(after, t)
-            yield Step(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, mixed)
+            yield Step(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, weight, mixed)
 
     def _step(self, step: Step) -> None:
         """One gradient step: everything on the device, written in place."""
@@ -241,12 +244,14 @@ class Block:
         smoothing = None if self.set.smoothing is None else self.set.smoothing[rows]
         mixed = tuple(each[rows] for each in step.mixed)
         losses = _mix(lambda answer: self.loss.value(outputs, answer, smoothing), target, mixed)  # (c, B)
+        losses = losses if step.weight is None else losses * step.weight[rows]
         mean = losses.mean(dim=1)
         gradients = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
         with torch.no_grad():
             for into, gradient in zip(piece.into, gradients, strict=True):
                 into.zero_() if gradient is None else into.copy_(gradient)
-            score = _mix(lambda answer: self.loss.score(outputs, answer), target, mixed).sum(dim=1)
+            score = _mix(lambda answer: self.loss.score(outputs, answer), target, mixed)
+            score = (score if step.weight is None else score * step.weight[rows]).sum(dim=1)
         return mean.detach(), losses.detach().sum(dim=1), score
 
     def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
@@ -278,27 +283,33 @@ class Block:
             self.point.copy_(held)
 
     @torch.no_grad()
-    def outputs(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Slices of the data and the outputs [c, b, ...] of every row for them, in evaluation mode."""
-        batch_size = self.plan.evaluation_batch
+    def outputs(self, examples: BlockExamples) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Outputs [c, b, ...] of every row for slices of the examples, in evaluation mode; targets and weights."""
+        batch_size, n = self.plan.evaluation_batch, len(examples)
         for piece in self.pieces:
             piece.forward.refresh()
-        for start in range(0, len(x), batch_size):
-            data = slice(start, min(start + batch_size, len(x)))
-            yield data, torch.cat([self._call(each.forward, x[data].clone(), None, False) for each in self.pieces])
+        for start in range(0, n, batch_size):
+            x, target, weight = examples.at(slice(start, min(start + batch_size, n)))
+            by_row = examples.by_row
+            given = [(x[piece.rows] if by_row else x).clone() for piece in self.pieces]  # a network may write into it
+            parts = [
+                self._call(piece.forward, own, None, by_row) for piece, own in zip(self.pieces, given, strict=True)
+            ]
+            yield torch.cat(parts), target, weight
 
-    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, examples: BlockExamples) -> tuple[Tensor, Tensor]:
         """Mean loss without smoothing and mean score in evaluation mode, each [c]."""
         sums = Measured.zeros(self.theta)
-        for data, outputs in self.outputs(x):
-            target = y[data].expand(len(self.rows), *y[data].shape)
-            sums.loss += self.loss.value(outputs, target, None).sum(dim=1)
-            sums.score += self.loss.score(outputs, target).sum(dim=1)
-        return sums.loss / len(x), sums.score / len(x)
+        for outputs, target, weight in self.outputs(examples):
+            loss, score = self.loss.value(outputs, target, None), self.loss.score(outputs, target)
+            sums.loss += (loss if weight is None else loss * weight).sum(dim=1)
+            sums.score += (score if weight is None else score * weight).sum(dim=1)
+        return examples.mean(sums.loss), examples.mean(sums.score)
 
     def predict(self, x: Tensor) -> Tensor:
         """Outputs [c, N, ...] in evaluation mode."""
-        return torch.cat([outputs for _, outputs in self.outputs(x)], dim=1)
+        unknown = BlockExamples(x, x, len(self.rows))
+        return torch.cat([outputs for outputs, _, _ in self.outputs(unknown)], dim=1)
 
 
 def augmentation(members: Sequence[Member], shape: Sequence[int], pixels: Pixels | None) -> augment.Plan | None:

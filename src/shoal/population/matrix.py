@@ -17,6 +17,7 @@ from shoal.losses import Loss
 from shoal.optim.compilation import why_not
 from shoal.population.batches import Batches
 from shoal.population.block import AVERAGE, Block, Epoch
+from shoal.population.examples import BlockExamples, Examples, checked
 from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
 from shoal.population.plan import Plan, Plans, Work, by_rule, candidates, measured_cost
@@ -134,33 +135,53 @@ class Matrix:
             )
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
-    def data(self, x: Array, y: Array) -> tuple[Tensor, Tensor]:
-        """Inputs and targets as the loss wants them.
+    def examples(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        views: Sequence[Array] | None = None,
+        weights: Array | None = None,
+        names: tuple[str, str] = ("view", "sample_weight"),
+    ) -> Examples:
+        """Inputs and targets as the loss wants them, and what each member sees of them.
+
+        Args:
+            x: [N, ...].
+            y: int64 [N], or numbers [N] or [N, C]; [K, N] or [K, N, C] where each member has targets of its own.
+            views: row numbers of x, K lists.
+            weights: of the rows of x, [N] or [K, N].
+            names: what messages call a view and the weights.
 
         Raises:
             InputError: they have no rows, differ in rows, or the targets do not fit the loss.
         """
         inputs, targets = self.tensor(x), self.tensor(y)
-        if len(inputs) != len(targets) or not len(inputs):
-            raise InputError(f"x has {len(inputs)} rows and y has {len(targets)}: give as many of each, at least one.")
+        own = targets.dim() == (2 if self.loss.categorical else 3) and len(targets) == len(self)
+        rows = targets.shape[1] if own else len(targets)
+        if len(inputs) != rows or not rows:
+            raise InputError(f"x has {len(inputs)} rows and y has {rows}: give as many of each, at least one.")
         if not self.loss.categorical:
             targets = targets.to(self.dtype)
-            return inputs, targets.unsqueeze(1) if targets.dim() == 1 else targets
-        if targets.is_floating_point() or targets.dim() != 1:
+            targets = targets.unsqueeze(1) if targets.dim() == 1 else targets
+        elif targets.is_floating_point() or targets.dim() != 1 + own:
             raise InputError(
                 f"{self.loss.name} needs class numbers as y, int64 [N], but y is {targets.dtype} {list(targets.shape)}."
             )
-        return inputs, targets.to(torch.int64)
+        else:
+            targets = targets.to(torch.int64)
+        return checked(inputs, targets, len(self), own_targets=own, views=views, weights=weights, names=names)
 
-    def check_answers(self, data: tuple[Tensor, Tensor], batch_size: int) -> None:
+    def check_answers(self, examples: Examples, batch_size: int) -> None:
         """See that the network takes the inputs and its outputs can be compared with the targets.
 
         Raises:
             InputError: they do not fit.
         """
-        if not data[0].is_floating_point() and any(member.input_noise for member in self.members):
-            raise InputError(f"input_noise needs floating-point inputs, and x is {data[0].dtype}.")
-        self.loss.check(measured_cost(self.template, data[0][:batch_size]).output_shape, data[1])
+        x = examples.x
+        if not x.is_floating_point() and any(member.input_noise for member in self.members):
+            raise InputError(f"input_noise needs floating-point inputs, and x is {x.dtype}.")
+        self.loss.check(measured_cost(self.template, x[:batch_size]).output_shape, examples.answers)
 
     def plan(self, rows: Sequence[int], data: tuple[Tensor, Tensor | None], batch_size: int, steps: int = 0) -> Plan:
         """How to compute these rows.
@@ -206,40 +227,30 @@ class Matrix:
         blocks = self.blocks(first[: plan.rows * plan.workers], plan)
         batches = Batches(torch.arange(len(data[0])), (0, min(batch_size, len(data[0]))))
         count, times = sum(len(block.rows) for block in blocks), []
+
+        def step(block: Block) -> None:
+            shown = BlockExamples(*data, len(block.rows))
+            block.train_epoch(Epoch(shown, batches, block.steps.clone(), 1))
+
         with Workers(plan.workers) as workers:
             for _ in range(1 + TIMED_STEPS):
                 start = perf_counter()
-                workers.map(lambda block: block.train_epoch(Epoch(*data, batches, block.steps.clone(), 1)), blocks)
+                workers.map(step, blocks)
                 times.append((perf_counter() - start) / count)
                 if times[0] > HOPELESS * least or count * sum(times[1:]) > TIMED_S:
                     break
         return min(times[1:] or times)
 
-    def views(self, views: Sequence[Array], rows: int) -> list[Tensor]:
-        """Views as int64 tensors; equal objects stay one tensor."""
-        if len(views) != len(self):
-            raise InputError(f"There are {len(views)} views for {len(self)} members: give one for each.")
-        known: dict[int, Tensor] = {}
-        held = list(views)  # so that no two live views have one id
-        for member, view in enumerate(held):
-            tensor = torch.as_tensor(view)
-            if tensor.dim() != 1 or not len(tensor) or tensor.is_floating_point() or tensor.dtype == torch.bool:
-                raise InputError(f"The view of member {member} must be a list of row numbers, at least one.")
-            if int(tensor.min()) < 0 or int(tensor.max()) >= rows:
-                raise InputError(f"The view of member {member} has rows outside 0 to {rows - 1}, the rows of x.")
-            known.setdefault(id(view), tensor.to(self.device, torch.int64))
-        return [known[id(view)] for view in held]
-
-    def blocks(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None = None) -> list[Block]:
-        """Rows as blocks of one optimizer rule and age; of views of one length, where they have views.
+    def blocks(self, rows: Sequence[int], plan: Plan, examples: Examples | None = None) -> list[Block]:
+        """Rows as blocks of one optimizer rule and age; of one view where many share it, else of views of one length.
 
         Stacked rows give the same bits in any company but alone (one row takes other kernels), so a row that is left
         alone in a stacked plan is computed twice: that nobody else diverged or stopped must not show (law 1).
         """
         alike: dict[tuple[object, ...], list[int]] = {}
         for row in rows:
-            member, seen = self.members[row], 0 if views is None else len(views[row])
-            key = member.optimizer, member.average != "none", int(self.epochs[row]), seen
+            member, company = self.members[row], None if examples is None else examples.company(row)
+            key = member.optimizer, member.average != "none", int(self.epochs[row]), company
             alike.setdefault(key, []).append(row)
         chunks = [
             same[start : start + plan.rows] for same in alike.values() for start in range(0, len(same), plan.rows)
@@ -267,9 +278,9 @@ class Matrix:
             plan=plan,
         )
 
-    def take_up(self, rows: Sequence[int], plan: Plan, views: Sequence[Tensor] | None) -> None:
+    def take_up(self, rows: Sequence[int], plan: Plan, examples: Examples) -> None:
         """Make the blocks of a training; between two epochs `theta` has their weights, but not yet `state` theirs."""
-        self.working = self.blocks(rows, plan, views)
+        self.working = self.blocks(rows, plan, examples)
 
     def take_weights(self, blocks: Sequence[Block]) -> None:
         """Write the blocks' weights, buffers and step counts into the matrix."""

@@ -6,6 +6,7 @@ import atexit
 import copy
 import weakref
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,25 @@ from shoal.augment import Pixels
 from shoal.core.errors import InputError
 from shoal.population import saving, training
 from shoal.population.block import augmentation
+from shoal.population.examples import Examples
 from shoal.population.executor import Workers
 from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
 from shoal.population.plan import EVALUATION_BATCH, Plans
 from shoal.population.record import EpochRecord, Floats, scatter
 from shoal.population.template import MakeNet, adopt, fresh_rows
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What `train` and `resume` are given."""
+
+    x: Array
+    y: Array
+    validation: tuple[Array, ...] | None
+    views: Sequence[Array] | None
+    validation_views: Sequence[Array] | None
+    sample_weight: Array | None
 
 
 class Population(Matrix):
@@ -146,26 +160,34 @@ class Population(Matrix):
         *,
         epochs: int,
         batch_size: int = 128,
-        validation: tuple[Array, Array] | None = None,
+        validation: tuple[Array, ...] | None = None,
         patience: int | None = None,
         order_seed: int = 0,
         views: Sequence[Array] | None = None,
+        validation_views: Sequence[Array] | None = None,
+        sample_weight: Array | None = None,
         pixels: Pixels | None = None,
     ) -> Generator[EpochRecord, None, None]:
         """Train every row whose status is `ok`, all on the same mini-batches; one record an epoch.
 
         Args:
             x: data [N, ...].
-            y: targets, int64 [N] classes or [N] / [N, C] numbers.
+            y: targets, int64 [N] classes or [N] / [N, C] numbers; [K, N] classes or [K, N, C] numbers where each member
+                has targets of its own.
             epochs: passes over the data; schedules stretch over all of them.
             batch_size: rows of a mini-batch; N or more means batch gradient descent.
-            validation: (x, y) that are scored after each epoch.
+            validation: (x, y) that are scored after each epoch, or (x, y, weights).
             patience: stop a row when its validation score has not improved for so many epochs; every row gets the
                 weights of its best epoch back at the end. None trains to the end and keeps the last weights.
             order_seed: seed of the order of the mini-batches.
             views: row numbers of x that each member sees (a fold, a bootstrap sample, ...), K of them; each member is
                 trained exactly as if it had been given x[view], y[view] alone. Members with one view share its batches
                 in memory.
+            validation_views: row numbers that each member is scored on, K of them: of the validation data, or of x
+                where there are none. Early stopping then goes by each member's own rows.
+            sample_weight: of the rows of x, [N] or [K, N], at least 0: the loss of an example counts by weight / mean
+                weight of what the member sees. Examples of weight 0 are not seen at all. Where scores come from x too,
+                they are weighted alike.
             pixels: what the inputs' numbers mean, for the colours and borders of members that augment images.
 
         Yields:
@@ -180,26 +202,31 @@ class Population(Matrix):
                 raise InputError(f"{name}={value!r}: it must be a whole number of at least {least}.")
         if not isinstance(order_seed, int) or not -(2**63) <= order_seed < 2**63:
             raise InputError(f"order_seed={order_seed!r}: it must be a whole number of 64 bits.")
-        if patience is not None and validation is None:
+        if patience is not None and validation is None and validation_views is None:
             raise InputError("patience needs validation data: without them no row knows when to stop.")
         begun = training.Training.begin(self, epochs, batch_size, patience, order_seed, pixels)
-        return self._train(begun, x, y, validation, views)
+        asked = _Asked(x, y, validation, views, validation_views, sample_weight)
+        return self._train(begun, asked)
 
     def resume(
         self,
         x: Array,
         y: Array,
         *,
-        validation: tuple[Array, Array] | None = None,
+        validation: tuple[Array, ...] | None = None,
         views: Sequence[Array] | None = None,
+        validation_views: Sequence[Array] | None = None,
+        sample_weight: Array | None = None,
     ) -> Generator[EpochRecord, None, None]:
         """Go on with the training that was under way when this population was saved, from the next epoch.
 
         Args:
             x: as at the first time, as are the others.
             y: targets.
-            validation: (x, y) that are scored after each epoch.
+            validation: what is scored after each epoch.
             views: row numbers of x that each member sees.
+            validation_views: row numbers that each member is scored on.
+            sample_weight: of the rows of x.
 
         Yields:
             The records that were still to come, bit for bit those of an uninterrupted training on the same machine.
@@ -216,46 +243,46 @@ class Population(Matrix):
             raise InputError(
                 f"x is {list(self.tensor(x).shape)}, but the training began with {was}: give the same data."
             )
-        if self.training.validated != (validation is not None):
-            raise InputError(
-                "The training began " + ("with" if validation is None else "without") + " validation data."
-            )
-        return self._train(self.training, x, y, validation, views)
+        scored = validation is not None or validation_views is not None
+        if self.training.validated != scored:
+            raise InputError("The training began " + ("without" if scored else "with") + " validation data.")
+        return self._train(self.training, _Asked(x, y, validation, views, validation_views, sample_weight))
 
     def _check_idle(self) -> None:
         if self._at_work:
             raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
 
-    def _train(
-        self,
-        begun: training.Training,
-        x: Array,
-        y: Array,
-        validation: tuple[Array, Array] | None,
-        views: Sequence[Array] | None,
-    ) -> Generator[EpochRecord, None, None]:
-        data = self.data(x, y)
-        self.check_answers(data, begun.batch_size)
-        if validation is not None and (not isinstance(validation, tuple | list) or len(validation) != 2):
-            raise InputError("validation must be a pair (x, y).")
-        held_out = None if validation is None else self.data(*validation)
-        if held_out is not None:
-            self.check_answers(held_out, begun.batch_size)
-        begun.data_shape, begun.validated = tuple(data[0].shape), held_out is not None
-        seen = None if views is None else self.views(views, len(data[0]))
-        augmentation(self.members, data[0].shape[1:], begun.pixels)
+    def _train(self, begun: training.Training, asked: _Asked) -> Generator[EpochRecord, None, None]:
+        seen, held_out = self._examples(asked)
+        for given in (seen, held_out):
+            if given is not None:
+                self.check_answers(given, begun.batch_size)
+        begun.data_shape, begun.validated = tuple(seen.x.shape), held_out is not None
+        augmentation(self.members, seen.x.shape[1:], begun.pixels)
 
         def watched() -> Generator[EpochRecord, None, None]:
             self._check_idle()
             self.training, self._at_work = begun, True
             try:
-                yield from training.run(self, begun, data, held_out, seen)
+                yield from training.run(self, begun, seen, held_out)
             finally:
                 self.training, self._at_work = None, False
 
         loop = watched()
         _half_read.add(loop)
         return loop
+
+    def _examples(self, asked: _Asked) -> tuple[Examples, Examples | None]:
+        """What the members are trained on, and what they are scored on."""
+        seen = self.examples(asked.x, asked.y, views=asked.views, weights=asked.sample_weight)
+        if asked.validation is None and asked.validation_views is None:
+            return seen, None
+        held = (asked.x, asked.y, asked.sample_weight) if asked.validation is None else asked.validation
+        if not isinstance(held, tuple | list) or len(held) not in (2, 3):
+            raise InputError("validation must be a pair (x, y), or (x, y, weights).")
+        x, y, weights = (*held, None)[:3]
+        names = ("validation view", "The weights of the validation data")
+        return seen, self.examples(x, y, views=asked.validation_views, weights=weights, names=names)
 
     def predict(self, x: Array) -> Tensor:
         """Outputs [K, N, C] (logits, or numbers) of every row in evaluation mode, on the CPU."""
@@ -273,16 +300,16 @@ class Population(Matrix):
 
     def evaluate(self, x: Array, y: Array) -> tuple[Floats, Floats]:
         """Mean loss (without smoothing) and score (accuracy, R^2) of every row in evaluation mode, each [K]."""
-        data = self.data(x, y)
-        self.check_answers(data, EVALUATION_BATCH)
-        plan = self.plan(range(len(self)), data, EVALUATION_BATCH)
+        seen = self.examples(x, y)
+        self.check_answers(seen, EVALUATION_BATCH)
+        plan = self.plan(range(len(self)), seen.data, EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
         with Workers(plan.workers) as workers:
-            parts = workers.map(lambda block: block.evaluate(*data), blocks)
+            parts = workers.map(lambda block: block.evaluate(seen.of(block.rows, uniform=True)), blocks)
         rows = [block.rows for block in blocks]
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
         mean = scatter(len(self), rows, [score for _, score in parts])
-        return loss, self.loss.metric(mean, self.loss.target_variance(data[1]))
+        return loss, self.loss.metric(mean, seen.variance(self.loss))
 
     def network(self, row: int) -> nn.Module:
         """Row `row` as an ordinary module of the user's own class, in evaluation mode."""

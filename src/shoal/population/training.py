@@ -14,12 +14,11 @@ from shoal.optim import schedules
 from shoal.population.batches import epoch_batches, steps_per_epoch
 from shoal.population.best import Best
 from shoal.population.block import Block, Epoch, Measured
+from shoal.population.examples import BlockExamples, Examples
 from shoal.population.executor import Workers
 from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan
 from shoal.population.record import EpochRecord, Floats, scatter
-
-Data = tuple[Tensor, Tensor]
 
 
 @dataclass
@@ -84,31 +83,30 @@ class Training:
 
 
 def run(
-    population: Matrix, training: Training, data: Data, held_out: Data | None, views: Sequence[Tensor] | None
+    population: Matrix, training: Training, examples: Examples, held_out: Examples | None
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
     before: list[int] = []
-    own = _variances(population, data[1], views)
+    variances = examples.variance(population.loss), None if held_out is None else held_out.variance(population.loss)
+    scored = None if held_out is None else _Scored.of(examples, held_out)
     workers: Workers | None = None
     try:
         while active := training.active(population):
             if training.plan is None:  # kept from now on, also while rows leave: the same bits
-                rows = len(data[0]) if views is None else max(len(views[row]) for row in active)
-                steps = training.epochs * steps_per_epoch(rows, training.batch_size)
-                training.plan = population.plan(active, data, training.batch_size, steps)
+                steps = training.epochs * steps_per_epoch(examples.longest(active), training.batch_size)
+                training.plan = population.plan(active, examples.data, training.batch_size, steps)
             workers = workers or Workers(training.plan.workers)
             if active != before or not population.working:
                 training.settle(population)
                 population.put_down()
-                population.take_up(active, training.plan, views)
+                population.take_up(active, training.plan, examples)
             blocks = population.working
-            sums, scores = _epoch(population, training, workers, data, held_out, views)
+            sums, scores = _epoch(population, training, workers, examples, scored)
             population.take_weights(blocks)
             for block, measured in zip(blocks, sums, strict=True):
                 population.stop(
                     [row for row, ok in zip(block.rows, measured.finite.tolist(), strict=True) if not ok], "diverged"
                 )
-            variances = own, None if held_out is None else population.loss.target_variance(held_out[1])
             rows_of = [block.rows for block in blocks]
             record = _record(population, training.best, active, rows_of, sums, scores, variances)
             _after(population, training, active, record, scored=held_out is not None)
@@ -126,26 +124,22 @@ def _epoch(
     population: Matrix,
     training: Training,
     workers: Workers,
-    data: Data,
-    held_out: Data | None,
-    views: Sequence[Tensor] | None,
+    examples: Examples,
+    held_out: _Scored | None,
 ) -> tuple[list[Measured], list[tuple[Tensor, Tensor]]]:
     """One epoch of every block, and its scores on the held-out rows."""
-    x, y = data
 
     def train(block: Block) -> Measured:
-        n = len(x) if views is None else len(views[block.rows[0]])
-        epoch = int(population.epochs[block.rows[0]])
-        batches = epoch_batches(n, training.batch_size, training.order_seed, epoch, x.device)
-        if views is not None:
-            batches = batches.through([views[row] for row in block.rows])
+        uniform, _ = examples.company(block.rows[0])
+        seen, epoch = examples.of(block.rows, uniform=uniform), int(population.epochs[block.rows[0]])
+        batches = epoch_batches(len(seen), training.batch_size, training.order_seed, epoch, population.device)
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
         total = training.epochs * batches.steps
-        return block.train_epoch(Epoch(x, y, batches, first, total, scale, training.pixels))
+        return block.train_epoch(Epoch(seen, batches, first, total, scale, training.pixels))
 
     def score(block: Block) -> tuple[Tensor, Tensor]:
         with block.averaged():
-            return block.evaluate(*held_out)  # type: ignore[misc]
+            return block.evaluate(held_out.by(block.rows))  # type: ignore[union-attr]
 
     sums = workers.map(train, population.working)
     scores = [] if held_out is None else workers.map(score, population.working)
@@ -154,12 +148,23 @@ def _epoch(
     return sums, scores
 
 
-def _variances(population: Matrix, y: Tensor, views: Sequence[Tensor] | None) -> float | Floats:
-    """Variance of the targets that the rows see: one for all, or [K] where they have views."""
-    if views is None:
-        return population.loss.target_variance(y)
-    known = {id(view): population.loss.target_variance(y[view]) for view in views}
-    return np.array([known[id(view)] for view in views])
+@dataclass(frozen=True)
+class _Scored:
+    """What rows are scored on, block by block."""
+
+    examples: Examples
+    companies: tuple[object, ...]  # of each member in training: what its block is formed by
+    uniform: dict[object, bool]  # whether a company is scored on one view
+
+    @staticmethod
+    def of(trained: Examples, held_out: Examples) -> _Scored:
+        companies = tuple(trained.company(row) for row in range(trained.members))
+        return _Scored(held_out, companies, held_out.uniform(companies))
+
+    def by(self, rows: Sequence[int]) -> BlockExamples:
+        """What the rows of a block are scored on."""
+        width = self.examples.longest(range(self.examples.members))
+        return self.examples.of(rows, uniform=self.uniform[self.companies[rows[0]]], width=width)
 
 
 def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord, *, scored: bool) -> None:
@@ -192,7 +197,7 @@ def _record(
     rows: Sequence[Sequence[int]],
     sums: Sequence[Measured],
     scores: Sequence[tuple[Tensor, Tensor]],
-    variances: tuple[float | Floats, float | None],
+    variances: tuple[float | Floats, float | Floats | None],
 ) -> EpochRecord:
     """What the blocks measured as arrays [K]; updates `best`."""
     members, metric = len(population), population.loss.metric
