@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import copy
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from shoal.population import saving, training
 from shoal.population.block import augmentation
 from shoal.population.examples import Examples
 from shoal.population.executor import Workers
+from shoal.population.functional import RowsFunction, rows_function
 from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
 from shoal.population.plan import EVALUATION_BATCH, Plans
@@ -310,6 +311,28 @@ class Population(Matrix):
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
         mean = scatter(len(self), rows, [score for _, score in parts])
         return loss, self.loss.metric(mean, seen.variance(self.loss))
+
+    def functional(self, rows: int | Iterable[int] | None = None) -> tuple[RowsFunction, Tensor, dict[str, Tensor]]:
+        """Some rows' networks as a pure function in evaluation mode, with their weights and buffers.
+
+        Args:
+            rows: their numbers; None is all of them.
+
+        Returns:
+            f, theta [c, P] and buffers [c, ...] by name, copied: f(theta, buffers, x) are the outputs [c, B, ...] for
+            inputs x [B, ...] that all rows share, differentiable any number of times by theta and x.
+
+        Raises:
+            InputError: there is no such row.
+
+        >>> population = Population(lambda: nn.Linear(2, 1, bias=False), [Member(seed=0)], loss="squared_error")
+        >>> f, theta, buffers = population.functional()
+        >>> torch.func.jacrev(lambda theta: f(theta, buffers, torch.tensor([[3.0, 4.0]])).sum())(theta)
+        tensor([[3., 4.]])
+        """
+        chosen = list(range(len(self))) if rows is None else self.places(rows)
+        buffers = {name: stack[chosen] for name, stack in self.buffers.items()}
+        return rows_function(self.template), self.theta[chosen], buffers
 
     def network(self, row: int) -> nn.Module:
         """Row `row` as an ordinary module of the user's own class, in evaluation mode."""
