@@ -36,6 +36,7 @@ def positions() -> nn.Module:
 MEMBERS = {
     "paired": [Member(seed=3, optimizer="adamw", lr=0.01 * k, dropout=0.1 * k) for k in range(1, 5)],
     "apart": [Member(seed=k, optimizer="adamw", lr=0.01, input_noise=0.1 * k) for k in range(4)],
+    "sharing": [Member(seed=k, optimizer="adamw", lr=0.01) for k in range(3)],
 }
 
 
@@ -55,6 +56,30 @@ def test_layer_by_layer_equals_vmap_of_the_whole(
         found.append((population.theta, population.buffers, record.loss, record.validation_loss))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+class Doubling(nn.Flatten):
+    """A class of the user's own whose `forward` does more than its parent's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [lambda: nn.Unflatten(1, (1, -1)), lambda: nn.ReLU(inplace=True), lambda: nn.Softmax(1), Doubling],
+    ids=["unflatten", "in place", "softmax", "own"],
+)
+def test_a_first_layer_without_weights_sees_the_batch_that_all_rows_share(first: Callable[[], nn.Module]) -> None:
+    def make_net() -> nn.Module:
+        return nn.Sequential(first(), nn.Flatten(), nn.Linear(FEATURES, CLASSES))
+
+    together = Population(make_net, MEMBERS["sharing"], dtype=torch.float64)
+    list(together.train(X.double(), Y, epochs=2, batch_size=8))
+    for k, member in enumerate(MEMBERS["sharing"]):
+        alone = Population(make_net, [member], dtype=torch.float64)
+        list(alone.train(X.double(), Y, epochs=2, batch_size=8))
+        torch.testing.assert_close(together.theta[k], alone.theta[0], rtol=1e-10, atol=1e-12)
 
 
 def test_a_row_on_all_inputs_is_the_network_itself() -> None:
@@ -86,7 +111,9 @@ def test_what_is_no_chain() -> None:
     statistics[2].running_mean = statistics[1].running_mean
     hooked[2].register_forward_hook(lambda *_: None)
     tied[1].weight = tied[0].weight
+    rebound = mixed()
+    rebound[-1].forward = lambda x: x
     own = type("Own", (nn.Sequential,), {})(nn.Linear(4, 4))
     assert not any(
-        is_chain(each) for each in (hooked, tied, statistics, own, nn.Linear(4, 4), nn.Sequential(nn.ReLU()))
+        is_chain(each) for each in (hooked, tied, statistics, rebound, own, nn.Linear(4, 4), nn.Sequential(nn.ReLU()))
     )

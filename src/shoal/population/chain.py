@@ -61,12 +61,14 @@ class Chain:
         kind = type(layer)
         if kind in _ELEMENTWISE and not getattr(layer, "inplace", False):
             return lambda x, by_row, key: layer(x), False
-        if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
+        if kind is nn.Flatten and isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
             return lambda x, by_row, key: x.flatten(1 + by_row), False
         if kind is nn.Linear:
             return lambda x, by_row, key: linear(self._by_row(x, by_row), own["weight"], own.get("bias")), True
         if isinstance(layer, Dropout):
             return lambda x, by_row, key: _drop(layer, self._by_row(x, by_row), own["p"], key), True
+        if not own:
+            return lambda x, by_row, key: vmap(layer)(x) if by_row else layer(x), False
         return lambda x, by_row, key: _each(layer, own, x, by_row), True
 
     def _by_row(self, x: Tensor, by_row: bool) -> Tensor:
@@ -76,12 +78,12 @@ class Chain:
 def is_chain(network: nn.Module) -> bool:
     """Whether the network is its layers one after the other, some of them linear, each with tensors of its own.
 
-    Hooks of the user's would not be called, so a network that has any is none.
+    Hooks of the user's, and a `forward` of a single layer's own, would not be called: a network that has any is none.
     """
     if type(network) is not nn.Sequential:
         return False
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    hooked = any(getattr(module, name) for module in network.modules() for name in hooks)
+    hooked = any(getattr(module, name) or "forward" in vars(module) for module in network.modules() for name in hooks)
     shared = any(
         len(list(every(remove_duplicate=False))) > len(list(every()))
         for every in (network.named_parameters, network.named_buffers)

@@ -255,7 +255,7 @@ class Matrix:
         chunks = [
             same[start : start + plan.rows] for same in alike.values() for start in range(0, len(same), plan.rows)
         ]
-        least = 1 if plan.looped else min(2, plan.rows)
+        least = 1 if plan.alone else 2
         return [self._block(chunk * 2 if len(chunk) < least else chunk, plan) for chunk in chunks]
 
     def _block(self, rows: list[int], plan: Plan) -> Block:

@@ -50,9 +50,14 @@ class Plan:
     bytes: int = 0  # what the work takes at most, data aside
     why: str = ""
 
+    @property
+    def alone(self) -> bool:
+        """Each row is a network by itself."""
+        return self.looped or self.rows == 1
+
     def describe(self) -> str:
         """One line for people."""
-        blocks = "row by row" if self.looped else f"{self.rows} rows to a block"
+        blocks = "row by row" if self.alone else f"{self.rows} rows to a block"
         threads = f"{self.workers} at once" if self.workers > 1 else "one at a time"
         ways = [
             name
@@ -246,13 +251,13 @@ def _most_rows(work: Work, workers: int) -> int:
 
 def _complete(work: Work, plan: Plan) -> Plan:
     """The plan with what follows from its block size."""
-    at_once = 1 if plan.looped else plan.rows
+    at_once = 1 if plan.alone else plan.rows
     outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * at_once  # of one row of the data, at most
     fitting = max(len(work.batch), STACKED_BLOCK_BYTES // plan.workers // outputs_bytes)
     batch = min(EVALUATION_BATCH, fitting, len(work.batch) if work.steps and at_once > 1 else EVALUATION_BATCH)
     return replace(
         plan,
-        channels_last=plan.looped and work.channels_last,
+        channels_last=plan.alone and work.channels_last,
         compiled=work.compiling_pays,
         bfloat16=work.bfloat16,
         evaluation_batch=batch,
