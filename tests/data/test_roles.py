@@ -14,7 +14,7 @@ from shoal.data.frames import RawTable
 from shoal.data.roles import Inferred, infer
 
 
-def role(values: list[object], name: str = "x", **more: bool) -> Inferred:
+def role(values: list[object], name: str = "x", **more: str) -> Inferred:
     return infer(RawTable(pl.DataFrame({name: pl.Series(values, strict=False)}), "rows.csv", **more), name)
 
 
@@ -32,6 +32,16 @@ WORDS = ["red", "green", "blue"] * 20
         (["Yes", "no", "NO", "yes"] * 5, "x", "boolean"),
         ([True, False] * 10, "x", "boolean"),
         (WORDS, "x", "category"),
+        ([str(i) for i in range(1, 61)], "heat_index", "identifier"),
+        ([str(i * 7 + i % 3) for i in range(60)], "heat_index", "numeric"),
+        ([str(i * 7 + i % 3) for i in range(60)], "index", "identifier"),
+        ([str(i * 7 + i % 3) for i in range(60)], "consumer_id_count", "numeric"),
+        ([str(i) for i in range(1950, 2010)], "x", "numeric"),
+        ([str(i) for i in range(1, 61)], "week", "numeric"),
+        ([str(i) for i in range(20, 80)], "x", "numeric"),
+        ([str(i) for i in range(19)], "x", "numeric"),
+        ([f"${i}" for i in range(1, 61)], "x", "numeric"),
+        ([f"{i}%" for i in range(60)], "x", "numeric"),
         (["7"] * 20, "x", "constant"),
         (["a"] * 20, "x", "constant"),
         (["", "NA", "?", "null"] * 5, "x", "empty"),
@@ -79,7 +89,7 @@ def test_one_repeated_marker_is_no_reason_to_give_up_numbers() -> None:
 
 def test_decimal_commas_only_where_the_delimiter_leaves_them_free() -> None:
     values = ["1,5", "2,25", "3,0"] * 10
-    found = role(values, decimal_comma=True)
+    found = role(values, delimiter=";")
     assert found.values is not None and found.values.to_list()[:3] == [1.5, 2.25, 3.0]
     assert role(values).column.role == "category"
 

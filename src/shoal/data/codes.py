@@ -46,6 +46,11 @@
 | SHL259 | values that pile up at the end of their range | kept, named |
 | SHL260 | column that names the parts of a split | kept, named |
 | SHL261 | rows that cannot be split | a run is refused |
+| SHL271 | numbers whose sign may part decimals or thousands | read in the likelier way, which `decimal` overrides |
+| SHL272 | columns whose cells contradict the decimal sign that was given | read as their cells say |
+| SHL273 | numbers that may only number the rows | kept, named |
+| SHL274 | lists or decimal commas in a comma-delimited file | read as text; `decimal` makes them numbers |
+| SHL275 | a target of numbers that may be quantities or classes | guessed, which `task` overrides |
 """
 
 IDENTIFIER = "SHL201"
@@ -92,3 +97,8 @@ TIME_ORDER = "SHL258"
 CAPPED = "SHL259"
 SPLIT_COLUMN = "SHL260"
 NO_SPLIT = "SHL261"
+NUMBER_STYLE = "SHL271"
+AGAINST_DECIMAL = "SHL272"
+NUMBERS_ROWS = "SHL273"
+MAYBE_DECIMALS = "SHL274"
+TASK_GUESSED = "SHL275"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoal.core.events import Finding
-from shoal.data import codes, leaks, roles
+from shoal.data import codes, leaks, number_style, roles
 from shoal.data.wording import count, listing, percent, setting
 
 REASONS: dict[str, tuple[str, str]] = {
@@ -22,9 +22,14 @@ def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows
         names = [name for name, column in inferred.items() if column.column.role == role and not column.given]
         if names:
             notes = {name: inferred[name].column.note for name in names[:50]}
+            whole = inferred[names[0]].column.note.startswith("whole numbers")
+            other = {codes.IDENTIFIER: "numeric" if whole else "category", codes.FREE_TEXT: "category"}.get(code)
             found.append(
                 Finding(
-                    code=code, sentence=f"Set aside: {listing(names)} ({reason}).", evidence={"columns": dict(notes)}
+                    code=code,
+                    sentence=f"Set aside: {listing(names)} ({reason}).",
+                    evidence={"columns": dict(notes)},
+                    fix=f"to use it all the same: {setting('roles', f'{names[0]}={other}')}" if other else "",
                 )
             )
     if same:
@@ -59,6 +64,7 @@ def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows
                 code=codes.MOSTLY_MISSING, sentence=f"Mostly missing: {parts}.", evidence={"missing": dict(missing)}
             )
         )
+    found += number_style.findings({name: column.style for name, column in inferred.items() if column.style})
     return found + _cell_findings(inferred)
 
 
@@ -81,6 +87,23 @@ def _cell_findings(inferred: dict[str, roles.Inferred]) -> list[Finding]:
     said = {
         "zeros": (codes.LEADING_ZEROS, "note", "{} holds digits with leading zeros: read as codes, not as numbers."),
         "comma": (codes.DECIMAL_COMMA, "note", "{}: decimal commas were read as decimal points."),
+        "listed": (
+            codes.MAYBE_DECIMALS,
+            "note",
+            "{} holds numbers with a comma inside, which a comma-delimited file leaves open: read as text "
+            '(numbers, if you say so: decimal=",", or --decimal ,).',
+        ),
+        "against": (
+            codes.AGAINST_DECIMAL,
+            "warning",
+            "{} cannot be read with the decimal sign that was given, and was read with the other one.",
+        ),
+        "numbering": (
+            codes.NUMBERS_ROWS,
+            "note",
+            "{}: whole numbers without gaps, each once; kept as numbers. Where they only number the rows, leave them "
+            "out.",
+        ),
         "mixed": (codes.MIXED, "warning", "{} mixes numbers with words: read as categories."),
         "ambiguous": (
             codes.AMBIGUOUS_DATE,

@@ -61,7 +61,7 @@ def read_delimited(path: Path) -> RawTable:
         frame, lines = _by_csv(text, delimiter, names, path)
     if frame.height == 0:
         raise InputError(f"{path} has a header and no rows: add rows below it.")
-    return RawTable(frame, str(path), lines, (*findings, *header_findings), delimiter != ",")
+    return RawTable(frame, str(path), lines, (*findings, *header_findings), delimiter)
 
 
 def _read_bytes(path: Path) -> bytes:

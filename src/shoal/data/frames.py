@@ -23,7 +23,7 @@ class RawTable:
     source: str
     lines: NDArray[np.int64] | None = None  # [N] 1-based
     findings: tuple[Finding, ...] = ()
-    decimal_comma: bool = False  # the delimiter leaves the comma free for decimals
+    delimiter: str = ""  # of a text file
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages: a line of the file, or a row counted from 0."""

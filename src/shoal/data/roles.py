@@ -1,10 +1,9 @@
 """What a column holds, inferred from its cells: the rules, in the order in which they are tried.
 
 1. No cell filled: `empty`. One value and no missing cell: `constant`.
-2. Numbers in at least 95 % of the filled cells, or in 80 % with a single word otherwise (a marker such as `unknown`):
-   `numeric`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no numbers.
-   Whole numbers that differ in every row and run without gaps, or whose name says so (`id`, `PassengerId`), are an
-   `identifier`.
+2. Numbers of one style (`number_style`) in at least 95 % of the filled cells, or in 80 % with a single word otherwise
+   (a marker such as `unknown`): `numeric`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no
+   numbers. Whole numbers that number the rows (`identifiers`) are an `identifier`; money and shares never are.
 3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date`.
 4. Words: `ordered` where `scales` knows their order, else `category`, unless most rows have their own value: then
    `free text` when values have several words, else `identifier`. A column that is mostly missing stays a `category`:
@@ -15,7 +14,6 @@ A role that the user gives comes before all of these, as long as the cells can b
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -24,9 +22,10 @@ import polars as pl
 
 from shoal.core.errors import InputError
 from shoal.core.roles import levels_of
-from shoal.data import cells, scales
+from shoal.data import cells, identifiers, number_style, scales
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
+from shoal.data.number_style import Signs
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column, Role
 from shoal.data.wording import count, listing, percent
@@ -34,9 +33,9 @@ from shoal.data.wording import count, listing, percent
 NUMBER_SHARE = 0.95
 ONE_MARKER_SHARE = 0.80
 OWN_VALUE_SHARE = 0.5  # above it most rows have their own value
-FEWEST_FOR_IDENTIFIER = 20  # rows: below, distinct values prove nothing
 MOSTLY_MISSING = 0.5
-NAMED_IDENTIFIER = re.compile(r"(?i:(^|[_\s.-])(id|uuid|guid|index|rowid|row)$|^unnamed: \d+$)|[a-z](Id|ID)$")
+MOST_ODD = 0.5  # share of cells that a given role may leave unread
+MOST_ODD_NUMBERS = 0.9  # the same for numbers: what is no number is plain to see
 
 
 @dataclass(frozen=True)
@@ -47,17 +46,19 @@ class Inferred:
     values: pl.Series | None
     odd: int = 0
     odd_example: str = ""
-    tags: frozenset[str] = field(default_factory=frozenset)  # zeros, comma, mixed, ambiguous, mostly_missing
+    tags: frozenset[str] = field(default_factory=frozenset)  # of `column_findings`
+    style: number_style.Found | None = None  # of numbers that came as text
     given: bool = False  # by the user
 
 
-def infer(raw: RawTable, name: str, given: str | None = None) -> Inferred:
+def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | None = None) -> Inferred:
     """The role of one column and its cells read by it.
 
     Args:
         raw: the table.
         name: the column.
         given: the role that the user says it has, as `core.roles.check_role` writes it.
+        signs: what is known of the decimal sign; by default what the table tells.
 
     Raises:
         InputError: an infinity or a number above 1e100 in a number column, with its place; cells that cannot be read by
@@ -69,19 +70,20 @@ def infer(raw: RawTable, name: str, given: str | None = None) -> Inferred:
     present = filled.drop_nulls()
     missing, unique = filled.null_count(), present.n_unique()
     facts = Facts(name, series.len(), missing, unique)
+    signs = signs or Signs.of(raw, None)
     if given is not None:
-        return replace(_as_given(raw, facts, series, filled, given), given=True)
+        return replace(_as_given(raw, facts, series, filled, given, signs), given=True)
     if present.len() == 0:
         return Inferred(facts.aside("empty", "no cell is filled"), None)
     if unique == 1 and missing == 0:
         return Inferred(facts.aside("constant", f"always {present[0]}"), None)
     if series.dtype.is_numeric() or series.dtype in (pl.Duration, pl.Time):
-        return _number(raw, facts, series, ".", frozenset())
+        return _number(raw, facts, series, cells.numbers(series))
     if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
         return _typed(facts, series, "date")
     if present.str.to_lowercase().is_in(cells.TRUE[:4] + cells.FALSE[:4]).all():
         return _typed(facts, filled, "boolean")
-    return _words(raw, facts, filled, present)
+    return _words(raw, facts, filled, present, signs)
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,7 @@ class Facts:
     def own_value(self) -> bool:
         """Whether most filled cells hold a value of their own."""
         present = self.rows - self.missing
-        return present >= FEWEST_FOR_IDENTIFIER and self.unique > OWN_VALUE_SHARE * present
-
-    @property
-    def named_identifier(self) -> bool:
-        """Whether the name says that it identifies rows."""
-        return NAMED_IDENTIFIER.search(self.name) is not None
+        return present >= identifiers.FEWEST_ROWS and self.unique > OWN_VALUE_SHARE * present
 
     def aside(self, role: Role, note: str) -> Column:
         """A column that is no feature."""
@@ -151,10 +148,15 @@ def _example(series: pl.Series, odd: pl.Series) -> str:
 
 
 def _number(
-    raw: RawTable, facts: Facts, series: pl.Series, decimal: str, tags: frozenset[str], *, given: bool = False
+    raw: RawTable,
+    facts: Facts,
+    series: pl.Series,
+    read: cells.Cells,
+    style: number_style.Found | None = None,
+    tags: frozenset[str] = frozenset(),
+    *,
+    given: bool = False,
 ) -> Inferred:
-    style = NumberStyle.model_validate({"decimal": decimal})
-    read = cells.numbers(series, style)
     infinite = np.flatnonzero(read.values.is_infinite().fill_null(False).to_numpy())
     if len(infinite):
         raise InputError(
@@ -173,16 +175,21 @@ def _number(
         return Inferred(facts.aside("empty", "no cell holds a number"), None)
     if distinct == 1 and values.null_count() == 0:
         return Inferred(facts.aside("constant", f"always {values[0]:g}"), None)
-    if not given and _identifies(facts, values, distinct):
+    unit = style.style.unit if style else ""
+    numbering = "no" if given or unit else identifiers.identifies(facts.name, values)
+    if numbering == "yes":
         return Inferred(facts.aside("identifier", "whole numbers, each row its own"), None)
+    if numbering == "perhaps":
+        tags |= {"numbering"}
     role: Role = "boolean" if not given and values.drop_nulls().is_in([0.0, 1.0]).all() else "numeric"
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": "number", "feature": True, "missing": values.null_count(),
-            "unique": distinct, "note": _note(facts, _range(values, role)), "numbers": style,
+            "unique": distinct, "note": _note(facts, _range(values, role) + (f", in {unit}" if unit else "")),
+            "numbers": style.style if style else NumberStyle(),
         }
     )  # fmt: skip
-    return Inferred(column, values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, tags))
+    return Inferred(column, values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, tags), style)
 
 
 def _range(values: pl.Series, role: Role) -> str:
@@ -193,41 +200,55 @@ def _range(values: pl.Series, role: Role) -> str:
     return f"{low:g} to {high:g}, median {middle:g}"
 
 
-def _identifies(facts: Facts, values: pl.Series, distinct: int) -> bool:
-    """Whole numbers, all different, without gaps in their range or under a name that says so."""
-    if values.null_count() or distinct < FEWEST_FOR_IDENTIFIER or not (values == values.round()).all():
-        return False
-    if facts.named_identifier:
-        return distinct > OWN_VALUE_SHARE * facts.rows
-    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
-    return distinct == facts.rows and high - low == distinct - 1
-
-
-def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series) -> Inferred:
+def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
     tags: frozenset[str] = frozenset()
     zeros = present.str.contains(r"^0\d+$")
     if not zeros.any():
-        decimal = _decimal(raw, present)
-        odd = cells.numbers(filled, NumberStyle.model_validate({"decimal": decimal})).odd
-        share = 1 - int(odd.sum()) / present.len()
-        odd_words = filled.filter(odd).n_unique() if share < 1 else 0
-        if share >= NUMBER_SHARE or (share >= ONE_MARKER_SHARE and odd_words == 1):
-            return _number(raw, facts, filled, decimal, frozenset({"comma"}) if decimal == "," else tags)
-        if share >= 0.5:
+        numbers, share = _as_numbers(raw, facts, filled, present, signs)
+        if numbers is not None:
+            return numbers
+        if share >= MOST_ODD:
             tags = frozenset({"mixed"})
+        elif _listed(filled, present, signs):
+            tags = frozenset({"listed"})
     elif (present.str.contains(r"^\d+$")).all():
         tags = frozenset({"zeros"})
     chosen, ambiguous = cells.date_format(present)
     if chosen:
         found = _typed(facts, filled, "date", date_format=chosen)
-        return Inferred(
-            found.column,
-            found.values,
-            found.odd,
-            found.odd_example,
-            found.tags | ({"ambiguous"} if ambiguous else set()),
-        )
+        return replace(found, tags=found.tags | ({"ambiguous"} if ambiguous else set()))
     return _category(facts, filled, present, tags)
+
+
+def _as_numbers(
+    raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs
+) -> tuple[Inferred | None, float]:
+    """The column as numbers where nearly all of its cells are, and the share that are."""
+    style = number_style.find(present, signs)
+    if style is None:
+        return None, 0.0
+    read = cells.numbers(filled, style.style)
+    share = 1 - int(read.odd.sum()) / present.len()
+    if share < NUMBER_SHARE and (share < ONE_MARKER_SHARE or filled.filter(read.odd).n_unique() > 1):
+        return None, share
+    return _number(raw, facts, filled, read, style, _style_tags(style, present, signs)), share
+
+
+def _style_tags(style: number_style.Found, present: pl.Series, signs: Signs) -> frozenset[str]:
+    tags = set()
+    if style.style.decimal == "," and not style.open_cell and present.str.contains(r"\d,\d").any():
+        tags.add("comma")
+    if signs.asked not in (None, style.style.decimal):
+        tags.add("against")
+    return frozenset(tags)
+
+
+def _listed(filled: pl.Series, present: pl.Series, signs: Signs) -> bool:
+    """Whether the cells would be numbers if a comma inside them were a decimal sign."""
+    if signs.comma_is_free or signs.asked is not None or not present.str.contains(r"^[+-]?\d+,\d+$").any():
+        return False
+    style = number_style.find(present, replace(signs, asked=","))
+    return style is not None and int(cells.numbers(filled, style.style).odd.sum()) <= (1 - NUMBER_SHARE) * present.len()
 
 
 def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
@@ -262,8 +283,11 @@ def _as_category(facts: Facts, filled: pl.Series, present: pl.Series, tags: froz
     return Inferred(column, filled, tags=_tags(facts, tags))
 
 
-def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series, given: str) -> Inferred:
-    """The column by the role that the user gives it; cells that the role cannot read count as missing, up to half."""
+def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series, given: str, signs: Signs) -> Inferred:
+    """The column by the role that the user gives it; cells that it cannot read count as missing, up to half of them.
+
+    Where the role is `numeric`, up to nine in ten.
+    """
     role = given.partition(":")[0]
     texts = cells.text(filled)
     present = texts.drop_nulls()
@@ -274,9 +298,7 @@ def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series,
     if role == "category":
         return _as_category(facts, texts, present, frozenset())
     if role == "numeric":
-        found = _number(
-            raw, facts, texts if series.dtype == pl.String else series, _decimal(raw, present), frozenset(), given=True
-        )
+        found = _given_numbers(raw, facts, series if series.dtype.is_numeric() else texts, present, signs)
     elif role == "boolean":
         found = _typed(facts, texts, "boolean")
     elif role == "date":
@@ -291,21 +313,22 @@ def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series,
             some = listing((_short(each) for each in present.unique().sort()), 6)
             raise _cannot_be(raw, facts, role, f"the order of {some} is not known; list them as ordered:low<mid<high")
         found = _ordered(facts, texts, levels)
-    if 2 * found.odd > present.len():
+    if found.odd > (MOST_ODD_NUMBERS if role == "numeric" else MOST_ODD) * present.len():
         raise _cannot_be(
             raw, facts, role, f"{found.odd} of {present.len()} cells such as {_short(found.odd_example)!r} do not fit"
         )
     return found
 
 
+def _given_numbers(raw: RawTable, facts: Facts, series: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
+    style = None if series.dtype.is_numeric() else number_style.find(present, signs, given=True)
+    tags: frozenset[str] = _style_tags(style, present, signs) if style else frozenset()
+    read = cells.numbers(series, style.style if style else NumberStyle())
+    return _number(raw, facts, series, read, style, tags, given=True)
+
+
 def _cannot_be(raw: RawTable, facts: Facts, role: str, why: str) -> InputError:
     return InputError(f"{raw.source}, column {facts.name!r} cannot be {role}: {why}.")
-
-
-def _decimal(raw: RawTable, present: pl.Series) -> str:
-    """The sign between whole and part: a comma where the delimiter leaves it free and no cell uses the point."""
-    comma = raw.decimal_comma and present.str.contains(r"^[+-]?\d*,\d+$").any()
-    return "," if comma and not present.str.contains(r"\d\.\d").any() else "."
 
 
 def _short(value: object) -> str:

@@ -211,7 +211,7 @@ def _with_truth(rows: Rows, answers: NDArray[np.generic], schema: Schema) -> Row
 
 
 def _scored(rows: Rows, answers: pl.Series, schema: Schema) -> Rows:
-    truth, reason = known_target(answers, schema.task, schema.classes)
+    truth, reason = known_target(answers, schema.task, schema.classes, schema.target_numbers)
     if truth is None:
         finding = Finding(
             code=codes.TRUTH_UNUSABLE, level="warning", sentence=f"The answers were not scored ({reason})."

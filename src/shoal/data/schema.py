@@ -51,6 +51,7 @@ class Schema(Record):
     kind: Kind
     task: Task
     target: str | None = None
+    target_numbers: NumberStyle | None = None  # how the target's were written, where it came as text
     classes: tuple[str, ...] | None = None
     columns: tuple[Column, ...] = ()  # of tables
     shape: tuple[int, ...] | None = None  # of one row of an array, as stored

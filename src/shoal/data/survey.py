@@ -14,6 +14,7 @@ from shoal.core.reading import Reading
 from shoal.data import cells, column_checks, column_findings, leaks, roles
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
+from shoal.data.number_style import Signs
 from shoal.data.schema import Column, Role
 from shoal.data.targets import Target
 from shoal.data.wording import closest, count
@@ -65,8 +66,9 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     """
     check_columns(raw, reading)
     aside = {reading.target, reading.time, reading.group, *reading.drop}  # their role needs no inference
+    signs = Signs.of(raw, reading.decimal)
     inferred = {
-        name: roles.infer(raw, name, reading.roles.get(name)) for name in raw.frame.columns if name not in aside
+        name: roles.infer(raw, name, reading.roles.get(name), signs) for name in raw.frame.columns if name not in aside
     }
     repeats = leaks.Repeats.of(inferred, answer)
     columns = _columns(raw, inferred, repeats, reading)

@@ -11,6 +11,7 @@ from shoal.core.errors import InputError
 from shoal.core.reading import Reading
 from shoal.data.dataset import Dataset, fingerprint
 from shoal.data.frames import RawTable
+from shoal.data.number_style import Signs
 from shoal.data.schema import Column, Schema
 from shoal.data.survey import check_columns, survey
 from shoal.data.targets import Target, table_target
@@ -41,12 +42,18 @@ def table_dataset(
         columns = listing(raw.frame.columns, 20)
         raise InputError(f"{raw.source}: no target given; say which column to predict (option `target`): {columns}.")
     check_columns(raw, reading)
-    answer = given or table_target(raw, reading.target or "", reading.task)
+    answer = given or table_target(raw, reading.target or "", reading.task, Signs.of(raw, reading.decimal))
     found = survey(raw, reading, answer)
     if found.features.frame.width == 0:
         raise InputError(f"{raw.source}: no column is left to learn from ({_why(found.columns)}).")
-    facts = {"target": reading.target, "time": reading.time, "group": reading.group, "classes": answer.classes}
-    schema = Schema.model_validate({"kind": "table", "task": answer.task, "columns": found.columns, **facts})
+    facts: dict[str, object] = {
+        "target": reading.target,
+        "time": reading.time,
+        "group": reading.group,
+        "classes": answer.classes,
+    }
+    facts |= {"task": answer.task, "target_numbers": answer.style}
+    schema = Schema.model_validate({"kind": "table", "columns": found.columns, **facts})
     return Dataset(
         name=name,
         source=raw.source,

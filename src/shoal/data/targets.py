@@ -1,14 +1,12 @@
 """Targets: which task they set, and how they become class codes or values.
 
-Classification: text, truth values, two distinct numbers, or whole numbers with at most 20 distinct values that each
-occur three times on average (an array of whole numbers 0, 1, ... C-1 may have up to 1000 classes, five rows each on
-average, unless it belongs to a table). Everything else is regression. `task=` overrides the rule.
+Text and truth values are classes; of numbers `task_rule` decides. `task=` overrides the rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -16,14 +14,13 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
-from shoal.data import cells, codes
+from shoal.data import cells, codes, number_style, number_text, task_rule
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
+from shoal.data.number_style import Signs
 from shoal.data.number_text import NumberStyle
-from shoal.data.wording import count, listing, percent
+from shoal.data.wording import count, listing, percent, setting
 
-MOST_WHOLE_CLASSES = 20
-MOST_CODED_CLASSES = 1000
 RARE_SHARE = 0.1  # of an even share of the rows, below which a class is named
 
 
@@ -35,10 +32,17 @@ class Target:
     task: Task
     classes: tuple[str, ...] | None
     findings: tuple[Finding, ...] = ()
+    style: NumberStyle | None = None  # of numbers that came as text
 
 
-def table_target(raw: RawTable, name: str, task: Task | None) -> Target:
+def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | None = None) -> Target:
     """The target of a table.
+
+    Args:
+        raw: the table.
+        name: of the target's column.
+        task: what the user says.
+        signs: what is known of the decimal sign; by default what the table tells.
 
     Raises:
         InputError: missing cells, infinities, words among numbers, one class only, a class with a single row.
@@ -52,10 +56,16 @@ def table_target(raw: RawTable, name: str, task: Task | None) -> Target:
             f"{where}: {count(len(missing), 'cell')} of {series.len()} missing ({raw.places(missing)}); "
             "delete these rows or fill the cells."
         )
-    values = _as_numbers(raw, filled if series.dtype == pl.String else series, where, task)
+    style = number_style.find(filled, signs or Signs.of(raw, None)) if series.dtype == pl.String else None
+    values = _as_numbers(raw, filled if series.dtype == pl.String else series, where, task, style)
     if values is None:
+        _refuse_words(task, where, str(filled[0]))
         return _labels(filled.to_numpy(), raw, where)
-    return _by_rule(values, task, raw, where, coded=False)
+    target = _by_rule(values, task, raw, where, coded=False)
+    if style is None:
+        return target
+    said = number_style.findings({name: style})
+    return replace(target, classes=_as_written(target, filled), style=style.style, findings=(*said, *target.findings))
 
 
 def array_target(
@@ -74,12 +84,15 @@ def array_target(
         raise InputError(f"{where}: shape {list(y.shape)}; one answer a row is expected, [N] or [N, 1].")
     if y.dtype.kind in "US":
         texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in y.tolist()]
+        _refuse_words(task, where, str(texts[0]) if texts else "")
         return _labels(np.array([text.strip() for text in texts], dtype=object), raw, where)
     if y.dtype.kind == "O" and all(isinstance(value, str | bool | np.bool_) for value in y.tolist()):
+        _refuse_words(task, where, str(y[0]) if len(y) else "")
         return _labels(np.array([str(value).strip() for value in y.tolist()], dtype=object), raw, where)
     if y.dtype.kind not in "biuf":
         raise InputError(f"{where}: values of type {y.dtype}; numbers or text are expected.")
     if y.dtype.kind == "b":
+        _refuse_words(task, where, str(y[0]) if len(y) else "")
         return _labels(np.where(y, "True", "False").astype(object), raw, where)
     values = y.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -91,25 +104,37 @@ def array_target(
         return target
     named = _named(target.classes, names, where)
     counts = np.bincount(target.values.astype(np.int64), minlength=len(named))
-    return Target(target.values, target.task, named, unequal_classes(named, counts))
+    kept = tuple(each for each in target.findings if each.code != codes.UNEQUAL_CLASSES)
+    return Target(target.values, target.task, named, (*kept, *unequal_classes(named, counts)))
 
 
 def known_target(
-    series: pl.Series, task: Task, classes: tuple[str, ...] | None
+    series: pl.Series, task: Task, classes: tuple[str, ...] | None, style: NumberStyle | None = None
 ) -> tuple[NDArray[np.generic] | None, str]:
-    """True answers of new rows in the terms of a trained model, or None with the reason."""
+    """True answers of new rows in the terms of a trained model, or None with the reason.
+
+    Args:
+        series: the answers.
+        task: of the model.
+        classes: of the model, in the order of their codes.
+        style: how the target's numbers were written where it came as text.
+    """
     filled = cells.text(series)
     missing = filled.null_count()
     if missing:
         return None, f"{count(missing, 'true answer')} of {series.len()} missing"
     if task == "regression":
-        read = cells.numbers(series if series.dtype.is_numeric() else filled)
+        read = cells.numbers(series if series.dtype.is_numeric() else filled, style or NumberStyle())
         if read.values.null_count():
             return None, f"{listing(filled.filter(read.values.is_null()).unique(maintain_order=True), 3)}: no number"
         return read.values.to_numpy(), ""
     lookup = {name: code for code, name in enumerate(classes or ())}
     names = [lookup.get(value, lookup.get(label_text(value), -1)) for value in filled.to_list()]
     found = np.asarray(names, dtype=np.int64)
+    if style is not None:  # other ways to write the same number
+        numbers = {number: code for code, number in enumerate(number_text.values(pl.Series(classes), style))}
+        same = [numbers.get(number, -1) for number in cells.numbers(series, style).values.to_list()]
+        found = np.where(found < 0, np.asarray(same, dtype=np.int64), found)
     unknown = filled.filter(pl.Series(found < 0)).unique(maintain_order=True)
     if unknown.len():
         return None, f"{listing(unknown, 3)}: no class of the model"
@@ -129,24 +154,23 @@ def label_text(value: object) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else str(value)
 
 
-def _as_numbers(raw: RawTable, series: pl.Series, where: str, task: Task | None) -> NDArray[np.float64] | None:
+def _as_numbers(
+    raw: RawTable, series: pl.Series, where: str, task: Task | None, style: number_style.Found | None
+) -> NDArray[np.float64] | None:
     """The target as numbers, or None where it is made of words."""
-    if series.dtype == pl.Boolean:
+    if series.dtype == pl.Boolean or (series.dtype == pl.String and style is None):
         return None
-    decimal = "."
-    if raw.decimal_comma and series.dtype == pl.String and series.str.contains(r"^[+-]?\d*,\d+$").any():
-        decimal = ","
-    read = cells.numbers(series, NumberStyle.model_validate({"decimal": decimal}))
+    read = cells.numbers(series, style.style if style else NumberStyle())
     zeros = series.dtype == pl.String and series.str.contains(r"^0\d+$").any()
     odd = np.flatnonzero(read.odd.to_numpy())
     if task != "regression" and (zeros or len(odd) > 0.05 * series.len()):
         return None
     if len(odd):
         distinct = read.values.drop_nulls().n_unique()
-        if task == "classification" or (task is None and distinct <= MOST_WHOLE_CLASSES):
+        if task == "classification" or (task is None and distinct <= task_rule.MOST_WHOLE_CLASSES):
             return None
         raise InputError(
-            f"{where}: {series[int(odd[0])]!r} in {raw.places(odd)} is no number, while the other answers are; "
+            f"{where}: {series[int(odd[0])]!r} in {raw.places(odd)} is no number, while other answers are; "
             "mend or delete it."
         )
     values = read.values.to_numpy()
@@ -156,27 +180,41 @@ def _as_numbers(raw: RawTable, series: pl.Series, where: str, task: Task | None)
     return np.asarray(values, dtype=np.float64)
 
 
+def _refuse_words(task: Task | None, where: str, example: str) -> None:
+    if task == "regression":
+        raise InputError(
+            f"{where}: the answers are words such as {example!r}, and a regression predicts numbers; "
+            "write them as numbers, or leave out the task."
+        )
+
+
+def _as_written(target: Target, filled: pl.Series) -> tuple[str, ...] | None:
+    """The names of classes that are numbers: as the cells have them, unless plain digits say the same."""
+    if target.classes is None or filled.cast(pl.Float64, strict=False).null_count() == 0:
+        return target.classes
+    first = np.unique(target.values, return_index=True)[1]
+    return tuple(str(filled[int(row)]) for row in first)
+
+
 def _by_rule(values: NDArray[np.float64], task: Task | None, raw: RawTable, where: str, *, coded: bool) -> Target:
-    distinct, inverse = np.unique(values, return_inverse=True)
+    distinct, inverse, often = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) < 2:
         raise InputError(
             f"{where}: all {count(len(values), 'row')} have the answer {distinct[0]:g}; there is nothing to learn."
         )
-    if task is None:
-        whole = bool((distinct == np.round(distinct)).all())
-        few = len(distinct) <= MOST_WHOLE_CLASSES and len(values) >= 3 * len(distinct)
-        contiguous = distinct[0] == 0 and distinct[-1] == len(distinct) - 1
-        many = coded and contiguous and len(distinct) <= MOST_CODED_CLASSES and len(values) >= 5 * len(distinct)
-        task = "classification" if len(distinct) == 2 or (whole and (few or many)) else "regression"
-    if task == "regression":
+    guess = task_rule.Guess(task) if task else task_rule.guess(distinct, often, coded=coded)
+    said = guess.finding(distinct, len(values))
+    if guess.task == "regression":
         huge = np.flatnonzero(np.abs(values) > LARGEST_NUMBER)
         if len(huge):
             raise InputError(
                 f"{where}: {values[huge[0]]:g} in {raw.places(huge)} is too large to compute with; "
                 "mend the number or delete the row."
             )
-        return Target(values, task, None)
-    return _classes(inverse.astype(np.int64), tuple(label_text(f"{value:.17g}") for value in distinct), raw, where)
+        return Target(values, "regression", None, said)
+    names = tuple(label_text(f"{value:.17g}") for value in distinct)
+    target = _classes(inverse.astype(np.int64), names, raw, where, numbers=True)
+    return replace(target, findings=(*said, *target.findings))
 
 
 def _labels(values: NDArray[np.object_], raw: RawTable, where: str) -> Target:
@@ -187,20 +225,23 @@ def _labels(values: NDArray[np.object_], raw: RawTable, where: str) -> Target:
     return _classes(inverse.astype(np.int64), tuple(str(name) for name in names), raw, where)
 
 
-def _classes(inverse: NDArray[np.int64], names: tuple[str, ...], raw: RawTable, where: str) -> Target:
+def _classes(
+    inverse: NDArray[np.int64], names: tuple[str, ...], raw: RawTable, where: str, *, numbers: bool = False
+) -> Target:
+    hint = f"; where the numbers are quantities, say so: {setting('task', 'regression')}" if numbers else ""
     counts = np.bincount(inverse, minlength=len(names))
     single = np.flatnonzero(counts == 1)
     if len(single) > 1:
         raise InputError(
             f"{where}: {len(single)} of {len(names)} classes have a single row "
             f"({listing((names[i] for i in single), 4)}); every class needs rows to learn from and to test on; "
-            "name another target, or merge or drop these."
+            f"name another target, or merge or drop these{hint}."
         )
     if len(single):
         rows = np.flatnonzero(inverse == single[0])
         raise InputError(
             f"{where}: the class {names[single[0]]!r} has a single row ({raw.places(rows)}); "
-            "give more rows of it, or delete it."
+            f"give more rows of it, or delete it{hint}."
         )
     return Target(inverse, "classification", names, unequal_classes(names, counts))
 
