@@ -344,6 +344,11 @@ def test_the_command_repeats_the_settings() -> None:
     assert api.command(settings) == (
         "shoal fit 'my data.csv' --target 'a b' --budget 2m --seed 0 --drop x --range lr=0.0001:0.1"
     )
+    settings = FitSettings(data="a.csv", task="regression", decimal=",", missing=("n.d.", "?"), axes="NLC")
+    assert api.command(settings) == (
+        "shoal fit a.csv --kind signal --task regression --decimal , --axes NLC --budget 60s --seed 0 "
+        "--missing 'n.d.,?'"
+    )
 
 
 def test_cuda_where_there_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,3 +363,17 @@ def test_a_start_that_fails_leaves_its_folder_free(tmp_path: Path) -> None:
         shoal.fit(planted.blobs(90), budget="trials=2", store="bogus://x", out=out)
     assert not (tmp_path / "run").exists()
     assert shoal.fit(planted.blobs(90), budget="trials=2", out=out).summary["test"] > 0.5
+
+
+def test_numbers_in_text_are_read_alike_by_fit_evaluate_and_predict(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [(i % 7, 1000 + 41 * (i * 17 % 60)) for i in range(60)]
+    lines = [f"{a};{b:,};".replace(",", ".") + f"{b / 4 + a:.2f} kg".replace(".", ",") for a, b in rows]
+    path.write_text("\n".join(["a;b;y", *lines]), encoding="utf-8")
+    run = shoal.fit(path, target="y", task="regression", out=str(tmp_path / "run"), **QUICK)
+    started = events_of(run, RunStarted)[0]
+    assert (started.task, "--task regression" in started.command) == ("regression", True)
+    assert api.evaluate(run.folder.path, path)["rows"] == 60
+    text = api.predict(run.folder.path, path).rows
+    plain = api.predict(run.folder.path, pd.DataFrame(rows, columns=["a", "b"])).rows
+    assert text == plain

@@ -83,9 +83,10 @@ def array_target(
     if y.ndim != 1:
         raise InputError(f"{where}: shape {list(y.shape)}; one answer a row is expected, [N] or [N, 1].")
     if y.dtype.kind in "US":
-        texts = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in y.tolist()]
-        _refuse_words(task, where, str(texts[0]) if texts else "")
-        return _labels(np.array([text.strip() for text in texts], dtype=object), raw, where)
+        texts = [(v.decode("utf-8", "replace") if isinstance(v, bytes) else v).strip() for v in y.tolist()]
+        if task != "regression":
+            return _labels(np.array(texts, dtype=object), raw, where)
+        y = _text_numbers(texts, raw, where)
     if y.dtype.kind == "O" and all(isinstance(value, str | bool | np.bool_) for value in y.tolist()):
         _refuse_words(task, where, str(y[0]) if len(y) else "")
         return _labels(np.array([str(value).strip() for value in y.tolist()], dtype=object), raw, where)
@@ -178,6 +179,18 @@ def _as_numbers(
     if len(infinite):
         raise InputError(f"{where}: infinity in {raw.places(infinite)}; delete these rows or give a number.")
     return np.asarray(values, dtype=np.float64)
+
+
+def _text_numbers(texts: list[str], raw: RawTable, where: str) -> NDArray[np.float64]:
+    """Numbers of an array of text, with decimal points."""
+    values = number_text.values(pl.Series(texts, dtype=pl.String), NumberStyle())
+    odd = np.flatnonzero(values.is_null().to_numpy())
+    if len(odd):
+        raise InputError(
+            f"{where}: {texts[odd[0]]!r} in {raw.places(odd)} is no number, and a regression predicts numbers; "
+            "write them as numbers, or leave out the task."
+        )
+    return np.asarray(values.to_numpy(), dtype=np.float64)
 
 
 def _refuse_words(task: Task | None, where: str, example: str) -> None:
