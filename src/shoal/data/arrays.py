@@ -292,7 +292,15 @@ def array_dataset(
             f"{source} holds {kind} data without named columns: the option `roles` cannot be used with it."
         )
     features = ArrayFeatures(x)
-    schema = Schema(kind=kind, task=answer.task, classes=answer.classes, shape=x.shape[1:], group=group, time=time)
+    schema = Schema(
+        kind=kind,
+        task=answer.task,
+        classes=answer.classes,
+        class_type=answer.class_type,
+        shape=x.shape[1:],
+        group=group,
+        time=time,
+    )
     return Dataset(
         name=name,
         source=source,

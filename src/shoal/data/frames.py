@@ -113,13 +113,20 @@ def _series(name: str, column: Any) -> pl.Series:
 
 
 def _from_objects(name: str, cells: list[Any]) -> pl.Series:
-    """Cells of unknown types as text, missing ones as null."""
+    """Cells of unknown types as truth values or whole numbers where all are, else as text; missing ones as null."""
     for row, cell in enumerate(cells):
         if isinstance(cell, list | tuple | dict | set | np.ndarray | complex):
             raise InputError(
                 f"column {name!r}, row {row}: a cell of type {type(cell).__name__}; only plain values are read."
             )
-    texts = [None if _absent(cell) else str(cell) for cell in cells]
+    kept = [None if _absent(cell) else cell for cell in cells]
+    truths = [isinstance(cell, bool | np.bool_) for cell in kept if cell is not None]
+    wholes = [isinstance(cell, int | np.integer) and -(2**63) <= int(cell) < 2**63 for cell in kept if cell is not None]
+    if truths and all(truths):
+        return pl.Series(name, kept, dtype=pl.Boolean)
+    if wholes and all(wholes) and not any(truths):
+        return pl.Series(name, kept, dtype=pl.Int64)
+    texts = [None if cell is None else str(cell) for cell in kept]
     return pl.Series(name, texts, dtype=pl.String)
 
 

@@ -27,6 +27,7 @@ Role = Literal[
     "dropped",
 ]
 CellType = Literal["number", "boolean", "category", "ordered", "date"]
+ClassType = Literal["text", "integer", "number", "boolean"]
 
 
 class Column(Record):
@@ -53,6 +54,7 @@ class Schema(Record):
     target: str | None = None
     target_numbers: NumberStyle | None = None  # how the target's were written, where it came as text
     classes: tuple[str, ...] | None = None
+    class_type: ClassType = "text"  # in which the classes were given, and predictions are given back
     columns: tuple[Column, ...] = ()  # of tables
     shape: tuple[int, ...] | None = None  # of one row of an array, as stored
     image_mode: Literal["L", "RGB"] | None = None  # of image folders

@@ -51,6 +51,7 @@ def table_dataset(
         "time": reading.time,
         "group": reading.group,
         "classes": answer.classes,
+        "class_type": answer.class_type,
     }
     facts |= {"task": answer.task, "target_numbers": answer.style}
     schema = Schema.model_validate({"kind": "table", "columns": found.columns, **facts})

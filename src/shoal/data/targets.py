@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
-from shoal.data import cells, codes, number_style, number_text, task_rule
+from shoal.data import cells, class_types, codes, number_style, number_text, task_rule
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
 from shoal.data.number_text import NumberStyle
+from shoal.data.schema import ClassType
 from shoal.data.wording import count, listing, percent, setting
 
 RARE_SHARE = 0.1  # of an even share of the rows, below which a class is named
@@ -33,6 +34,7 @@ class Target:
     classes: tuple[str, ...] | None
     findings: tuple[Finding, ...] = ()
     style: NumberStyle | None = None  # of numbers that came as text
+    class_type: ClassType = "text"  # in which the classes were given
 
 
 def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | None = None) -> Target:
@@ -56,6 +58,15 @@ def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | Non
             f"{where}: {count(len(missing), 'cell')} of {series.len()} missing ({raw.places(missing)}); "
             "delete these rows or fill the cells."
         )
+    target = _of_column(raw, name, series, filled, where, task, signs)
+    typed = class_types.of_column(series, target.classes or (), from_text=raw.lines is not None)
+    return replace(target, class_type=typed)
+
+
+def _of_column(
+    raw: RawTable, name: str, series: pl.Series, filled: pl.Series, where: str, task: Task | None, signs: Signs | None
+) -> Target:
+    """The target by its cells, of which none is missing."""
     style = number_style.find(filled, signs or Signs.of(raw, None)) if series.dtype == pl.String else None
     values = _as_numbers(raw, filled if series.dtype == pl.String else series, where, task, style)
     if values is None:
@@ -82,6 +93,17 @@ def array_target(
         y = y[:, 0]
     if y.ndim != 1:
         raise InputError(f"{where}: shape {list(y.shape)}; one answer a row is expected, [N] or [N, 1].")
+    target = _of_array(y, where, raw, task, table=table)
+    if names is None or target.classes is None or y.dtype.kind not in "iuf":
+        return replace(target, class_type=class_types.of_array(y, target.classes or ()))
+    named = _named(target.classes, names, where)
+    counts = np.bincount(target.values.astype(np.int64), minlength=len(named))
+    kept = tuple(each for each in target.findings if each.code != codes.UNEQUAL_CLASSES)
+    return Target(target.values, target.task, named, (*kept, *unequal_classes(named, counts)))
+
+
+def _of_array(y: NDArray[np.generic], where: str, raw: RawTable, task: Task | None, *, table: bool) -> Target:
+    """The target by the values [N]."""
     if y.dtype.kind in "US":
         texts = [(v.decode("utf-8", "replace") if isinstance(v, bytes) else v).strip() for v in y.tolist()]
         if task != "regression":
@@ -100,13 +122,7 @@ def array_target(
     if len(bad):
         kind = "infinity" if np.isinf(values[bad[0]]) else "NaN"
         raise InputError(f"{where}: {kind} in {raw.places(bad)}; delete these rows or fill the answers.")
-    target = _by_rule(values, task, raw, where, coded=y.dtype.kind in "iu" and not table)
-    if names is None or target.classes is None:
-        return target
-    named = _named(target.classes, names, where)
-    counts = np.bincount(target.values.astype(np.int64), minlength=len(named))
-    kept = tuple(each for each in target.findings if each.code != codes.UNEQUAL_CLASSES)
-    return Target(target.values, target.task, named, (*kept, *unequal_classes(named, counts)))
+    return _by_rule(values, task, raw, where, coded=y.dtype.kind in "iu" and not table)
 
 
 def known_target(

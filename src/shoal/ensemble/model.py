@@ -24,6 +24,7 @@ from shoal.data.schema import Schema
 from shoal.ensemble.calibration import probabilities
 from shoal.nn import networks
 from shoal.prepare import Preparation, TargetScaling
+from shoal.prepare.targets import Answers
 
 Floats = NDArray[np.float64]
 BATCH, MOST_VALUES = 1024, 1 << 22  # rows, and numbers in them: a first layer makes many times as many of these
@@ -49,14 +50,14 @@ class Model:
     target: TargetScaling
     schema: Schema
 
-    def predict(self, rows: Any) -> NDArray[np.str_] | Floats:
+    def predict(self, rows: Any) -> Answers:
         """The answer for each row, in the target's own terms.
 
         Args:
             rows: a frame, an array, a path: what `shoal.fit` reads, with or without the target.
 
         Returns:
-            Class names as text [N], or values float64 [N].
+            Classes [N] in the type in which they were given (text, int64, float64, bool), or values float64 [N].
 
         Raises:
             InputError: a feature column is missing, or the rows do not fit the model.
