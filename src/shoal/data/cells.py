@@ -1,4 +1,4 @@
-"""How the text of a cell becomes a value: missing markers, truth values, dates; numbers are in `number_text`."""
+"""How the text of a cell becomes a value: missing markers, truth values; see also `number_text` and `moments`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from shoal.data import number_text
+from shoal.data import moments, number_text
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column
 
@@ -14,24 +14,6 @@ from shoal.data.schema import Column
 MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
 TRUE = ("true", "yes", "y", "t", "1", "1.0", "on")
 FALSE = ("false", "no", "n", "f", "0", "0.0", "off")
-DATE_FORMATS = (
-    "%Y-%m-%d",
-    "%Y/%m/%d",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%d.%m.%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%b %d, %Y",
-    "%d %B %Y",
-    "%B %d, %Y",
-)
-CLOCKS = ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M")
-DATE_SHAPE = (
-    r"^(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{4}|[A-Za-z]{3,9} \d{1,2}, \d{4})([ T]\d|$)"
-)
 
 
 @dataclass(frozen=True)
@@ -83,48 +65,18 @@ def positions(series: pl.Series, levels: tuple[str, ...]) -> Cells:
     return Cells(values, cells.is_not_null() & values.is_null())
 
 
-def dates(series: pl.Series, date_format: str | None) -> Cells:
-    """Dates as Datetime in microseconds, local time: fractions of a second and offsets from UTC are dropped."""
-    if series.dtype == pl.Date:
-        values = series.cast(pl.Datetime("us"))
-    elif isinstance(series.dtype, pl.Datetime):
-        values = series.dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    else:
-        cells = _clock(text(series))
-        values = cells.str.to_datetime(date_format or "%Y-%m-%d", time_unit="us", strict=False, exact=True)
-        return Cells(values, cells.is_not_null() & values.is_null())
-    return Cells(values, pl.repeat(False, series.len(), eager=True))
-
-
-def date_format(series: pl.Series) -> tuple[str | None, bool]:
-    """The format that reads the most cells of a text column, and whether another one reads as many.
-
-    Args:
-        series: trimmed text without missing cells.
-
-    Returns:
-        None where less than 95 % of the cells read as dates; else strptime's format, and whether the order of day and
-        month stays open.
-    """
-    shaped = series.head(200).str.contains(DATE_SHAPE)
-    if series.len() == 0 or shaped.sum() < 0.95 * shaped.len():
-        return None, False
-    cells = _clock(series).unique(maintain_order=True)
-    best: list[tuple[int, str]] = []
-    for clock in CLOCKS:
-        for day in DATE_FORMATS:
-            head = cells.head(200).str.to_datetime(day + clock, strict=False, exact=True)
-            if head.is_not_null().sum() < 0.9 * head.len():
-                continue
-            read = cells.str.to_datetime(day + clock, strict=False, exact=True).is_not_null().sum()
-            best.append((int(read), day + clock))
-    if not best:
-        return None, False
-    most, chosen = max(best, key=lambda pair: pair[0])  # the first of equals
-    if most < 0.95 * cells.len():
-        return None, False
-    swapped = chosen.replace("%d", "%x").replace("%m", "%d").replace("%x", "%m")
-    return chosen, swapped != chosen and (most, swapped) in best
+def dates(series: pl.Series, formats: tuple[str, ...]) -> Cells:
+    """Dates as Datetime in microseconds: of typed columns, of counts since 1970, or of text in the given formats."""
+    if moments.is_typed(series):
+        values = moments.of_typed(series)
+        return Cells(values, series.is_not_null() & values.is_null())
+    if formats and formats[0] in moments.EPOCHS:
+        counts = numbers(series)
+        values = moments.of_epoch(counts.values, formats[0])
+        return Cells(values, counts.odd | (counts.values.is_not_null() & values.is_null()))
+    texts = text(series)
+    values = moments.read(texts, formats)
+    return Cells(values, texts.is_not_null() & values.is_null())
 
 
 def parse(series: pl.Series, column: Column) -> Cells:
@@ -134,15 +86,11 @@ def parse(series: pl.Series, column: Column) -> Cells:
     if column.cells == "boolean":
         return booleans(series)
     if column.cells == "date":
-        return dates(series, column.date_format)
+        return dates(series, column.date_formats)
     if column.cells == "ordered":
         return positions(series, column.levels)
     cells = text(series)
     return Cells(cells, pl.repeat(False, cells.len(), eager=True))
-
-
-def _clock(cells: pl.Series) -> pl.Series:
-    return cells.str.replace(r"(:\d{2})\.\d+", "$1").str.replace(r"(:\d{2})\s?(Z|[+-]\d{2}:?\d{2})$", "$1")
 
 
 def _nan(series: pl.Series) -> pl.Series:

@@ -12,13 +12,16 @@
 | SHL208 | mostly missing | kept: its presence is information |
 | SHL209 | number column with a few cells that are no numbers | those cells count as missing |
 | SHL210 | digits with leading zeros | kept as categories, zeros and all |
-| SHL211 | date whose day and month cannot be told apart | month first with slashes, day first otherwise |
+| SHL211 | date whose day, month and year could be in another order | month first with slashes, day first otherwise |
 | SHL212 | text that is not UTF-8 | read in the encoding that is named |
 | SHL213 | decimal commas | read as decimal points |
 | SHL214 | rows that occur more than once | kept, counted |
 | SHL215 | unequal classes | kept, named |
 | SHL216 | header that looks like data, or a column without a name | read as a header; named by its position |
 | SHL217 | column of numbers mixed with words | read as categories |
+| SHL218 | dates with years of two figures | 69 to 99 are 1969 to 1999, 00 to 68 are 2000 to 2068 |
+| SHL219 | dates in several formats | each cell read by its own |
+| SHL220 | dates of which only some have an offset from UTC, or with names of time zones | read as UTC; names ignored |
 | SHL221 | images of several sizes | resized to one |
 | SHL222 | images of several modes, or with transparency | converted to one mode, transparency laid over white |
 | SHL223 | files that are no images | ignored |
@@ -70,6 +73,9 @@ REPEATED_ROWS = "SHL214"
 UNEQUAL_CLASSES = "SHL215"
 HEADER = "SHL216"
 MIXED = "SHL217"
+TWO_DIGIT_YEARS = "SHL218"
+MIXED_DATES = "SHL219"
+MIXED_ZONES = "SHL220"
 IMAGE_SIZES = "SHL221"
 IMAGE_MODES = "SHL222"
 OTHER_FILES = "SHL223"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoal.core.events import Finding
-from shoal.data import codes, leaks, number_style, roles
+from shoal.data import codes, leaks, moments, number_style, roles
 from shoal.data.wording import count, listing, percent, setting
 
 REASONS: dict[str, tuple[str, str]] = {
@@ -108,17 +108,38 @@ def _cell_findings(inferred: dict[str, roles.Inferred]) -> list[Finding]:
         "ambiguous": (
             codes.AMBIGUOUS_DATE,
             "warning",
-            "{}: day and month cannot be told apart; read as in the format given.",
+            "{}: day, month and year could be in another order; read as in the format given.",
+        ),
+        "two_digit": (
+            codes.TWO_DIGIT_YEARS,
+            "warning",
+            f"{{}}: years have two figures; {moments.PIVOTED}.",
+        ),
+        "formats": (
+            codes.MIXED_DATES,
+            "warning",
+            "{}: dates are written in several formats; each was read by its own.",
+        ),
+        "offsets": (
+            codes.MIXED_ZONES,
+            "warning",
+            "{}: some dates have an offset from UTC and some have none; the others were read as if they were UTC.",
+        ),
+        "zones": (
+            codes.MIXED_ZONES,
+            "warning",
+            "{}: names of time zones are not read; clocks stay as they are written.",
         ),
     }
     for tag, (code, level, sentence) in said.items():
         names = [name for name, column in inferred.items() if tag in column.tags]
         if names:
-            formats = {name: inferred[name].column.date_format for name in names} if tag == "ambiguous" else {}
-            evidence = {"columns": list(names), **({"formats": dict(formats)} if formats else {})}
-            found.append(
-                Finding.model_validate(
-                    {"code": code, "level": level, "sentence": sentence.format(listing(names)), "evidence": evidence}
-                )
+            formats = (
+                {name: list(inferred[name].column.date_formats) for name in names} if tag in moments.DOUBTS else {}
             )
+            shown = [f"{name} ({' and '.join(formats[name])})" if name in formats else name for name in names]
+            evidence = {"columns": list(names), **({"formats": formats} if formats else {})}
+            finding = {"code": code, "level": level, "sentence": sentence.format(listing(shown)), "evidence": evidence}
+            fix = {"fix": "write dates as 2021-01-31"} if tag in ("ambiguous", "two_digit", "formats") else {}
+            found.append(Finding.model_validate({**finding, **fix}))
     return found

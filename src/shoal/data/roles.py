@@ -4,7 +4,8 @@
 2. Numbers of one style (`number_style`) in at least 95 % of the filled cells, or in 80 % with a single word otherwise
    (a marker such as `unknown`): `numeric`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no
    numbers. Whole numbers that number the rows (`identifiers`) are an `identifier`; money and shares never are.
-3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date`.
+3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date` (see `moments`); eight digits are one where the
+   column's name says so.
 4. Words: `ordered` where `scales` knows their order, else `category`, unless most rows have their own value: then
    `free text` when values have several words, else `identifier`. A column that is mostly missing stays a `category`:
    that it is filled at all is information.
@@ -14,15 +15,15 @@ A role that the user gives comes before all of these, as long as the cells can b
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import numpy as np
 import polars as pl
 
 from shoal.core.errors import InputError
 from shoal.core.roles import levels_of
-from shoal.data import cells, identifiers, number_style, scales
+from shoal.data import cells, identifiers, moments, number_style, scales
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
@@ -36,6 +37,7 @@ OWN_VALUE_SHARE = 0.5  # above it most rows have their own value
 MOSTLY_MISSING = 0.5
 MOST_ODD = 0.5  # share of cells that a given role may leave unread
 MOST_ODD_NUMBERS = 0.9  # the same for numbers: what is no number is plain to see
+NAMED_DATE = re.compile(r"(?i:(^|[_\s.-])(date|day|datetime|timestamp|time|dt|datum)([_\s.-]|$))|[a-z](Date|Day|Time)$")
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,13 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
         return Inferred(facts.aside("empty", "no cell is filled"), None)
     if unique == 1 and missing == 0:
         return Inferred(facts.aside("constant", f"always {present[0]}"), None)
-    if series.dtype.is_numeric() or series.dtype in (pl.Duration, pl.Time):
+    if moments.is_typed(series):
+        return _date(facts, series, moments.of_type(series))
+    compact = _compact_dates(facts, present)
+    if compact is not None:
+        return _date(facts, filled, compact)
+    if series.dtype.is_numeric() or series.dtype == pl.Duration:
         return _number(raw, facts, series, cells.numbers(series))
-    if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
-        return _typed(facts, series, "date")
     if present.str.to_lowercase().is_in(cells.TRUE[:4] + cells.FALSE[:4]).all():
         return _typed(facts, filled, "boolean")
     return _words(raw, facts, filled, present, signs)
@@ -127,18 +132,25 @@ def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | tuple[str,
         }
     )  # fmt: skip
     read = cells.parse(series, column)
-    if role == "date":
-        column = column.model_copy(update={"note": _note(facts, _span(read.values))})
     return Inferred(column, read.values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, frozenset()))
 
 
-def _span(moments: pl.Series) -> str:
-    """From when to when."""
-    first, last = moments.min(), moments.max()
-    if not isinstance(first, datetime) or not isinstance(last, datetime):
-        return ""
-    form = "%Y-%m-%d" if (moments.dt.truncate("1d") == moments).all() else "%Y-%m-%d %H:%M"
-    return f"{first:{form}} to {last:{form}}"
+def _date(facts: Facts, series: pl.Series, writing: moments.Writing) -> Inferred:
+    found = _typed(facts, series, "date", date_formats=writing.formats)
+    said = "; ".join(part for part in (moments.span(found.values), moments.note(writing)) if part)
+    column = found.column.model_copy(update={"note": _note(facts, said)})
+    return replace(found, column=column, tags=found.tags | writing.doubts)
+
+
+def _compact_dates(facts: Facts, present: pl.Series) -> moments.Writing | None:
+    """Dates in digits alone, such as 20210131, where the name says that there are dates."""
+    if NAMED_DATE.search(facts.name) is None or not (present.dtype == pl.String or present.dtype.is_integer()):
+        return None
+    texts = present.cast(pl.String)
+    if not texts.str.contains(r"^\d{8}(\d{4}|\d{6})?$").all():
+        return None
+    found = moments.find(texts, (moments.COMPACT,))
+    return found if found.formats else None
 
 
 def _example(series: pl.Series, odd: pl.Series) -> str:
@@ -213,10 +225,9 @@ def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, s
             tags = frozenset({"listed"})
     elif (present.str.contains(r"^\d+$")).all():
         tags = frozenset({"zeros"})
-    chosen, ambiguous = cells.date_format(present)
-    if chosen:
-        found = _typed(facts, filled, "date", date_format=chosen)
-        return replace(found, tags=found.tags | ({"ambiguous"} if ambiguous else set()))
+    writing = moments.find(present)
+    if writing.formats:
+        return _date(facts, filled, writing)
     return _category(facts, filled, present, tags)
 
 
@@ -302,11 +313,11 @@ def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series,
     elif role == "boolean":
         found = _typed(facts, texts, "boolean")
     elif role == "date":
-        typed = series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime)
-        chosen = None if typed else cells.date_format(present)[0]
-        if not typed and chosen is None:
+        typed = moments.is_typed(series)
+        writing = moments.of_type(series) if typed else moments.asked(series, texts, (moments.COMPACT, moments.YEAR))
+        if not typed and not writing.formats:
             raise _cannot_be(raw, facts, role, f"cells such as {_short(present[0])!r} are no dates of one form")
-        found = _typed(facts, series if typed else texts, "date", date_format=chosen)
+        found = _date(facts, series if typed else texts, writing)
     else:
         levels = levels_of(given) or scales.ordered(present.unique().to_list(), fewest=2)
         if levels is None:

@@ -42,7 +42,7 @@ class Column(Record):
     note: str = ""
     levels: tuple[str, ...] = ()  # of an ordered column, lowest first: a cell is read as its place, from 0
     numbers: NumberStyle = NumberStyle()  # of a number column that came as text
-    date_format: str | None = None  # strptime's; None for a column that came as dates
+    date_formats: tuple[str, ...] = ()  # of `moments`; none for a column that came as dates
     date_parts: Literal["all", "cycles"] = "all"  # cycles: nothing that keeps growing, for the column that orders rows
 
 

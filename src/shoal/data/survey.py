@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
-from shoal.data import cells, column_checks, column_findings, leaks, roles
+from shoal.data import cells, column_checks, column_findings, leaks, ordering, roles
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -73,15 +73,17 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     repeats = leaks.Repeats.of(inferred, answer)
     columns = _columns(raw, inferred, repeats, reading)
     values = {name: found.values for name, found in inferred.items()}
+    said = dict(inferred)
     moments: NDArray[np.float64] | None = None
     if reading.time is not None:
         at = raw.frame.columns.index(reading.time)
-        columns[at], moments, values[reading.time] = _time(raw, reading.time)
+        said[reading.time], moments = ordering.time_column(raw, reading.time)
+        columns[at], values[reading.time] = said[reading.time].column, said[reading.time].values
     kept = [(column.name, values[column.name]) for column in columns if column.feature]
     features = TableFeatures(pl.DataFrame([series.rename(name) for name, series in kept if series is not None]))
     own = [column.name for column in columns if column.role in ("identifier", "dropped")]
     keys = leaks.row_keys(raw.frame.drop(own), answer.values if answer else None)
-    findings = column_findings.of_columns(inferred, repeats, raw.frame.height)
+    findings = column_findings.of_columns(said, repeats, raw.frame.height)
     findings += column_checks.of_values(columns, features, answer)
     if answer is not None:
         findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
@@ -113,39 +115,6 @@ def _columns(
             unique = filled.drop_nulls().n_unique()
             columns.append(Column(name=name, role=given.get(name, "time"), missing=filled.null_count(), unique=unique))
     return columns
-
-
-def _time(raw: RawTable, name: str) -> tuple[Column, NDArray[np.float64], pl.Series | None]:
-    """The column that orders the rows: its moments, and what of it is a feature (the cycles of a date)."""
-    series = raw.frame.get_column(name)
-    is_date = series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime)
-    chosen: str | None = None
-    if not is_date and not series.dtype.is_numeric():
-        filled = cells.text(series)
-        chosen, _ = cells.date_format(filled.drop_nulls())
-        is_date = chosen is not None
-        series = filled
-    read = cells.dates(series, chosen) if is_date else cells.numbers(series)
-    wrong = np.flatnonzero(read.values.is_null().to_numpy())
-    if len(wrong):
-        raise InputError(
-            f"{raw.source}, time column {name!r}: {count(len(wrong), 'cell')} missing or neither date nor number "
-            f"({raw.places(wrong)}); mend or delete these rows."
-        )
-    numbers = read.values.dt.epoch("us").to_numpy() / 1e6 if is_date else read.values.to_numpy()
-    bad = np.flatnonzero(~np.isfinite(numbers))
-    if len(bad):
-        raise InputError(
-            f"{raw.source}, time column {name!r}: infinity in {raw.places(bad)}; mend or delete these rows."
-        )
-    column = Column.model_validate(
-        {
-            "name": name, "role": "time", "cells": "date" if is_date else "number", "feature": is_date,
-            "unique": read.values.n_unique(), "date_format": chosen, "date_parts": "cycles",
-            "note": "orders the rows; its cycles are features" if is_date else "orders the rows",
-        }
-    )  # fmt: skip
-    return column, np.asarray(numbers, dtype=np.float64), read.values if is_date else None
 
 
 def _group(raw: RawTable, name: str) -> NDArray[np.int64]:
