@@ -111,15 +111,16 @@ def test_every_format_reads_what_it_writes(form: str) -> None:
     if form == moments.TIME_OF_DAY:
         assert moments.read(pl.Series(["23:59"]), (form,)).to_list() == [datetime(1970, 1, 1, 23, 59)]
         return
-    day = date(2021, 1, 1)
-    while day < date(2023, 1, 1):
-        text = f"{day:{form.replace('%q', str((day.month + 2) // 3))}}"
+    cells, expected = [], []
+    for step in range(0, 730, 17):
+        day = date(2021, 1, 1) + timedelta(days=step)
+        cells.append(f"{day:{form.replace('%q', str((day.month + 2) // 3))}}")
         first = day.replace(day=1) if "%d" not in form else day
         first = first.replace(month=3 * ((day.month + 2) // 3) - 2) if "%q" in form else first
         if "%G" in form:
             first = day if "%u" in form else day - timedelta(days=day.weekday())
-        assert moments.read(pl.Series([text]), (form,)).to_list() == [datetime.combine(first, time())], text
-        day += timedelta(days=17)
+        expected.append(datetime.combine(first, time()))
+    assert moments.read(pl.Series(cells), (form,)).to_list() == expected
 
 
 def test_years_of_two_figures_are_in_order_and_said(text_file: Write) -> None:
