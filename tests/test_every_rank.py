@@ -111,10 +111,34 @@ def test_volumes_under_medmnists_names_are_learned(model: str, tmp_path: Path) -
     assert (again == parts["test"][1][:, 0].astype(str)).mean() == pytest.approx(summary["test"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shape", "kind", "prepared"),
+    [
+        ((12, 12, 2), "image", [2, 12, 12]),
+        ((5, 12, 12), "image", [5, 12, 12]),
+        ((2, 6, 7, 8), "volume", [2, 6, 7, 8]),
+    ],
+)
+def test_any_number_of_channels_goes_the_whole_way(
+    shape: tuple[int, ...], kind: str, prepared: list[int], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 2
+    x = rng.normal(size=(90, *shape)) + 2.0 * y.reshape(-1, *(1 for _ in shape))
+    path = write(tmp_path / "channels.npz", {"x": x.astype(np.float32), "y": y})
+    run = shoal.fit(path, out=str(tmp_path / "run"), budget="trials=2", epochs=2, augment="brightness=0.2")
+    begun = first(run, RunStarted)
+    assert (begun.data_kind, begun.shape) == (kind, prepared)
+    again = shoal.load(run.folder.path).model.predict(x)
+    assert (again == y.astype(str)).mean() > 0.9
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kind": "image"}, r"features of shape \[40, 5, 6, 7\] are no image data"),
+        ({"kind": "image"}, r"the shape \[40, 5, 6, 7\] holds the channels cannot be told; .* --axes NCHW"),
         ({"group": "patient"}, r"no array 'patient'"),
         ({"group": "one"}, r"too few groups to hold whole ones out"),
         ({"model": "cnn", "kind": "table"}, r"the columns of a table have no neighbours"),

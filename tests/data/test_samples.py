@@ -30,6 +30,14 @@ def test_an_image_is_shown_as_it_is() -> None:
     assert np.array_equal(picture(x, "image", 3), x[3])
 
 
+def test_two_or_more_than_three_channels_are_shown_by_their_mean() -> None:
+    for channels in (2, 4, 13):
+        x = np.random.default_rng(0).integers(0, 256, (8, 27, 30, channels)).astype(np.uint8)
+        assert np.array_equal(picture(x, "image", 3), x[3].mean(axis=-1).astype(np.uint8))
+    x = np.random.default_rng(0).integers(0, 256, (8, 5, 12, 14, 2)).astype(np.uint8)
+    assert np.array_equal(picture(x, "volume", 1), x[1].max(axis=0).mean(axis=-1).astype(np.uint8))
+
+
 def test_a_volume_is_shown_by_its_largest_values_along_the_first_axis() -> None:
     x = np.random.default_rng(0).integers(0, 256, (8, 5, 12, 10)).astype(np.uint8)
     assert np.array_equal(picture(x, "volume", 2), x[2].max(axis=0))

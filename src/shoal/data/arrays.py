@@ -1,7 +1,4 @@
-"""Arrays to a `Dataset`: names in an archive, the kind from the rank, the layout that the rest relies on.
-
-Stored layouts: table [N, D]; signal [N, C, L]; image [N, H, W] or [N, H, W, C]; volume [N, D, H, W].
-"""
+"""Arrays to a `Dataset`: names in an archive, parts of a split, and what is no number."""
 
 from __future__ import annotations
 
@@ -13,20 +10,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.core.events import Finding, Kind
+from shoal.core.events import Finding
 from shoal.core.reading import Reading
 from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.frames import RawTable
+from shoal.data.layout import layout
 from shoal.data.limits import LARGEST_VALUE
-from shoal.data.neighbours import are_signals
 from shoal.data.schema import Schema
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
-from shoal.data.wording import count, listing, setting
+from shoal.data.wording import count, listing
 
-CHANNELS = (1, 3, 4)
 PARTS: dict[int, tuple[str, ...]] = {0: ("train", "training"), 1: ("val", "valid", "validation"), 2: ("test",)}
 INPUTS = ("x", "images", "image", "data", "features", "inputs", "signals", "volumes")
 ANSWERS = ("y", "labels", "label", "target", "targets")
@@ -43,6 +39,7 @@ class Arrays:
     names: tuple[str, ...] | None  # of the classes
     extra: dict[str, NDArray[np.generic]]  # group and time, as asked for
     unused: tuple[str, ...]
+    channels_first: bool = False  # whether they come from torch, whose channels stand before places
 
 
 @dataclass(frozen=True)
@@ -184,66 +181,6 @@ def check_features(x: NDArray[np.generic], source: str, *, table: bool = False) 
             raise InputError(f"{source}, row {row}: {kind} among the values; mend it or delete the row.")
 
 
-def layout(x: NDArray[np.generic], kind: Kind | None, source: str) -> tuple[NDArray[np.generic], Kind, list[Finding]]:
-    """The kind from the rank, and the stored layout of it.
-
-    Rank 2 is a table, or signals where the columns follow each other smoothly (see `neighbours`). Rank 3 is images when
-    both sides have 4 or more and neither is above four times the other, else signals. Rank 4 is images when the last
-    axis is 1, 3 or 4, or the first of a row is 1 or 3 (turned around), else volumes.
-
-    Raises:
-        InputError: a rank that the kind does not allow.
-    """
-    said: list[Finding] = []
-    shape = list(x.shape)
-
-    def guessed(what: str, other: str) -> None:
-        said.append(
-            Finding(
-                code=codes.LAYOUT,
-                sentence=f"Shape {shape} was read as {what}.",
-                evidence={"shape": list(shape)},
-                fix=other,
-            )
-        )
-
-    if kind is None:
-        if are_signals(x):
-            kind = "signal"
-            guessed("signals [N, L]", f"say so if that is wrong: {setting('kind', 'table')}")
-        elif x.ndim == 3:
-            low, high = sorted(shape[1:])
-            kind = "image" if low >= 4 and high <= 4 * low else "signal"
-            if kind == "signal":
-                guessed("signals [N, C, L]", f"say so if that is wrong: {setting('kind', 'image')}")
-            elif low != high:
-                guessed("images [N, H, W]", f"say so if that is wrong: {setting('kind', 'signal')}")
-        elif x.ndim == 4:
-            kind = "image" if shape[3] in CHANNELS or (shape[1] in (1, 3) and min(shape[2:]) > 4) else "volume"
-        elif x.ndim == 5 and (shape[1] == 1 or shape[4] == 1):
-            kind = "volume"
-        else:
-            kind = "table"
-    if kind == "signal" and x.ndim == 2:
-        return x[:, None, :], kind, said
-    if kind == "image" and x.ndim == 4 and shape[3] not in CHANNELS and shape[1] in CHANNELS:
-        guessed("images [N, C, H, W]", f"say so if that is wrong: {setting('kind', 'volume')}")
-        turned = np.moveaxis(x, 1, 3)
-        return turned if isinstance(x, np.memmap) else np.ascontiguousarray(turned), kind, said
-    if kind == "volume" and x.ndim == 5 and 1 in (shape[1], shape[4]):
-        return x.reshape(shape[:1] + (shape[2:] if shape[1] == 1 else shape[1:4])), kind, said
-    if kind == "table" and x.ndim > 2 and x.ndim != 5:
-        return x.reshape(shape[0], -1), kind, said
-    ranks = {"table": (2,), "signal": (3,), "image": (3, 4), "volume": (4,)}[kind]
-    if x.ndim not in ranks or (kind == "image" and x.ndim == 4 and shape[3] not in CHANNELS):
-        wanted = {
-            "table": "[N, D]", "signal": "[N, L] or [N, C, L]", "image": "[N, H, W], [N, H, W, C] or [N, C, H, W]",
-            "volume": "[N, D, H, W]",
-        }[kind]  # fmt: skip
-        raise InputError(f"{source}: features of shape {shape} are no {kind} data, which have the shape {wanted}.")
-    return x, kind, said
-
-
 def array_dataset(
     arrays: Arrays,
     reading: Reading,
@@ -264,7 +201,8 @@ def array_dataset(
     if len(arrays.x) != len(arrays.y):
         raise InputError(f"{source}: {len(arrays.x)} rows of inputs and {len(arrays.y)} answers; they must be as many.")
     check_features(arrays.x, source, table=True)
-    x, kind, said = layout(arrays.x, reading.kind, source)
+    laid = layout(arrays.x, reading, source, channels_first=arrays.channels_first)
+    x, kind, said = laid.x, laid.kind, list(laid.findings)
     if x.dtype == np.bool_:
         x = x.astype(np.uint8)
     check_features(x, source, table=kind == "table")
@@ -298,6 +236,7 @@ def array_dataset(
         classes=answer.classes,
         class_type=answer.class_type,
         shape=x.shape[1:],
+        axes=laid.axes,
         group=group,
         time=time,
     )

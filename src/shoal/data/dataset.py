@@ -29,7 +29,7 @@ class TableFeatures:
 
 @dataclass(frozen=True)
 class ArrayFeatures:
-    """Features as one array, rows first: [N, C, L], [N, H, W], [N, H, W, C] or [N, D, H, W]."""
+    """Features as one array, rows first: [N, C, L], [N, H, W], [N, H, W, C], [N, D, H, W(, C)]."""
 
     array: NDArray[np.generic]
 
@@ -77,7 +77,7 @@ class Dataset:
         shape = self.features.array.shape
         if self.kind == "signal":
             return int(shape[1])
-        return int(shape[3]) if self.kind == "image" and len(shape) == 4 else 1
+        return int(shape[-1]) if len(shape) == (4 if self.kind == "image" else 5) else 1
 
 
 @dataclass(frozen=True)

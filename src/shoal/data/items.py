@@ -106,7 +106,9 @@ def read_items(parts: list[Part], source: str, target: str | None, *, answers: b
         x, y = pile.inputs(), pile.answers()
     findings = _changing(parts[0][1], source)
     split = _codes(parts, sizes)
-    return Items(Arrays(x, y, split, _class_names(parts[0][1], pile.answer_name), {}, ()), split, tuple(findings))
+    names = _class_names(parts[0][1], pile.answer_name)
+    from_torch = hasattr(_parts_of_item(first, target)[0], "detach")
+    return Items(Arrays(x, y, split, names, {}, (), from_torch), split, tuple(findings))
 
 
 def _codes(parts: list[Part], sizes: list[int]) -> NDArray[np.int8] | None:

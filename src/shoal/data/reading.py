@@ -111,6 +111,8 @@ def _read_path(path: Path, asked: Reading, name: str | None) -> Dataset:
     if path.is_dir():
         if asked.kind not in (None, "image"):
             raise InputError(f"{path} is a folder, which is read as images; {asked.kind} data come in a file.")
+        if asked.axes is not None:
+            raise InputError(f"{path} is a folder of images: the option `axes` is for arrays.")
         _check_folder(path)
         _only_for_tables(asked, str(path))
         return images.folder_dataset(path, name=called, task=asked.task)
@@ -150,17 +152,21 @@ def _read_items(parts: list[items.Part], asked: Reading, called: str) -> Dataset
 def _read_mapping(source: Mapping[str, Any], asked: Reading, called: str) -> Dataset:
     """Arrays by the names that they would have in an archive."""
     held = {str(name): arrays.to_numpy(value, f"{called}, {name}") for name, value in source.items()}
-    return _named_arrays(held, called, asked, called)
+    return _named_arrays(
+        held, called, asked, called, from_torch=any(hasattr(each, "detach") for each in source.values())
+    )
 
 
-def _named_arrays(held: dict[str, NDArray[np.generic]], source: str, asked: Reading, called: str) -> Dataset:
+def _named_arrays(
+    held: dict[str, NDArray[np.generic]], source: str, asked: Reading, called: str, *, from_torch: bool = False
+) -> Dataset:
     for key in asked.drop:
         if key not in held:
             raise InputError(f"{source}: no array {key!r} (option `drop`); {closest(key, list(held))}")
         del held[key]
     wanted = tuple(each for each in (asked.group, asked.time) if each is not None)
     found = arrays.pick(held, source, wanted, asked.target)
-    return arrays.array_dataset(found, asked, name=called, source=source)
+    return arrays.array_dataset(replace(found, channels_first=from_torch), asked, name=called, source=source)
 
 
 def _read_pair(x: Any, y: Any, asked: Reading, called: str) -> Dataset:
@@ -174,7 +180,7 @@ def _read_pair(x: Any, y: Any, asked: Reading, called: str) -> Dataset:
         given = array_target(answers, called, asked.task, table=True, names=None)
         return _as_kind(table_dataset(raw, name=called, reading=asked.but(target=None), given=given), asked.kind)
     _only_for_tables(asked, called)
-    found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, ())
+    found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, (), hasattr(x, "detach"))
     return arrays.array_dataset(found, asked, name=called, source=called)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
-from shoal.core.reading import Reading
-from shoal.data import archives, arrays, builtin, cells, codes, frames, images, items
+from shoal.core.reading import AXES, Reading
+from shoal.data import archives, arrays, builtin, cells, codes, frames, images, items, layout
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.reading import existing, open_table, unknown_format
@@ -69,7 +70,7 @@ def _from_items(parts: list[items.Part], schema: Schema) -> Rows:
 
 def _from_dataset(dataset: Any, schema: Schema) -> Rows:
     if isinstance(dataset.features, ArrayFeatures):
-        rows = _from_array(dataset.features.array, dataset.source, schema, ())
+        rows = _from_array(dataset.features.array, dataset.source, schema.model_copy(update={"axes": ""}), ())
     else:
         rows = _from_table(RawTable(dataset.features.frame, dataset.source), schema)
     names = dataset.classes
@@ -140,18 +141,45 @@ def _from_array(x: NDArray[np.generic], source: str, schema: Schema, said: tuple
             )
         rows = _from_table(arrays.as_table(x, source, names), schema)
         return Rows(rows.features, (*said, *rows.warnings), rows.truth)
-    if x.shape == schema.shape:  # one row alone
-        x = x[None]
+    laid, remark = _laid_out(x, source, schema)
+    arrays.check_features(laid, source)
+    return Rows(ArrayFeatures(laid), (*said, *remark), None)
+
+
+def _laid_out(x: NDArray[np.generic], source: str, schema: Schema) -> tuple[NDArray[np.generic], tuple[Finding, ...]]:
+    """Rows, or one row alone, in the order of axes that the model was trained on; in another one only if it is said."""
+    shape = schema.shape or ()
+    given = schema.axes or next(axes for axes in AXES if AXES[axes] == schema.kind and len(axes) > len(shape))
+    for axes in (given, *(each for each in AXES if AXES[each] == schema.kind and each != given)):
+        for rows in (x, x[None]):
+            if rows.ndim != len(axes):
+                continue
+            stored = layout.turned(rows, axes)
+            if not _alike(stored.shape[1:], shape):
+                continue
+            stored = stored.reshape(len(stored), *shape)
+            if axes == given or not _moved(axes, given):
+                return stored, ()
+            sentence = (
+                f"Rows of shape {list(rows.shape[1:])} were read as [{', '.join(axes)}]; the model was trained on "
+                f"[{', '.join(given)}], {list(layout.as_given(shape, given))}."
+            )
+            evidence: dict[str, JsonValue] = {"axes": axes, "trained": given}
+            return stored, (Finding(code=codes.LAYOUT, level="warning", sentence=sentence, evidence=evidence),)
+    expected = list(layout.as_given(shape, given))
     if x.ndim < 2:
-        raise InputError(f"{source}: shape {list(x.shape)}; rows of shape {list(schema.shape or ())} are expected.")
-    arrays.check_features(x, source)
-    if x.shape[1:] != schema.shape:
-        x, _, _ = arrays.layout(x, schema.kind, source)
-    if x.shape[1:] != schema.shape:
-        raise InputError(
-            f"{source}: rows of shape {list(x.shape[1:])}; the model was trained on {list(schema.shape or ())}."
-        )
-    return Rows(ArrayFeatures(x), said, None)
+        raise InputError(f"{source}: shape {list(x.shape)}; rows of shape {expected} are expected.")
+    raise InputError(f"{source}: rows of shape {list(x.shape[1:])}; the model was trained on {expected}.")
+
+
+def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Equal shapes, a last axis of one channel aside."""
+    return one in (other, (*other, 1)) or other == (*one, 1)
+
+
+def _moved(axes: str, given: str) -> bool:
+    """Whether channels stand elsewhere among the places."""
+    return "C" in axes and "C" in given and axes != given
 
 
 def _from_table(raw: RawTable, schema: Schema) -> Rows:

@@ -20,8 +20,8 @@ PAPER, INK = 255, 40  # grey
 def describe(dataset: Dataset, row: int) -> dict[str, JsonValue]:
     """`{"values": {column: value}}` for tables, `{"image": data URI}` for all else.
 
-    An image is shown as it is, a volume by the largest values along its first axis, a signal as a curve for each of its
-    channels.
+    An image of one or three channels is shown as it is, of another number by their mean; a volume by the largest values
+    along its first axis, a signal as a curve for each of its channels.
     """
     if isinstance(dataset.features, TableFeatures):
         cells = dataset.features.frame.row(row, named=True)
@@ -53,15 +53,21 @@ def _curves(signal: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
+def _viewable(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """[H, W] or [H, W, 3]: of any other number of channels their mean, as grey."""
+    if pixels.ndim == 2 or pixels.shape[-1] == 3:
+        return pixels
+    mean = pixels.mean(axis=-1)
+    return mean.astype(pixels.dtype) if pixels.dtype.kind in "iu" else mean
+
+
 def _data_uri(pixels: NDArray[np.generic]) -> str:
     from PIL import Image
 
-    values = np.asarray(pixels)
+    values = _viewable(np.asarray(pixels))
     if values.dtype != np.uint8:
         low, high = float(values.min()), float(values.max())
         values = ((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
-    if values.ndim == 3 and values.shape[-1] == 1:
-        values = values[..., 0]
     image = Image.fromarray(values)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     file = io.BytesIO()

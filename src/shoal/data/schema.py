@@ -57,6 +57,7 @@ class Schema(Record):
     class_type: ClassType = "text"  # in which the classes were given, and predictions are given back
     columns: tuple[Column, ...] = ()  # of tables
     shape: tuple[int, ...] | None = None  # of one row of an array, as stored
+    axes: str = ""  # of the array as it came, of `core.reading.AXES`; empty: as stored
     image_mode: Literal["L", "RGB"] | None = None  # of image folders
     image_size: tuple[int, int] | None = None  # width, height
     time: str | None = None

@@ -57,8 +57,8 @@ def _cells(features: ArrayFeatures, kind: str, rows: NDArray[np.int64]) -> NDArr
     blocks: list[NDArray[np.float32]] = []
     for start in range(0, len(rows), BLOCK_ROWS):
         x = features.array[rows[start : start + BLOCK_ROWS]].astype(np.float32)
-        if kind == "image" and x.ndim == 4:
-            x = x.mean(axis=3)
+        if x.ndim == {"image": 4, "volume": 5}.get(kind, 0):
+            x = x.mean(axis=-1)
         cells, axes = {"signal": (32, (2,)), "volume": (4, (1, 2, 3))}.get(kind, (CELLS_PER_SIDE, (1, 2)))
         for axis in axes:
             size = x.shape[axis]

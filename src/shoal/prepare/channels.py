@@ -17,6 +17,7 @@ from shoal.prepare.streaming import Chunks
 
 LooksAt = Literal["feature", "row"]
 BLOCK_VALUES = 1 << 20  # at a time, so that float64 copies stay small
+PLACES = {"signal": 1, "image": 2, "volume": 3}  # axes of a row, channels aside
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -33,9 +34,13 @@ class ArrayRows(Record):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one prepared row, channels first."""
-        if self.kind == "image":
-            return (self.row[2] if len(self.row) == 3 else 1, *self.row[:2])
-        return self.row if self.kind == "signal" else (1, *self.row)
+        if self.kind == "signal":
+            return self.row
+        return (self.row[-1], *self.row[:-1]) if self._has_channels else (1, *self.row)
+
+    @property
+    def _has_channels(self) -> bool:
+        return len(self.row) > PLACES[self.kind]
 
     def transform(self, x: NDArray[np.generic]) -> NDArray[np.float32]:
         """[N, ...] as stored to float32 [N, C, ...].
@@ -63,9 +68,9 @@ class ArrayRows(Record):
         block = prepared.astype(np.float64)
         for step in reversed(self.steps):
             block = _as_rows(step.invert(_as_matrix(block, step.looks_at)), block.shape, step.looks_at)
-        if self.kind == "image" and len(self.row) == 3:
-            return np.moveaxis(block, 1, 3)
-        return block if self.kind == "signal" else block[:, 0]
+        if self.kind == "signal":
+            return block
+        return np.moveaxis(block, 1, -1) if self._has_channels else block[:, 0]
 
 
 def fit_arrays(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64], how: str, eps_frac: float) -> ArrayRows:
@@ -125,6 +130,6 @@ def _rows_at_a_time(row: tuple[int, ...]) -> int:
 
 def _channels_first(x: NDArray[np.generic], kind: Kind) -> Floats:
     values = np.asarray(x, dtype=np.float64)
-    if kind == "image" and x.ndim == 4:
-        return np.moveaxis(values, 3, 1)
-    return values if kind == "signal" else values[:, None]
+    if kind == "signal":
+        return values
+    return np.moveaxis(values, -1, 1) if x.ndim - 1 > PLACES[kind] else values[:, None]

@@ -24,10 +24,8 @@ def pixels(preparation: Preparation, stored: NDArray[np.generic]) -> Pixels:
     ends = np.stack([np.full(preparation.shape, value) for value in (0.0, 1.0)])
     values = preparation.invert(ends)
     kind = preparation.arrays.kind if preparation.arrays else "table"
-    if kind == "image" and values.ndim == 4:
-        values = np.moveaxis(values, 3, 1)
-    elif kind != "signal":
-        values = values[:, None]
+    if kind != "signal":
+        values = np.moveaxis(values, -1, 1) if values.ndim - 1 == len(preparation.shape) else values[:, None]
     flat = values.reshape(2, values.shape[1], -1)  # [ends, C, places]
     if not np.allclose(flat, flat[..., :1], rtol=1e-6, atol=1e-6 * float(np.abs(flat).max())):
         raise InputError(
