@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +54,11 @@ def _curves(signal: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def _viewable(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+def _viewable(pixels: NDArray[Any]) -> NDArray[Any]:
     """[H, W] or [H, W, 3]: of any other number of channels their mean, as grey."""
     if pixels.ndim == 2 or pixels.shape[-1] == 3:
         return pixels
-    mean = pixels.mean(axis=-1)
+    mean: NDArray[Any] = pixels.mean(axis=-1)
     return mean.astype(pixels.dtype) if pixels.dtype.kind in "iu" else mean
 
 
