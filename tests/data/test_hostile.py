@@ -323,6 +323,15 @@ def test_a_dictionary_that_repeats_a_long_cell(tmp_path: Path, monkeypatch: pyte
         read(path, target="y")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the peak of memory from /proc")
+def test_a_list_column_of_parquet_does_not_unpack(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    cell = pl.select(pl.repeat(0, 1_000_000, dtype=pl.Int8).implode().alias("held"))
+    pl.concat([cell] * 150).with_columns(y=pl.int_range(150) % 2).write_parquet(path)
+    assert path.stat().st_size < 1 << 20
+    assert peak_mb(f"read({str(path)!r}, target='y')") < 50
+
+
 # --- too little -------------------------------------------------------------------------------------------------------
 
 

@@ -151,7 +151,8 @@ def to_numpy(value: Any, what: str) -> NDArray[np.generic]:
         InputError: values that are neither numbers nor text.
     """
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # torch's, without importing it
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()  # which NumPy has not
     try:
         array = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,19 +39,21 @@ class RawTable:
 
 
 def read_parquet(path: Path) -> RawTable:
-    """A Parquet file.
+    """A Parquet file. Its footer is looked at before any of its pages: nested columns may unpack to any size.
 
     Raises:
         InputError: it is damaged, too large, empty, or holds nested columns.
     """
     try:
+        schema = pl.read_parquet_schema(path)
+        check_columns(len(schema), str(path))
+        _refuse_nested(schema, str(path))
         rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
-        width = len(pl.scan_parquet(path).collect_schema())
-        check_bytes(rows * width * 8, str(path), f"{rows} rows of {width} columns")
-        check_columns(width, str(path))
-        frame = pl.read_parquet(path)
-        inside = int(frame.select(pl.sum_horizontal(pl.lit(0), *_text_bytes(frame))).item())
+        check_bytes(rows * len(schema) * 8, str(path), f"{rows} rows of {len(schema)} columns")
+        lengths = pl.scan_parquet(path).select(pl.sum_horizontal(pl.lit(0), *_text_bytes(schema)))
+        inside = int(lengths.collect(engine="streaming").item())
         check_bytes(2 * inside, str(path), "its text")  # a dictionary repeats a long cell for a few bytes
+        frame = pl.read_parquet(path)
     except InputError:
         raise
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -59,9 +62,9 @@ def read_parquet(path: Path) -> RawTable:
     return _checked(frame, str(path))
 
 
-def _text_bytes(frame: pl.DataFrame) -> list[pl.Expr]:
+def _text_bytes(schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
     """The length of each column of text."""
-    names = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    names = [name for name, dtype in schema.items() if dtype == pl.String]
     return [pl.col(name).str.len_bytes().cast(pl.UInt64).sum() for name in names]
 
 
@@ -102,10 +105,19 @@ def from_frame(source: Any, name: str = "the frame") -> RawTable:
 def _series(name: str, column: Any) -> pl.Series:
     """One column of a narwhals frame as a polars series of numbers, booleans, dates or text."""
     dtype = column.dtype
-    if dtype.is_numeric() and not dtype.is_decimal():
+    if dtype.is_numeric():
         values = [None if _absent(value) else value for value in column.to_list()]
-        return pl.Series(name, values, dtype=pl.Float64 if dtype.is_float() else pl.Int64, strict=False)
+        if dtype.is_float() or dtype.is_decimal():
+            return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
+        filled = [value for value in values if value is not None] or [0]
+        least, most = min(filled), max(filled)
+        wide: type[pl.DataType] = pl.Int128
+        if least >= -(2**63) and most < 2**64:
+            wide = pl.Int64 if most < 2**63 else pl.UInt64 if least >= 0 else pl.Int128
+        return pl.Series(name, values, dtype=wide)  # strict: what does not fit raises
     cells = column.to_list()
+    if type(dtype).__name__ in ("Categorical", "Enum"):
+        return pl.Series(name, [None if _absent(cell) else str(cell) for cell in cells], dtype=pl.Categorical)
     if dtype.is_temporal():
         kept = [None if _absent(cell) else cell for cell in cells]
         return pl.Series(name, kept, strict=False)
@@ -144,10 +156,14 @@ def _checked(frame: pl.DataFrame, source: str) -> RawTable:
             f"{source} holds {frame.height} rows of {frame.width} columns: there is nothing to learn from."
         )
     check_columns(frame.width, source)
-    for name, dtype in frame.schema.items():
+    _refuse_nested(frame.schema, source)
+    return RawTable(frame, source)
+
+
+def _refuse_nested(schema: Mapping[str, pl.DataType], source: str) -> None:
+    for name, dtype in schema.items():
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
             raise InputError(f"{source}, column {name!r}: cells of type {dtype}; only plain values are read, drop it.")
-    return RawTable(frame, source)
 
 
 def _refuse_duplicates(names: list[str], source: str) -> None:

@@ -81,6 +81,8 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
         return Inferred(facts.aside("constant", f"always {present[0]}"), None)
     if moments.is_typed(series):
         return _date(facts, series, moments.of_type(series))
+    if series.dtype in (pl.Categorical, pl.Enum):  # declared: digits and dates among them are names
+        return _category(facts, filled, present, frozenset())
     compact = _compact_dates(facts, present)
     if compact is not None:
         return _date(facts, filled, compact)

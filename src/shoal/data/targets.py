@@ -175,7 +175,9 @@ def _as_numbers(
     raw: RawTable, series: pl.Series, where: str, task: Task | None, style: number_style.Found | None
 ) -> NDArray[np.float64] | None:
     """The target as numbers, or None where it is made of words."""
-    if series.dtype == pl.Boolean or (series.dtype == pl.String and style is None):
+    if series.dtype in (pl.Categorical, pl.Enum) and task == "regression":
+        series = series.cast(pl.String)  # not the codes of its categories
+    elif series.dtype in (pl.Boolean, pl.Categorical, pl.Enum) or (series.dtype == pl.String and style is None):
         return None
     read = cells.numbers(series, style.style if style else NumberStyle())
     zeros = series.dtype == pl.String and series.str.contains(r"^0\d+$").any()

@@ -1,0 +1,100 @@
+"""Frames with types: what they declare is believed, and no cell is lost on the way."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from shoal.core.errors import InputError
+from shoal.data import Dataset, read, read_rows
+
+RNG = np.random.default_rng(0)
+Y = ["a", "b"] * 30
+
+
+def columns(dataset: Dataset) -> dict[str, str]:
+    return {column.name: column.role for column in dataset.schema.columns}
+
+
+def test_whole_numbers_above_the_signed_range_stay() -> None:
+    pandas = pytest.importorskip("pandas")
+    pyarrow = pytest.importorskip("pyarrow")
+    values = [int(v) for v in RNG.integers(2**62, 2**64 - 1, 60, dtype=np.uint64)]
+    assert max(values) > 2**63
+    frames = [
+        pandas.DataFrame({"big": np.array(values, dtype=np.uint64), "y": Y}),
+        pyarrow.table({"big": pyarrow.array(values, pyarrow.uint64()), "y": Y}),
+        pl.DataFrame({"big": pl.Series(values, dtype=pl.UInt64), "y": Y}),
+        pl.DataFrame({"big": pl.Series([v * 2**40 for v in values], dtype=pl.Int128), "y": Y}),
+    ]
+    for frame, scale in zip(frames, (1, 1, 1, 2**40), strict=True):
+        dataset = read(frame, target="y", roles={"big": "numeric"})
+        assert dataset.features.frame["big"].to_list() == [float(v * scale) for v in values]
+        assert columns(dataset)["big"] == "numeric"
+
+
+def test_declared_categories_of_digits_are_categories(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    codes = [str(12100 + i * 7 % 11) for i in range(60)]
+    base = pl.DataFrame({"x": RNG.normal(size=60), "code": codes, "y": Y})
+    frames = [
+        base.with_columns(pl.col("code").cast(pl.Categorical)),
+        base.with_columns(pl.col("code").cast(pl.Enum(sorted(set(codes))))),
+        pandas.DataFrame({"x": base["x"].to_list(), "code": pandas.Categorical(codes), "y": Y}),
+        pandas.DataFrame({"x": base["x"].to_list(), "code": pandas.Categorical([int(c) for c in codes]), "y": Y}),
+    ]
+    frames[0].write_parquet(tmp_path / "rows.parquet")
+    base.write_csv(tmp_path / "rows.csv")
+    for source in (*frames, tmp_path / "rows.parquet"):
+        dataset = read(source, target="y")
+        assert columns(dataset)["code"] == "category"
+        assert dataset.features.frame["code"].to_list() == codes
+        assert read_rows(tmp_path / "rows.csv", dataset.schema).features.frame["code"].to_list() == codes
+
+
+def test_a_declared_category_is_a_target_by_its_names() -> None:
+    classes = ["30", "10", "20"] * 20
+    frame = pl.DataFrame({"x": RNG.normal(size=60), "y": pl.Series(classes, dtype=pl.Categorical)})
+    dataset = read(frame, target="y")
+    assert [str(dataset.classes[code]) for code in dataset.target] == classes
+    assert read(frame, target="y", task="regression").target.tolist() == [float(each) for each in classes]
+
+
+def test_decimals_are_numbers() -> None:
+    pandas = pytest.importorskip("pandas")
+    values = [Decimal(f"{RNG.normal():.2f}") for _ in range(60)]
+    arrow = pandas.Series(values, dtype=pandas.ArrowDtype(pytest.importorskip("pyarrow").decimal128(12, 2)))
+    for frame in (pl.DataFrame({"price": values, "y": Y}), pandas.DataFrame({"price": arrow, "y": Y})):
+        dataset = read(frame, target="y")
+        assert dataset.features.frame["price"].to_list() == [float(value) for value in values]
+
+
+def test_tensors_of_bfloat16() -> None:
+    torch = pytest.importorskip("torch")
+    x = torch.from_numpy(RNG.normal(size=(60, 3))).to(torch.bfloat16)
+    dataset = read((x, np.arange(60) % 2))
+    assert np.array_equal(dataset.features.frame.to_numpy(), x.double().numpy())
+
+
+def test_nested_columns_of_parquet_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.parquet"
+    monkeypatch.setattr("shoal.data.frames.pl.read_parquet", lambda *a, **k: pytest.fail("was read"))
+    for values in ([[0] * 9] * 60, [{"a": 1}] * 60, [b"x"] * 60):
+        pl.DataFrame({"held": values, "y": Y}).write_parquet(path)
+        with pytest.raises(InputError, match="column 'held': cells of type"):
+            read(path, target="y")
+
+
+def test_long_cells_of_a_dictionary_are_counted_before_they_are_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"text": ["x" * 100_000] * 500, "y": [0, 1] * 250}).write_parquet(path)
+    monkeypatch.setattr("shoal.data.frames.pl.read_parquet", lambda *a, **k: pytest.fail("was read"))
+    monkeypatch.setattr("shoal.data.limits.memory_bytes", lambda: 20 << 20)
+    with pytest.raises(InputError, match="its text"):
+        read(path, target="y")
