@@ -105,11 +105,16 @@ def test_predict_and_evaluate_agree_with_the_model(tabled: Run, numbers: Run, tm
     table = frame()
     table.to_csv(tmp_path / "rows.csv", index=False)
     answer = api.predict(tabled.folder.path, tmp_path / "rows.csv")
-    assert answer.columns == ["prediction", *(f"probability_{name}" for name in tabled.model.target.classes or ())]
-    assert [row[0] for row in answer.rows] == tabled.model.predict(table.drop(columns="kind")).tolist()
-    assert np.allclose([sum(row[1:]) for row in answer.rows], 1)
+    assert answer.columns == [
+        "row",
+        "prediction",
+        *(f"probability_{name}" for name in tabled.model.target.classes or ()),
+    ]
+    assert [row[0] for row in answer.rows] == list(range(180))
+    assert [row[1] for row in answer.rows] == tabled.model.predict(table.drop(columns="kind")).tolist()
+    assert np.allclose([sum(row[2:]) for row in answer.rows], 1)
     scored = api.evaluate(tabled.folder.path, tmp_path / "rows.csv")
-    assert scored["score"] == pytest.approx(accuracy_score(table["kind"], [row[0] for row in answer.rows]))
+    assert scored["score"] == pytest.approx(accuracy_score(table["kind"], [row[1] for row in answer.rows]))
     assert scored["rows"] == 180 and scored["interval"][0] < scored["score"] < scored["interval"][1]
     x, _ = planted.wave(20)
     values = numbers.model.predict(x)

@@ -92,10 +92,10 @@ def test_predict_gives_one_line_for_each_row(
     ended = shoal("predict", "runs/iris", "new.csv", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     rows = list(csv.DictReader(io.StringIO(ended.stdout)))
-    assert len(rows) == 3
+    assert [row["row"] for row in rows] == ["0", "1", "2"]
     assert rows[0]["prediction"] == "setosa"
     for row in rows:
-        probabilities = {name: float(value) for name, value in row.items() if name != "prediction"}
+        probabilities = {name: float(value) for name, value in row.items() if name not in ("row", "prediction")}
         assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
         assert all(len(text) <= 11 for name, text in row.items() if name != "prediction")  # 1.23456e-05
         assert max(probabilities, key=lambda name: probabilities[name]).endswith(row["prediction"])
@@ -104,7 +104,7 @@ def test_predict_gives_one_line_for_each_row(
     monkeypatch.chdir(folder)
     assert run(["predict", "runs/iris", "new.csv", "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    assert [row[0] for row in document["rows"]] == [row["prediction"] for row in rows]
+    assert [row[1] for row in document["rows"]] == [row["prediction"] for row in rows]
     assert document["findings"]
 
     assert run(["predict", "runs/iris", "new.csv", "--out", "answers.csv"]) == 0
@@ -122,7 +122,7 @@ def test_evaluate_scores_labelled_rows(
     assert run(["evaluate", "runs/iris", "iris.csv", "--json"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert run(["predict", "runs/iris", "iris.csv", "--json"]) == 0
-    predicted = [row[0] for row in json.loads(capfd.readouterr().out)["rows"]]
+    predicted = [row[1] for row in json.loads(capfd.readouterr().out)["rows"]]
     share = np.mean([answer == IRIS.target_names[y] for answer, y in zip(predicted, IRIS.target, strict=True)])
     assert found["rows"] == 150
     assert found["score"] == pytest.approx(share)

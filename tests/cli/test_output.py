@@ -84,7 +84,7 @@ def test_a_reader_of_the_progress_that_leaves_does_not_end_the_run(tmp_path: Pat
 
     code, ended = piped("predict run iris", "| head -n 1", tmp_path)
     assert (code, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("prediction,")
+    assert ended.stdout.startswith("row,prediction,")
     code, ended = piped("predict run iris --json", "> /dev/full", tmp_path)
     assert code == 1
     assert "standard output" in ended.stderr and "expect" not in ended.stderr and len(ended.stderr.splitlines()) == 1

@@ -151,7 +151,11 @@ def load(path: str | Path, make_net: MakeNet | None = None) -> Run:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers for new rows, as a table, and what was noticed on the way."""
+    """Answers for new rows, as a table, and what was noticed on the way.
+
+    The columns: `row`, counted from 0 as frames count, or `file` of images; the identifiers that the data came with;
+    `prediction`; of classes `probability_NAME`. A column of the data with one of these names has `data_` before it.
+    """
 
     columns: list[str]
     rows: list[list[Any]]
@@ -159,7 +163,7 @@ class Prediction:
 
 
 def predict(run: str | Path, source: Any) -> Prediction:
-    """Answers for new rows: the prediction and, for classes, each one's probability.
+    """Answers for new rows: which row it is, the prediction and, for classes, each one's probability.
 
     Args:
         run: a run's folder.
@@ -173,9 +177,30 @@ def predict(run: str | Path, source: Any) -> Prediction:
     answers, warnings = model.answers(rows.features)
     predicted = model.target.decode(answers).tolist()
     classes = model.target.classes or ()
-    columns = ["prediction", *(f"probability_{name}" for name in classes)]
-    table = [[answer, *(p.tolist() if classes else ())] for answer, p in zip(predicted, answers, strict=True)]
-    return Prediction(columns, table, (*rows.warnings, *warnings))
+    number, names = ("row", range(len(rows))) if rows.files is None else ("file", rows.files)
+    known = [] if rows.identifiers is None else [*rows.identifiers]
+    ours = [number, "prediction", *(f"probability_{name}" for name in classes)]
+    columns = [number, *_unlike([each.name for each in known], ours), *ours[1:]]
+    found = zip(names, *known, predicted, *(answers.T.tolist() if classes else ()), strict=True)
+    return Prediction(columns, [[_plain(each) for each in row] for row in found], (*rows.warnings, *warnings))
+
+
+def _unlike(names: list[str], ours: list[str]) -> list[str]:
+    """The data's names, changed where one is ours, so that no two columns have one name."""
+    taken = {*names, *ours}
+    found: list[str] = []
+    for name in names:
+        changed = name
+        while changed in ours or (changed != name and changed in taken):
+            changed = f"data_{changed}"
+        taken.add(changed)
+        found.append(changed)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A cell that JSON can hold: dates and the like as text."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def evaluate(run: str | Path, source: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from shoal.cli.output import one_line, reserved_stdout, write_json
     DEBUG,
 )
 def predict(run: str, data: str, out: str | None, **also: Any) -> int:
-    """Predict new rows: CSV, one line for each."""
+    """Predict new rows: CSV, one line for each, with its number counted from 0 or its file, and its identifiers."""
     with reserved_stdout() as answer:
         from shoal import api
         from shoal.core.atomic import write_atomically
@@ -41,10 +41,12 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
 
 
 def _as_csv(columns: list[str], rows: list[list[Any]]) -> str:
-    """The answer and, for classes, the probabilities."""
+    """The rows; text from the data cannot steer a terminal, and probabilities have the digits that float32 holds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for answer, *probabilities in rows:
-        writer.writerow([answer, *(f"{each:.6g}" for each in probabilities)])  # float32 holds no more digits
+    chances = columns.index("prediction") + 1
+    writer.writerow([one_line(each) for each in columns])
+    for row in rows:
+        said = [one_line(each) if isinstance(each, str) else each for each in row[:chances]]
+        writer.writerow([*said, *(f"{each:.6g}" for each in row[chances:])])
     return text.getvalue()

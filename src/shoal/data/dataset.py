@@ -87,6 +87,8 @@ class Rows:
     features: Features
     warnings: tuple[Finding, ...]
     truth: NDArray[np.int64] | NDArray[np.float64] | None
+    identifiers: pl.DataFrame | None = None  # columns that name the rows of a table, as they came
+    files: tuple[str, ...] | None = None  # of images, below the folder that was given
 
     def __len__(self) -> int:
         return len(self.features)

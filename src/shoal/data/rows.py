@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def _from_images(path: Path, schema: Schema) -> Rows:
         shape = schema.shape or (1, 1)
         mode, size = ("L" if len(shape) == 2 or shape[2] == 1 else "RGB"), (shape[1], shape[0])
     array = images.decode(found.paths, mode, size)
-    rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), (), None)
+    files = tuple(each.relative_to(path).as_posix() if path.is_dir() else each.name for each in found.paths)
+    rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), (), None, files=files)
     return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
 
 
@@ -140,7 +142,7 @@ def _from_array(x: NDArray[np.generic], source: str, schema: Schema, said: tuple
                 f"{source}: {x.shape[1]} columns; the model was trained on {len(names)}: {listing(names)}."
             )
         rows = _from_table(arrays.as_table(x, source, names), schema)
-        return Rows(rows.features, (*said, *rows.warnings), rows.truth)
+        return replace(rows, warnings=(*said, *rows.warnings))
     laid, remark = _laid_out(x, source, schema)
     arrays.check_features(laid, source)
     return Rows(ArrayFeatures(laid), (*said, *remark), None)
@@ -224,7 +226,9 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
     if extra:
         sentence = f"Ignored: {listing(extra)}, which the model was not trained on."
         said.append(Finding(code=codes.EXTRA_COLUMNS, sentence=sentence, evidence={"columns": list(extra)}))
-    rows = Rows(TableFeatures(pl.DataFrame(columns)), tuple(said), None)
+    named = [c.name for c in schema.columns if c.role == "identifier" and c.name in raw.frame.columns]
+    identifiers = _as_spelled(raw.frame.select(named), from_text=raw.lines is not None) if named else None
+    rows = Rows(TableFeatures(pl.DataFrame(columns)), tuple(said), None, identifiers)
     if schema.target is None or schema.target not in raw.frame.columns:
         return rows
     return _scored(rows, raw.frame.get_column(schema.target), schema)
@@ -244,5 +248,13 @@ def _scored(rows: Rows, answers: pl.Series, schema: Schema) -> Rows:
         finding = Finding(
             code=codes.TRUTH_UNUSABLE, level="warning", sentence=f"The answers were not scored ({reason})."
         )
-        return Rows(rows.features, (*rows.warnings, finding), None)
-    return Rows(rows.features, rows.warnings, truth)  # type: ignore[arg-type]
+        return replace(rows, warnings=(*rows.warnings, finding))
+    return replace(rows, truth=truth)  # type: ignore[arg-type]
+
+
+def _as_spelled(frame: pl.DataFrame, *, from_text: bool) -> pl.DataFrame:
+    """Identifiers as they came; in a file of text those that are whole numbers, and written as such, are numbers."""
+    if not from_text:
+        return frame
+    whole = [each.name for each in frame if each.drop_nulls().str.contains(r"^(0|[1-9]\d{0,17})$").all()]
+    return frame.with_columns(pl.col(whole).cast(pl.Int64)) if whole else frame
