@@ -65,6 +65,11 @@ def explained(outputs: Tensor, target: Tensor) -> Tensor:
     return -(outputs - target).square().mean(dim=-1)
 
 
+def all_equal(y: Tensor) -> bool:
+    """Whether targets [N] or [N, C] are the same in every row: then there is no variance to explain."""
+    return bool((y == y[:1]).all())
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss, the score of a row of the data that goes with it, and the metric that is reported."""
@@ -103,8 +108,12 @@ class Loss:
             )
 
     def target_variance(self, y: Tensor, weights: Tensor | None = None) -> float:
-        """Variance of numeric targets [N, C] (weights [N]), which R^2 is measured against; 1 for all other scores."""
-        if self.score is not explained:
+        """Variance of numeric targets [N, C] (weights [N]), which R^2 is measured against; 1 for all other scores.
+
+        It is 1 as well where all targets are equal: R^2 has no meaning there, and 1 - (squared error) stands for it. Of
+        standardised targets that is the R^2 against the rows that they were standardised by.
+        """
+        if self.score is not explained or all_equal(y):
             return 1.0
         if weights is None:
             return float(y.var(dim=0, correction=0).mean())

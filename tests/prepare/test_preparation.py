@@ -191,6 +191,36 @@ def test_a_new_number_beyond_all_measure_is_the_limit_and_not_the_middle() -> No
     assert column.transform(np.array([1e300, -1e300]))[:, 0].tolist() == [3, -3]
 
 
+@pytest.mark.parametrize("rows", [40, 400, 4000])
+@pytest.mark.parametrize("cells", [(1000.0,), (1e9, -1e7), (1000.0, 300.0)])
+def test_wild_cells_change_nothing_for_the_others(rows: int, cells: tuple[float, ...]) -> None:
+    clean = np.random.default_rng(rows).normal(size=rows)
+    fitted = fit_number("x", np.concatenate([clean[: -len(cells)], cells]))
+    plain = fit_number("x", clean[: -len(cells)])
+    assert (fitted.mean, fitted.std) == (plain.mean, plain.std)
+    assert fitted.transform(np.array(cells))[0, 0] > 2.9  # on its side, at the limit
+
+
+def test_a_long_tail_is_ranked_in_few_rows_too_and_ordinary_columns_are_not() -> None:
+    normal = np.random.default_rng(1).normal(size=300)
+    tail = fit_number("x", np.exp(2 * normal))
+    assert tail.knots and not fit_number("x", normal).knots
+    ranks = tail.transform(np.exp(2 * np.array([-1.0, 0.0, 1.0, 2.0])))[:, 1]
+    assert np.allclose(
+        ranks, norm.ppf(norm.cdf([-1, 0, 1, 2])) / np.sqrt(1 + np.array([-1, 0, 1, 2]) ** 2 / 9), atol=0.4
+    )
+    assert (np.diff(ranks) > 0.4).all()  # spread again, where the values alone lie in a corner
+
+
+@pytest.mark.parametrize("rest", [0.0, 1.0])
+def test_columns_that_are_mostly_one_value_keep_what_differs(rest: float) -> None:
+    """A flag, a lone cell, and a few amounts beside one wild cell."""
+    for values in ([1.0 - rest], [1.0 - rest] * 30, [*range(100, 130), 1e9]):
+        column = fit_number("x", np.concatenate([np.full(400, rest), values]))
+        usual, differs = column.transform(np.array([rest, values[0]]))[:, 0]
+        assert abs(differs - usual) > 1
+
+
 def test_new_rows_are_bent_and_counted(frame: pl.DataFrame, dataset: Dataset) -> None:
     preparation = prepare.fit(dataset, np.arange(ROWS))
     new = frame.head(6).with_columns(

@@ -243,7 +243,7 @@ def _summary(
         "baseline": test.baseline,
         "validation": chosen.validation,
         "test": test.score,
-        "test_interval": list(test.interval),
+        "test_interval": None if test.interval is None else list(test.interval),
         "test_scores": dict(test.scores),
         "members_trained": outcome.members_trained,
         "epochs_trained": round(outcome.epochs_trained, 1),

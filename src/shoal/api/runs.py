@@ -211,7 +211,7 @@ def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
         source: rows with their target.
 
     Returns:
-        metric, score, interval (95 %), rows, further scores, findings.
+        metric, score, interval (95 %, None where the rows allow none), rows, further scores, findings.
 
     Raises:
         InputError: no such run, or the target is missing.
@@ -226,15 +226,23 @@ def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
     if model.target.classes is not None:
         scores = scoring.of_classes(answers, rows.truth.astype(np.int64))
     else:
-        scores = scoring.of_numbers(np.asarray(model.target.decode(answers)), rows.truth.astype(float), seed=0)
+        scores = scoring.of_numbers(
+            np.asarray(model.target.decode(answers)), rows.truth.astype(float), model.target.std
+        )
     return {
         "metric": scores.metric,
         "score": scores.score,
-        "interval": list(scores.interval),
+        "interval": None if scores.interval is None else list(scores.interval),
         "rows": scores.rows,
         "scores": scores.further,
         "findings": [
-            finding.model_dump(mode="json") for finding in (*_seen_before(opened, source), *rows.warnings, *warnings)
+            finding.model_dump(mode="json")
+            for finding in (
+                *_seen_before(opened, source),
+                *rows.warnings,
+                *warnings,
+                *scoring.findings(scores, rows.truth),
+            )
         ],
     }
 

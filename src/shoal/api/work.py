@@ -94,6 +94,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
         shift=target.mean,
         device=_device(settings.device),
         kind=dataset.kind,
+        inputs=tuple(preparation.feature_names),
         pixels=_pixels(settings, dataset, plan, preparation),
         describe_row=lambda row: {"row": int(plan.test[row]), **describe(dataset, int(plan.test[row]))},
     )

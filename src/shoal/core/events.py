@@ -297,7 +297,7 @@ class TestRead(Record):
     __test__ = False  # not a test class of pytest
     metric: str
     score: float
-    interval: Interval
+    interval: Interval | None  # None where the rows allow none
     baseline: float
     rows: int
     scores: dict[str, float]  # further metrics: balanced_accuracy, log_loss, rmse, mae

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding, Kind
-from shoal.data import codes
+from shoal.data import codes, wild_cells
 from shoal.data.wording import count, percent
 
 BLOCK_VALUES = 1 << 22
@@ -19,7 +19,7 @@ SHOWN_ROWS = 10
 
 
 def of_arrays(x: NDArray[np.generic], kind: Kind) -> list[Finding]:
-    """Rows of one value throughout, colours that are grey, signals that hit a wall.
+    """Rows of one value throughout, colours that are grey, signals that hit a wall, values far from all others.
 
     Args:
         x: rows first, as `arrays.layout` leaves them.
@@ -30,6 +30,7 @@ def of_arrays(x: NDArray[np.generic], kind: Kind) -> list[Finding]:
         found += _grey(x)
     if kind == "signal":
         found += _clipped(x)
+    found += wild_cells.of_arrays(x, kind)
     return found
 
 

@@ -30,6 +30,7 @@
 | SHL226 | colour images whose channels are all alike | kept, named |
 | SHL227 | clipped signals: values that stay at the end of their range | kept, named |
 | SHL228 | rows of one value throughout | kept, named |
+| SHL229 | channel of an array with values far from all others | kept, named |
 | SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
 | SHL232 | arrays of the file that were not used | ignored |
 | SHL233 | a source that gives other values when it is asked again | read once, as it came first |
@@ -49,6 +50,9 @@
 | SHL259 | values that pile up at the end of their range | kept, named |
 | SHL260 | column that names the parts of a split | kept, named |
 | SHL261 | rows that cannot be split | a run is refused |
+| SHL262 | validation rows with one target value | scored by their squared error |
+| SHL263 | number column with cells far from all others | borne by the preparation `auto`, named |
+| SHL264 | target with values far from all others | kept, named |
 | SHL271 | numbers whose sign may part decimals or thousands | read in the likelier way, which `decimal` overrides |
 | SHL272 | columns whose cells contradict the decimal sign that was given | read as their cells say |
 | SHL273 | numbers that may only number the rows | kept, named |
@@ -84,6 +88,7 @@ IMAGE_REDUCED = "SHL225"
 GREY_AS_COLOUR = "SHL226"
 CLIPPED = "SHL227"
 FLAT_ROWS = "SHL228"
+WILD_VALUES = "SHL229"
 LAYOUT = "SHL231"
 UNUSED_ARRAYS = "SHL232"
 CHANGING_SOURCE = "SHL233"
@@ -103,6 +108,9 @@ TIME_ORDER = "SHL258"
 CAPPED = "SHL259"
 SPLIT_COLUMN = "SHL260"
 NO_SPLIT = "SHL261"
+ONE_TARGET = "SHL262"
+WILD_CELLS = "SHL263"
+WILD_TARGETS = "SHL264"
 NUMBER_STYLE = "SHL271"
 AGAINST_DECIMAL = "SHL272"
 NUMBERS_ROWS = "SHL273"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
-from shoal.data import cells, column_checks, column_findings, leaks, ordering, roles
+from shoal.data import cells, column_checks, column_findings, leaks, ordering, roles, wild_cells
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -85,6 +85,7 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     keys = leaks.row_keys(raw.frame.drop(own), answer.values if answer else None)
     findings = column_findings.of_columns(said, repeats, raw.frame.height)
     findings += column_checks.of_values(columns, features, answer)
+    findings += wild_cells.of_columns(raw, columns, features, answer)
     if answer is not None:
         findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
         findings += leaks.repeated_rows(keys)

@@ -52,6 +52,7 @@ def judge(
     target: float,
     diverged: int,
     members: int,
+    crowding: str = "",
 ) -> Verdict:
     """Say whether the sample was learned and, if not, why.
 
@@ -64,6 +65,7 @@ def judge(
         target: 1 for accuracy, `R2_TARGET` for R^2.
         diverged: members that diverged.
         members: how many there were.
+        crowding: of `crowding.advice`: a few far values are the likelier cause.
     """
     evidence = {
         "best": best,
@@ -101,6 +103,15 @@ def judge(
             sentence=f"{failed}: every training diverged, at every learning rate tried.",
             evidence=evidence,
             fix="Check the scale of the inputs and the network's own arithmetic.",
+        )
+    if crowding:
+        return Verdict(
+            code="SHL113",
+            level="problem",
+            phrase="a few far values hide the rest",
+            sentence=f"{failed}, though no rows contradict each other: they hardly differ in what the network sees.",
+            evidence=evidence,
+            fix=crowding,
         )
     return Verdict(
         code="SHL113",

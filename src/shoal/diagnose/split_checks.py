@@ -46,8 +46,23 @@ def of_split(dataset: Dataset, plan: Plan, *, thorough: bool = True) -> list[Fin
         plan: who trains and who judges.
         thorough: also what needs a classifier of its own: drift and label noise (a few seconds at most).
     """
-    found = [*_copies(dataset, plan), *_near_copies(dataset, plan)]
+    found = [*_one_target(dataset, plan), *_copies(dataset, plan), *_near_copies(dataset, plan)]
     return [*found, *drift(dataset, plan), *label_suspects(dataset, plan.train)] if thorough else found
+
+
+def _one_target(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
+    """Validation rows of a regression that all have the same answer: R2 cannot be had from them."""
+    values = dataset.target[plan.validation]
+    if dataset.task != "regression" or not len(values) or (values != values[0]).any():
+        return
+    yield Finding(
+        code=codes.ONE_TARGET,
+        level="warning",
+        sentence=f"{count(len(values), 'validation row')} with one target value, {values[0]:.6g}: R2 cannot be had "
+        "from them. Networks are chosen by 1 - (mean squared error) / (variance of the training targets) instead.",
+        evidence={"rows": len(values), "value": float(values[0])},
+        fix="give more rows, or a split whose validation rows differ",
+    )
 
 
 def _keys(dataset: Dataset) -> NDArray[np.uint64] | NDArray[np.bytes_]:

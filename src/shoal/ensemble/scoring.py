@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import exp, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
-from shoal.core.events import Interval
+from shoal.core.events import Finding, Interval
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
-RESAMPLES = 1000
+FEWEST_FOR_R2 = 5  # rows: from four, simulated intervals of R^2 are wider than a hundred
+FEW_ROWS = 20  # fewer say little: all of 19 rows right may be a share of 0.83, and an R^2 of 0.8 is one of 0.5 as well
+FEW_TEST_ROWS = "SHL192"
+WIDEST = 7.0  # half of an interval of log(1 - R^2): e^7 is a thousand times as much unexplained, or as little
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The metric (it goes up), its 95 % interval, and further figures by name."""
+    """The metric (it goes up), its 95 % interval where the rows allow one, and further figures by name."""
 
     metric: str
     score: float
-    interval: Interval
+    interval: Interval | None
     further: dict[str, float]
     rows: int
 
 
 def wilson(successes: int, n: int) -> Interval:
     """Wilson's score interval for a share (1927), 95 %.
+
+    It can be had from any number of rows: over all true shares it covers 0.95 to 0.96 of them on average from 1 row on,
+    and never less than 0.79 from 1, 0.86 from 10 and 0.90 from 20.
 
     >>> tuple(round(end, 3) for end in wilson(8, 10))
     (0.49, 0.943)
@@ -70,35 +77,103 @@ def of_classes(probabilities: Floats, truth: NDArray[np.int64]) -> Scores:
     )
 
 
-def of_numbers(predicted: Floats, truth: Floats, seed: int) -> Scores:
-    """R^2 with a bootstrap interval over rows (Efron 1979); root mean squared and mean absolute error.
+def of_numbers(predicted: Floats, truth: Floats, usual_std: float) -> Scores:
+    """R^2 with its interval (see `r2_interval`); root mean squared and mean absolute error.
+
+    Where all true values are equal R^2 has no meaning: then 1 - (mean squared error) / usual_std^2 stands for it, which
+    has no interval. See `findings`.
 
     Args:
         predicted: [N], in the user's unit.
         truth: [N].
-        seed: of the resampling.
+        usual_std: standard deviation of the targets that were trained on.
     """
-    n, rng = len(truth), np.random.default_rng(seed)
     squared = (predicted - truth) ** 2
-    replicas = np.full(RESAMPLES, np.nan)
-    for number in range(RESAMPLES):
-        rows = rng.integers(0, n, n)
-        if (variance := truth[rows].var()) > 0:
-            replicas[number] = 1 - squared[rows].mean() / variance
-    low, high = np.nanquantile(replicas, [0.025, 0.975]) if np.isfinite(replicas).any() else (np.nan, np.nan)
-    variance = truth.var()
+    variance = float(truth.var()) if _vary(truth) else usual_std**2
     return Scores(
         "r2",
-        float(1 - squared.mean() / variance) if variance > 0 else float("nan"),
-        (float(low), float(high)),
+        float(1 - squared.mean() / variance),
+        r2_interval(squared, truth),
         {"rmse": float(np.sqrt(squared.mean())), "mae": float(np.abs(predicted - truth).mean())},
-        n,
+        len(truth),
     )
 
 
+def r2_interval(squared: Floats, truth: Floats) -> Interval | None:
+    """A 95 % interval for R^2, or None where none can be had: below five rows, or where single rows decide everything.
+
+    With L = log(1 - R^2) and L_-n the same without row n: L +- t se, se^2 = (N - 1) / N sum_n (L_-n - mean)^2, t the
+    quantile of Student's distribution with N - 1 degrees. In the logarithm the two sides are alike.
+
+    In simulations with normal errors it covers 0.92 to 0.96 of the true values from 5 rows on (the percentile bootstrap
+    0.81 of 5, 0.86 of 10 and 0.91 of 30), with errors of Student's t of 4 degrees 0.90 to 0.95; with a lognormal target
+    0.75 to 0.83, where 200 rows hardly help.
+
+    Args:
+        squared: errors of the rows, [N].
+        truth: [N].
+
+    Source: Tukey's jackknife, as in Efron & Tibshirani 1993, "An introduction to the bootstrap", chapter 11.
+    """
+    n = len(truth)
+    if n < FEWEST_FOR_R2 or not _vary(truth):
+        return None
+    away = truth - truth.mean()
+    total, scatter = squared.sum(), (away**2).sum()
+    unexplained = (total - squared) / (n - 1)  # without each row
+    variance = (scatter - away**2) / (n - 1) - (away / (n - 1)) ** 2
+    if not (unexplained > 1e-12 * total / n).all() or not (variance > 1e-12 * scatter / n).all():
+        return None
+    logs = np.log(unexplained) - np.log(variance)
+    half = float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * np.sqrt((n - 1) / n * ((logs - logs.mean()) ** 2).sum()))
+    centre = log(total / scatter)
+    return (1 - exp(centre + half), 1 - exp(centre - half)) if half < WIDEST else None
+
+
+def findings(scores: Scores, truth: NDArray[np.generic]) -> list[Finding]:
+    """What the rows are too few, or too much alike, to say.
+
+    Args:
+        scores: of these rows.
+        truth: [N].
+    """
+    rows, alike = scores.rows, scores.metric == "r2" and not _vary(truth)
+    if rows >= FEW_ROWS and not alike:
+        return []
+    named = f"{rows} test row{'s' if rows > 1 else ''}"
+    if alike:
+        sentence = (
+            f"The score comes from {named} with one target value, {truth[0]:.6g}: R2 cannot be had from them. "
+            "In its place stands 1 - (mean squared error) / (variance of the training targets)."
+        )
+    elif rows < FEWEST_FOR_R2:
+        sentence = f"The score comes from {named}: it says next to nothing."
+    elif scores.metric == "r2":
+        sentence = f"The score comes from {named}: it says little, for single rows decide it."
+    else:
+        sentence = f"The score comes from {named}: it says little, for each of them is {100 / rows:.2g} points of it."
+    return [
+        Finding(
+            code=FEW_TEST_ROWS,
+            level="warning",
+            sentence=sentence,
+            evidence={"rows": rows, "few": FEW_ROWS, "interval": list(scores.interval) if scores.interval else None},
+            fix="score the model on more rows whose answer is known: `shoal evaluate RUN DATA`",
+        )
+    ]
+
+
+def _vary(values: NDArray[np.generic]) -> bool:
+    return bool((values != values[0]).any())
+
+
 def baseline(train_y: NDArray[np.generic], y: NDArray[np.generic], categorical: bool) -> float:
-    """The score on `y` of always answering the training rows' most frequent class, or their mean."""
+    """The score on `y` of always answering the training rows' most frequent class, or their mean.
+
+    Numbers are standardised; where those of `y` are all equal, 1 - (mean squared error) stands for R^2.
+    """
     if categorical:
         return float((y == np.bincount(train_y.astype(np.int64)).argmax()).mean())
     values = y.astype(np.float64)
-    return float(1 - ((values - train_y.astype(np.float64).mean(axis=0)) ** 2).mean() / values.var())
+    squared = (values - train_y.astype(np.float64).mean(axis=0)) ** 2
+    return float(1 - squared.mean() / (values.var() if _vary(values) else 1.0))

@@ -9,15 +9,21 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from shoal.core.events import Record
+from shoal.data.outliers import FENCE, distances
 from shoal.prepare.scaling import soft_clip
 
 MOST_KNOTS = 128
 FEWEST_ROWS_FOR_RANK = 1000  # training rows: on four tables of 178 to 891 rows the rank did not help
+TAIL, FEWEST_IN_TAIL = 5.0, 5  # so many cells so many robust standard deviations out are ranked in fewer rows too
 FEWEST_VALUES_FOR_RANK = 10  # distinct values: below, there is no tail to spread
 
 
 class NumberColumn(Record):
     """Value z = (x - mean) / std and normal score r = Phi^-1(F(x)), each clipped softly: s / sqrt(1 + (s/3)^2).
+
+    Mean and std are those of the cells that are not far from all others (`data.outliers`): of all cells in an ordinary
+    column, and not of one cell of 1000 among four hundred of about 1. What is far keeps its side and, by the rank, its
+    order.
 
     F is the distribution of the training rows at `knots`, a tie counting half. The value keeps distances, the rank
     spreads what a long tail squeezes together. An MLP that got both did better than with either alone: R2 0.807 against
@@ -30,8 +36,8 @@ class NumberColumn(Record):
     kind: Literal["number"] = "number"
     name: str
     fill: float  # median of the training rows
-    mean: float
-    std: float  # 0 where the training rows are constant: the input is then 0
+    mean: float  # of the training cells that are near
+    std: float  # of the same; 0 where the training rows are constant: the input is then 0
     knots: tuple[float, ...] = ()  # ascending values; none where there is no rank input
     scores: tuple[float, ...] = ()  # Phi^-1(F) at the knots, linear between them
     indicator: bool  # cells were missing in training: one more input says where
@@ -59,11 +65,14 @@ def fit_number(name: str, values: NDArray[np.float64]) -> NumberColumn:
     missing = len(present) < len(values)
     if not len(present):
         return NumberColumn(name=name, fill=0.0, mean=0.0, std=0.0, indicator=missing)
-    center = float(present.mean())
-    spread = float(present.std())
+    away = distances(present)
+    usual = away <= FENCE
+    center = float(present[usual].mean())
+    spread = float(present[usual].std())
     if not spread > 1e-12 * abs(center):  # rounding of the mean, not spread
         spread = 0.0
-    knots, scores = _distribution(present)
+    ranked = len(present) >= FEWEST_ROWS_FOR_RANK or np.count_nonzero(away > TAIL) >= FEWEST_IN_TAIL
+    knots, scores = _distribution(present) if ranked else ((), ())
     return NumberColumn(
         name=name,
         fill=float(np.median(present)),
@@ -79,7 +88,7 @@ def _distribution(present: NDArray[np.float64]) -> tuple[tuple[float, ...], tupl
     """Knots and their normal scores, evenly spread in score for the tails' sake; none where a rank says little."""
     ordered = np.sort(present)
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
-    if len(starts) <= FEWEST_VALUES_FOR_RANK or len(ordered) < FEWEST_ROWS_FOR_RANK:
+    if len(starts) <= FEWEST_VALUES_FOR_RANK:
         return (), ()
     distinct = ordered[starts]
     scores = ndtri((starts + np.append(starts[1:], len(ordered))) / (2 * len(ordered)))  # of the middle of each tie

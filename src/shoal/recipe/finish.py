@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from torch import Tensor
 
-from shoal.core.events import EnsembleChosen, Event, Interval, TestRead
+from shoal.core.events import EnsembleChosen, Event, Finding, FindingRaised, Interval, TestRead
+from shoal.data.wording import count
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble import scoring
 from shoal.ensemble.greedy import paired_gain, select
 from shoal.ensemble.model import batches
+from shoal.ensemble.scoring import Scores
 from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
 from shoal.recipe.problem import Problem
 
@@ -94,51 +97,78 @@ def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead
     problem = course.problem
     part = problem.test.open()
     mean, truth = _ensemble_answers(chosen, part.x, problem), part.y.cpu().numpy()
-    if problem.classes is not None:
-        read = _classes(problem, mean, truth)
-    else:
-        read = _numbers(problem, mean, truth, course.options.seed)
-    yield read
-    blind = max(read.baseline, 1 / len(problem.classes)) if problem.classes is not None else read.baseline
-    beats = read.interval[0] > blind
-    verdict = Verdict(
-        code="SHL190" if beats else "SHL301",
-        level="fine" if beats else "problem",
-        phrase=f"{problem.metric} {read.score:.3f}",
-        sentence=(
-            f"On {read.rows} test rows, read once, {problem.metric} is {read.score:.4f} "
-            f"({read.interval[0]:.4f} to {read.interval[1]:.4f}); without a network it is {read.baseline:.4f}."
-            + ("" if beats else " That is no evidence that the inputs say anything about the target.")
-        ),
-        evidence={
-            "score": read.score,
-            "interval": list(read.interval),
-            "baseline": read.baseline,
-            "chance": blind,
-            "rows": read.rows,
-        },
-        fix="" if beats else "Check that targets belong to their rows; collect other columns or more rows.",
+    categorical = problem.classes is not None
+    scores, read = (
+        _classes(problem, mean, truth) if categorical else _numbers(problem, mean, truth, course.options.seed)
     )
-    yield from decided(9, verdict, "Report this score." if beats else "Do not use this model.")
+    yield read
+    few = scoring.findings(scores, truth if categorical else truth[:, 0] * problem.scale + problem.shift)
+    verdict = _verdict(problem, read, few)
+    for finding in few if verdict.level == "fine" else ():
+        yield FindingRaised(finding=finding)
+    actions = {
+        "fine": "Report this score.",
+        "warning": "Test the model on more rows.",
+        "problem": "Do not use this model.",
+    }
+    yield from decided(9, verdict, actions[verdict.level])
     return read
+
+
+def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdict:
+    """Whether the test score is evidence that the inputs say anything of the target; `few` is said of the rows."""
+    blind = max(read.baseline, 1 / len(problem.classes)) if problem.classes is not None else read.baseline
+    beats = read.interval is not None and read.interval[0] > blind
+    span = f" ({read.interval[0]:.4f} to {read.interval[1]:.4f})" if read.interval else ""
+    sentence = (
+        f"On {count(read.rows, 'test row')}, read once, {problem.metric} is {read.score:.4f}{span}; "
+        f"without a network it is {read.baseline:.4f}."
+    )
+    evidence: dict[str, JsonValue] = {
+        "score": read.score,
+        "interval": list(read.interval) if read.interval else None,
+        "baseline": read.baseline,
+        "chance": blind,
+        "rows": read.rows,
+    }
+    phrase = f"{problem.metric} {read.score:.3f}"
+    if beats:
+        return Verdict(code="SHL190", level="fine", phrase=phrase, sentence=sentence, evidence=evidence)
+    if few:
+        return Verdict(
+            code=few[0].code,
+            level="warning",
+            phrase=phrase,
+            sentence=" ".join([sentence, *(finding.sentence for finding in few)]),
+            evidence=evidence,
+            fix=few[0].fix,
+        )
+    return Verdict(
+        code="SHL301",
+        level="problem",
+        phrase=phrase,
+        sentence=f"{sentence} That is no evidence that the inputs say anything about the target.",
+        evidence=evidence,
+        fix=problem.crowding() or "Check that targets belong to their rows; collect other columns or more rows.",
+    )
 
 
 def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
     """The ensemble's mean answers [N, C]."""
     total: Floats = np.zeros(())
     with torch.no_grad():
-        for member, count in zip(chosen.members, chosen.counts, strict=True):
+        for member, times in zip(chosen.members, chosen.counts, strict=True):
             outputs = torch.cat([member.network(part) for part in batches(x)])
-            total = total + count * answers(outputs, problem, member.temperature)
+            total = total + times * answers(outputs, problem, member.temperature)
     return total / sum(chosen.counts)
 
 
-def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> TestRead:
+def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> tuple[Scores, TestRead]:
     labels, answer = problem.classes or (), mean.argmax(axis=1)
     scores = scoring.of_classes(mean, truth)
     wrong = np.flatnonzero(answer != truth)
     worst = wrong[np.argsort(-mean[wrong, answer[wrong]], kind="stable")][:WORST]  # most sure first
-    return TestRead(
+    return scores, TestRead(
         metric=problem.metric,
         score=scores.score,
         interval=scores.interval,
@@ -160,12 +190,12 @@ def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> TestRe
     )
 
 
-def _numbers(problem: Problem, mean: Floats, truth: Floats, seed: int) -> TestRead:
+def _numbers(problem: Problem, mean: Floats, truth: Floats, seed: int) -> tuple[Scores, TestRead]:
     predicted, true = mean[:, 0] * problem.scale + problem.shift, truth[:, 0] * problem.scale + problem.shift
-    scores = scoring.of_numbers(predicted, true, seed)
+    scores = scoring.of_numbers(predicted, true, problem.scale)
     shown = np.sort(np.random.default_rng(seed).permutation(len(true))[:SHOWN])
     worst = np.argsort(-np.abs(predicted - true), kind="stable")[:WORST]
-    return TestRead(
+    return scores, TestRead(
         metric=problem.metric,
         score=scores.score,
         interval=scores.interval,

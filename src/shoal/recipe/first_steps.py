@@ -148,6 +148,7 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         target=target,
         diverged=int(seen["diverged"].sum()),
         members=len(members),
+        crowding="" if reached else course.problem.crowding(),
     )
     yield from decided(2, verdict, "Go on." if reached else "Go on, but read the results with this in mind.")
     number = f"after {reached} steps" if reached else f"best score {verdict.evidence['best']:.3g}"

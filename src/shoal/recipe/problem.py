@@ -16,6 +16,7 @@ from shoal.augment import Augment, Pixels
 from shoal.core.errors import RunError
 from shoal.core.events import Interval, Kind
 from shoal.core.settings import Precision
+from shoal.diagnose import crowding
 from shoal.nn.networks import Network
 from shoal.prepare.part import Part
 
@@ -106,6 +107,7 @@ class Problem:
     shift: float = 0.0
     device: str = "cpu"
     kind: Kind = "table"
+    inputs: tuple[str, ...] = ()  # names of a table's prepared inputs
     pixels: Pixels | None = None  # what the inputs' numbers mean; None where they are no pixels in places
     describe_row: Callable[[int], Mapping[str, JsonValue]] = field(default=lambda row: {})  # a test row, for the report
 
@@ -118,6 +120,10 @@ class Problem:
     def metric(self) -> str:
         """Name of the score: it goes up."""
         return self.loss.metric_name
+
+    def crowding(self) -> str:
+        """Where to look first when nothing is learned: a few far values that hide the rest; mostly the empty string."""
+        return crowding.advice(self.train.x, self.train.y, self.inputs, self.classes is not None)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from shoal.diagnose.curves import NOISES, Curves, Reading
 from shoal.diagnose.initial_loss import expected
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.scoring import baseline
+from shoal.losses import all_equal
 from shoal.recipe.course import Candidate, Course, decided, finished, row_scores
 from shoal.recipe.search_steps import Loop, inside, words
 from shoal.recipe.trained import Trained
@@ -43,7 +44,7 @@ def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Ge
             best_epoch=int(trained.last.best_epoch[best] - trained.records[0].epoch + 1),
             noise=_standard_error(course, score),
             baseline=baseline(problem.train.y.numpy(), problem.validation.y.numpy(), classes is not None),
-            chance_loss=expected(classes, problem.validation.y),
+            chance_loss=expected(classes, problem.train.y if all_equal(problem.validation.y) else problem.validation.y),
             diverged_share=trained.last.status.count("diverged") / len(trained.ids),
         ),
         larger_was_no_better=loop.larger_failed,

@@ -171,7 +171,7 @@ def _mistakes(story: Story) -> list[Action]:
 
 def _test_rows(story: Story) -> list[Action]:
     test = story.test
-    if test is None:
+    if test is None or test.interval is None:  # without an interval a finding says so already
         return []
     half = (test.interval[1] - test.interval[0]) / 2
     limit = 0.02 if test.metric in formats.SHARES else 0.05

@@ -9,6 +9,7 @@ from shoal.core import events as ev
 from shoal.report import formats
 from shoal.report.story import Story
 
+FEW = 20  # test rows: fewer say little
 UNEQUAL = 1.5  # the commonest class has as many times its equal share, or more
 MAE_SPREAD = 1.96 * 0.756  # of normal errors the absolute ones spread by sqrt(pi / 2 - 1) = 0.756 of their mean
 
@@ -58,7 +59,8 @@ def sentence(story: Story) -> str:
         return f"Shoal has read {rows} of `{formats.shorten(start.source)}` to predict {target}; no score is known yet."
     who = _who(story)
     if found.on_test:
-        return f"{who} predicts {target} with {_score_phrase(story, found)}{_against(start, found)}.{_by_class(story)}"
+        said = f"{who} predicts {target} with {_score_phrase(story, found)}{_against(start, found)}."
+        return f"{said}{_without_interval(story, found)}{_by_class(story)}"
     value = formats.score(start.metric, found.value, rows=story.validation_rows)
     named = f"{value} {formats.metric_word(start.metric)}" if start.metric in formats.SHARES else f"an R2 of {value}"
     if start.metric not in formats.SHARES and start.metric != "r2":
@@ -112,7 +114,7 @@ def _who(story: Story) -> str:
 
 def _score_phrase(story: Story, found: Score) -> str:
     metric = story.metric
-    value = formats.score(metric, found.value, found.interval)
+    value = formats.score(metric, found.value, found.interval, None if found.interval else _rows_tested(story))
     band = f" ({formats.bounds(metric, found.interval)})" if found.interval else ""
     if metric in formats.SHARES:
         return f"{value} {formats.metric_word(metric)}{band}"
@@ -123,6 +125,14 @@ def _score_phrase(story: Story, found: Score) -> str:
         off = f", off by {formats.settled(error, half)} on average"
     word = formats.metric_word(metric)
     return f"{'an' if word[0] in 'RMF' else 'a'} {word} of {value}{band}{off}"
+
+
+def _without_interval(story: Story, found: Score) -> str:
+    """What a score without an interval is worth; nothing is added to one with an interval."""
+    if found.interval:
+        return ""
+    worth = "it says next to nothing" if _rows_tested(story) < FEW else "no interval can be given"
+    return f" That is from {_test_rows(story)}: {worth}."
 
 
 def _against(start: ev.RunStarted, found: Score) -> str:
@@ -175,6 +185,8 @@ def figures(story: Story) -> list[Figure]:
         value = formats.score(start.metric, found.value, found.interval, story.validation_rows)
         if found.on_test and found.interval:
             note = f"{formats.bounds(start.metric, found.interval)} with 95 % confidence, on {_test_rows(story)}"
+        elif found.on_test:
+            note = f"on {_test_rows(story)}, without an interval"
         else:
             note = "on validation rows, which flatter"
         shown.append(Figure(word, value, note, explained))
@@ -194,9 +206,12 @@ def figures(story: Story) -> list[Figure]:
     return shown[:4]
 
 
+def _rows_tested(story: Story) -> int:
+    return story.test.rows if story.test else (story.start.split.get("test", 0) if story.start else 0)
+
+
 def _test_rows(story: Story) -> str:
-    rows = story.test.rows if story.test else (story.start.split.get("test", 0) if story.start else 0)
-    return formats.count(rows, "test row")
+    return formats.count(_rows_tested(story), "test row")
 
 
 def _epochs(story: Story) -> str:
