@@ -306,3 +306,15 @@ def test_times_of_day_typed_and_as_text(tmp_path: Path) -> None:
             assert kept(read_rows(tmp_path / other, again(dataset.schema)))[3] == datetime(1970, 1, 1, 3, 5, 0, 250_000)
     with pytest.raises(InputError, match="add the day"):
         read(clock, target="y", time="when")
+
+
+def test_arrays_of_moments() -> None:
+    x, y = RNG.normal(size=(40, 3)), np.arange(40) % 2
+    stamps = np.array(MOMENTS, dtype="datetime64[ns]")
+    seconds = [moment.replace(tzinfo=UTC).timestamp() for moment in MOMENTS]
+    texts = np.array([moment.isoformat() for moment in MOMENTS])
+    for when in (stamps, stamps.astype("datetime64[s]"), texts, texts.astype("S")):
+        assert read({"X": x, "y": y, "when": when}, time="when").time.tolist() == seconds
+    stamps[7] = np.datetime64("NaT")
+    with pytest.raises(InputError, match="row 7"):
+        read({"X": x, "y": y, "when": stamps}, time="when")

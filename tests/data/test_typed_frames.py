@@ -98,3 +98,11 @@ def test_long_cells_of_a_dictionary_are_counted_before_they_are_repeated(
     monkeypatch.setattr("shoal.data.limits.memory_bytes", lambda: 20 << 20)
     with pytest.raises(InputError, match="its text"):
         read(path, target="y")
+
+
+def test_an_index_with_a_name_is_left_out_and_said() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"who": [f"p{i}" for i in range(60)], "x": RNG.normal(size=60), "y": Y})
+    said = {finding.code: finding.sentence for finding in read(frame.set_index("who"), target="y").findings}
+    assert "(who)" in said["SHL236"]
+    assert "SHL236" not in {finding.code for finding in read(frame[frame.x < 9], target="y").findings}

@@ -18,6 +18,7 @@ from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.frames import RawTable
 from shoal.data.layout import layout
 from shoal.data.limits import LARGEST_VALUE
+from shoal.data.ordering import time_column
 from shoal.data.schema import Schema
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
@@ -300,7 +301,15 @@ def _groups(values: NDArray[np.generic]) -> NDArray[np.int64]:
 def _moments(values: NDArray[np.generic], source: str, name: str) -> NDArray[np.float64]:
     flat = values.reshape(-1)
     if flat.dtype.kind == "M":
+        absent = np.flatnonzero(np.isnat(flat))
+        if len(absent):
+            raise InputError(
+                f"{source}, row {absent[0]}: the time array {name!r} holds no date there; delete such rows."
+            )
         return flat.astype("datetime64[us]").astype(np.int64) / 1e6
+    if flat.dtype.kind in "USO":
+        texts = pl.Series(name, [each.decode() if isinstance(each, bytes) else str(each) for each in flat.tolist()])
+        return time_column(RawTable(texts.to_frame(), source), name)[1]
     if flat.dtype.kind not in "iuf" or not np.isfinite(flat.astype(np.float64)).all():
         raise InputError(f"{source}: the time array {name!r} must hold dates or finite numbers.")
     return flat.astype(np.float64)

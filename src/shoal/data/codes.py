@@ -34,6 +34,7 @@
 | SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
 | SHL232 | arrays of the file that were not used | ignored |
 | SHL233 | a source that gives other values when it is asked again | read once, as it came first |
+| SHL236 | the index of a pandas frame | left out |
 | SHL241 | new rows: columns that the model does not know | ignored |
 | SHL242 | new rows: categories that training did not hold | counted as "other" |
 | SHL243 | new rows: missing cells where training had none | filled with the training median |
@@ -92,6 +93,7 @@ WILD_VALUES = "SHL229"
 LAYOUT = "SHL231"
 UNUSED_ARRAYS = "SHL232"
 CHANGING_SOURCE = "SHL233"
+FRAME_INDEX = "SHL236"
 EXTRA_COLUMNS = "SHL241"
 UNSEEN_CATEGORIES = "SHL242"
 NEW_MISSING = "SHL243"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.data import codes
 from shoal.data.limits import check_bytes, check_columns
 
 
@@ -99,7 +100,17 @@ def from_frame(source: Any, name: str = "the frame") -> RawTable:
     except Exception as error:  # the other library's own errors are not known here
         raise InputError(f"{name}: this frame cannot be read ({error}).") from error
     columns = [_series(str(column), frame.get_column(column)) for column in frame.columns]
-    return _checked(pl.DataFrame(columns), name)
+    return replace(_checked(pl.DataFrame(columns), name), findings=_index(source))
+
+
+def _index(source: Any) -> tuple[Finding, ...]:
+    """What is said of a pandas index that holds more than the numbers of rows: it is no column."""
+    names = [str(each) for each in getattr(getattr(source, "index", None), "names", ()) if each is not None]
+    if not names:
+        return ()
+    sentence = f"Left out: the index of the frame ({', '.join(names)}), which is no column."
+    fix = "make it columns where it says something: frame.reset_index()"
+    return (Finding(code=codes.FRAME_INDEX, sentence=sentence, evidence={"index": list(names)}, fix=fix),)
 
 
 def _series(name: str, column: Any) -> pl.Series:
