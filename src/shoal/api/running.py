@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,8 @@ import shoal
 from shoal.api.work import Work, findings, prepared, read, search_options
 from shoal.core.atomic import write_atomically
 from shoal.core.budget import parse_budget
+from shoal.core.command import command as command_line
+from shoal.core.command import said
 from shoal.core.events import (
     Event,
     FindingRaised,
@@ -38,6 +39,7 @@ from shoal.recipe.finish import Chosen
 from shoal.recipe.recipe import Outcome
 from shoal.report import render
 from shoal.store.checkpoint import Checkpoint
+from shoal.store.events_store import without_password
 from shoal.store.model_folder import save_model
 from shoal.store.plans import RecordedPlans
 from shoal.store.replay import Replay
@@ -199,37 +201,11 @@ def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
 
 
 def command(settings: FitSettings) -> str:
-    """The command line that repeats a run."""
-    words = ["shoal", "fit", settings.data]
-    options = (
-        "target",
-        "time",
-        "group",
-        "kind",
-        "task",
-        "decimal",
-        "axes",
-        "prepare",
-        "augment",
-        "budget",
-        "model",
-        "device",
-        "epochs",
-        "batch_size",
-    )
-    for name in (*options, "seed"):
-        value = getattr(settings, name)
-        if value is not None and (name in ("budget", "seed") or value != FitSettings.model_fields[name].default):
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    if settings.missing is not None:
-        words += ["--missing", ",".join(settings.missing)]
-    for column in settings.drop:
-        words += ["--drop", column]
-    for column, role in settings.roles.items():
-        words += ["--roles", f"{column}={role}"]
-    for name, (low, high) in settings.ranges.items():
-        words += ["--range", f"{name}={low:g}:{high:g}"]
-    return shlex.join(words)
+    """The command line that repeats a run; without its folder, which is taken, and without a password."""
+    options = said(settings, always=("budget", "seed"), never=("data", "out"))
+    if settings.store is not None:
+        options["store"] = without_password(settings.store)
+    return command_line("fit", settings.data, options)
 
 
 def _summary(

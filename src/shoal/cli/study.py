@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -106,13 +105,11 @@ def _about(given: Mapping[str, Any], subject: Subject, seconds: float) -> dict[s
     import torch
 
     import shoal
+    from shoal.core.command import command
 
-    words = ["shoal", "study", given["name"], given["data"]]
-    for name, value in given_only({name: given[name] for name in (*READ, "model", *FIXED)}).items():
-        for each in value if isinstance(value, list) else [value]:
-            words += [f"--{name}", str(each)]
+    options = given_only({name: given[name] for name in (*READ, "model", *FIXED)})
     return {
-        "command": shlex.join(words),
+        "command": command(f"study {given['name']}", given["data"], options),
         "rows": {"train": len(subject.train), "validation": len(subject.validation), "test": 0},
         "data_hash": subject.dataset.content_hash,
         "findings": [finding.model_dump(mode="json") for finding in subject.dataset.findings],
