@@ -87,7 +87,9 @@ def test_sixteen_bits_keep_their_range(tmp_path: Path) -> None:
         path = tmp_path / label / f"{row}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((6, 8), value, dtype=np.uint16)).save(path)
-    assert pixels(read(tmp_path))[:, 0, 0].tolist() == [0, 255, 127, 255]
+    dataset = read(tmp_path)
+    assert pixels(dataset)[:, 0, 0].tolist() == [0, 65535, 32768, 65535]
+    assert (dataset.schema.image_depth, dataset.schema.ends) == ("uint16", (0.0, 65535.0))
 
 
 def test_mixed_sizes_take_the_commonest(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_damage_anywhere_gives_pixels_or_a_clear_error(tmp_path: Path, ending: s
     content[place : place + len(bits)] = bits
     path.write_bytes(bytes(content))
     try:
-        assert images.decode([path], "L", (8, 6)).shape == (1, 6, 8)
+        assert images.decode([path], "L", (8, 6))[0].shape == (1, 6, 8)
     except InputError as error:
         assert str(path) in str(error)
 

@@ -115,7 +115,8 @@ def _pixels(settings: FitSettings, dataset: Dataset, plan: Plan, preparation: pr
     if asked is not None and not asked.active:
         return None
     try:
-        return pixels(preparation, dataset.features.array[plan.train[:: max(1, len(plan.train) // PIXEL_ROWS)]])
+        some = dataset.features.array[plan.train[:: max(1, len(plan.train) // PIXEL_ROWS)]]
+        return pixels(preparation, some, dataset.schema.ends)
     except InputError:
         if asked is not None:
             raise

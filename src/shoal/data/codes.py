@@ -31,10 +31,14 @@
 | SHL227 | clipped signals: values that stay at the end of their range | kept, named |
 | SHL228 | rows of one value throughout | kept, named |
 | SHL229 | channel of an array with values far from all others | kept, named |
+| SHL230 | images of several depths, or of more bits than are read | mapped onto one range |
 | SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
 | SHL232 | arrays of the file that were not used | ignored |
 | SHL233 | a source that gives other values when it is asked again | read once, as it came first |
+| SHL234 | a part of image files without class folders | left out |
+| SHL235 | a folder that holds nothing but one folder | entered |
 | SHL236 | the index of a pandas frame | left out |
+| SHL237 | files of several frames or pages | the first is used |
 | SHL241 | new rows: columns that the model does not know | ignored |
 | SHL242 | new rows: categories that training did not hold | counted as "other" |
 | SHL243 | new rows: missing cells where training had none | filled with the training median |
@@ -90,10 +94,14 @@ GREY_AS_COLOUR = "SHL226"
 CLIPPED = "SHL227"
 FLAT_ROWS = "SHL228"
 WILD_VALUES = "SHL229"
+IMAGE_DEPTHS = "SHL230"
 LAYOUT = "SHL231"
 UNUSED_ARRAYS = "SHL232"
 CHANGING_SOURCE = "SHL233"
+WITHOUT_ANSWERS = "SHL234"
+WRAPPER = "SHL235"
 FRAME_INDEX = "SHL236"
+IMAGE_FRAMES = "SHL237"
 EXTRA_COLUMNS = "SHL241"
 UNSEEN_CATEGORIES = "SHL242"
 NEW_MISSING = "SHL243"

@@ -10,17 +10,19 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import JsonValue
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
@@ -28,6 +30,7 @@ from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import PARTS, parts_without_class
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
+from shoal.data.depth import Ends, ends, mapped
 from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
 from shoal.data.targets import Target, unequal_classes
@@ -37,7 +40,9 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 Mode = Literal["L", "RGB"]
 ORIENTATION = 0x0112  # the Exif tag
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+NUMBERS = re.compile("([0-9]+)")
+HIDDEN = ("@eadir", "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "lost+found")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Found:
     labels: list[str] | None
     parts: list[int] | None
     other_files: int
+    loose: tuple[Path, ...] = ()  # parts whose images have no class folders
 
 
 @contextmanager
@@ -85,10 +91,24 @@ def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Data
     target = np.asarray([lookup[label] for label in found.labels], dtype=np.int64)
     split = None if found.parts is None else np.asarray(found.parts, dtype=np.int8)
     uneven = parts_without_class(Target(target, "classification", classes), split, str(folder))
-    array, mode, size, findings = _read_all(found.paths)
+    array, mode, size, onto, findings = _read_all(found.paths)
     if found.other_files:
         sentence = f"Ignored: {count(found.other_files, 'file')} without the ending of an image."
         findings.append(Finding(code=codes.OTHER_FILES, sentence=sentence, evidence={"files": found.other_files}))
+    for part in found.loose:
+        images, _ = _images_below(part)
+        sentence = (
+            f"{part} holds {count(len(images), 'image')} without class folders: they have no answers and stay out."
+        )
+        evidence: dict[str, JsonValue] = {"folder": part.name, "images": len(images)}
+        fix = f"predict them with the trained model: shoal predict RUN {part}"
+        findings.append(
+            Finding(code=codes.WITHOUT_ANSWERS, level="warning", sentence=sentence, evidence=evidence, fix=fix)
+        )
+    inner = _unwrapped(folder)
+    if inner != folder:
+        sentence = f"{folder} holds nothing but {inner.relative_to(folder)}, whose folders are the classes."
+        findings.append(Finding(code=codes.WRAPPER, sentence=sentence, evidence={"folder": str(inner)}))
     features = ArrayFeatures(array)
     findings += [*unequal_classes(classes, np.bincount(target)), *of_arrays(array, "image")]
     return Dataset(
@@ -107,6 +127,8 @@ def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Data
             shape=array.shape[1:],
             image_mode=mode,
             image_size=size,
+            image_depth=array.dtype.name,
+            ends=onto,
         ),
         findings=(*findings, *uneven),
         given_split=split,
@@ -117,22 +139,24 @@ def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Data
 
 
 def find_images(folder: Path) -> Found:
-    """Image files below a folder, in the order of their names.
+    """Image files below a folder, in the natural order of their names: img2 before img10.
 
     Raises:
         InputError: no images at all, a class folder without any.
     """
+    folder = _unwrapped(folder)
     below = _folders(folder)
     by_name = {path.name.lower(): path for path in below}
     parts = {part: by_name[name] for part, names in PARTS.items() for name in names if name in by_name}
-    if 0 in parts and all(path in parts.values() for path in below):
+    if 0 in parts and (all(path in parts.values() for path in below) or (len(parts) > 1 and _folders(parts[0]))):
         found = [(part, _classes_in(path)) for part, path in parts.items()]
+        bare = tuple(parts[part] for part, classes in found if not classes and part)
         found = [(part, classes) for part, classes in found if classes]
         if not found or found[0][0] != 0:
             raise InputError(
                 f"{parts[0]} holds no class folders; put the images of each class into a folder of its name."
             )
-        return _joined(found, folder)
+        return replace(_joined(found, folder), loose=bare)
     if 0 not in parts and parts and all(path in parts.values() for path in below):
         raise InputError(f"{folder} holds {listing(path.name for path in below)} and no train folder; add one.")
     classes = _classes_in(folder)
@@ -145,33 +169,96 @@ def find_images(folder: Path) -> Found:
 
 
 @_strict_and_quiet()
-def decode(paths: Sequence[Path], mode: Mode, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Images as one array [N, H, W] or [N, H, W, 3] of the given mode and size (width, height).
+def decode(
+    paths: Sequence[Path], mode: Mode, size: tuple[int, int], depth: str = "uint8", onto: Ends = (0.0, 255.0)
+) -> tuple[NDArray[np.generic], list[Facts]]:
+    """Images as one array [N, H, W] or [N, H, W, 3] of the given mode, size (width, height), depth and range.
 
     Raises:
         InputError: the first image that cannot be read, or more bytes than the memory bound.
     """
-    array = np.empty(_shape(len(paths), mode, size), dtype=np.uint8)
+    dtype = np.dtype(depth)
+    array = np.empty(_shape(len(paths), mode, size, dtype), dtype=dtype)
+    facts: list[Facts] = []
     for row, path in enumerate(paths):
         with _open(path) as image:
-            array[row] = _pixels(path, image, mode, size)
-    return array
+            facts.append(_inspected(path, image))
+            array[row] = mapped(_pixels(path, image, mode, size), dtype, onto, str(path))
+    return array, facts
+
+
+def differing(facts: Sequence[Facts], mode: Mode, depth: str, onto: Ends) -> list[Finding]:
+    """New images that the form of the training set does not hold as they are, counted."""
+    found: list[Finding] = []
+    colour = sum(fact.mode not in GREY_MODES for fact in facts)
+    if mode == "L" and colour:
+        sentence = f"{count(colour, 'image')} of {len(facts)} in colour: read as grey, as the training images were."
+        found.append(_said(codes.IMAGE_MODES, sentence, {"images": colour}))
+    other = Counter(fact.depth for fact in facts if fact.depth != depth)
+    for name, number in other.items():
+        sentence = (
+            f"{count(number, 'image')} of {len(facts)} hold {name} and the training set {depth}: the full range of "
+            f"{name} was mapped onto {onto[0]:g} to {onto[1]:g}."
+        )
+        found.append(_said(codes.IMAGE_DEPTHS, sentence, {"images": number, "from": name, "to": depth}))
+    return [*found, *_lost(facts)]
+
+
+def _lost(facts: Sequence[Facts]) -> Iterator[Finding]:
+    """What files hold and an image of the data set does not: further frames, and bits of colour."""
+    frames, bits = sum(fact.frames for fact in facts), sum(fact.reduced for fact in facts)
+    if frames:
+        sentence = f"{count(frames, 'file')} of {len(facts)} hold several frames or pages: the first of each is used."
+        yield _said(codes.IMAGE_FRAMES, sentence, {"files": frames})
+    if bits:
+        sentence = f"{count(bits, 'image')} of {len(facts)} have colours of 16 bits and were read with 8."
+        yield _said(codes.IMAGE_DEPTHS, sentence, {"images": bits, "from": "16 bits", "to": "8 bits"})
+
+
+def _said(code: str, sentence: str, evidence: dict[str, JsonValue]) -> Finding:
+    return Finding(code=code, level="warning", sentence=sentence, evidence=evidence)
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """A key by which names with numbers stand as people count: img2 before img10."""
+    parts: list[str | int] = [int(part) if at % 2 else part for at, part in enumerate(NUMBERS.split(name.casefold()))]
+    return parts, name
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is a system's or a tool's own, and no data."""
+    return name.startswith(".") or name.casefold() in HIDDEN
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    """The folders inside, in natural order; links back to a folder that holds them are none."""
+    real = folder.resolve()
+    found = (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    return sorted(
+        (path for path in found if not real.is_relative_to(path.resolve())), key=lambda path: natural(path.name)
+    )
+
+
+def _unwrapped(folder: Path) -> Path:
+    """The folder inside, where an archive was unpacked into a folder of its own that holds all of it."""
+    inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
+    below = _folders(folder)
+    parts = {name for names in PARTS.values() for name in names}
+    if len(inside) == 1 and len(below) == 1 and below[0].name.lower() not in parts and len(_folders(below[0])) > 1:
+        return _unwrapped(below[0])
+    return folder
 
 
 def _images_below(folder: Path) -> tuple[list[Path], int]:
     images: list[Path] = []
     others = 0
     for root, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if not name.startswith((".", "__")))
-        for file in sorted(files):
-            if file.lower().endswith(ENDINGS) and not file.startswith("."):
+        names[:] = sorted((name for name in names if not is_hidden(name)), key=natural)
+        for file in sorted(files, key=natural):
+            if file.lower().endswith(ENDINGS) and not is_hidden(file):
                 images.append(Path(root, file))
             else:
-                others += not file.startswith(".")
+                others += not is_hidden(file)
     return images, others
 
 
@@ -189,7 +276,7 @@ def _joined(found: Sequence[tuple[int | None, dict[str, tuple[list[Path], int]]]
     paths: list[Path] = []
     labels: list[str] = []
     parts: list[int] = []
-    others = sum(path.is_file() and not path.name.startswith(".") for path in folder.iterdir())
+    others = sum(path.is_file() and not is_hidden(path.name) for path in folder.iterdir())
     for part, classes in found:
         for label, (images, ignored) in classes.items():
             paths += images
@@ -206,6 +293,9 @@ class Facts:
     size: tuple[int, int]
     mode: str
     transparent: bool
+    depth: str = "uint8"
+    frames: bool = False  # whether there are more than the first
+    reduced: bool = False  # whether the decoder gives 8 bits of 16
 
 
 def _open(path: Path) -> Image.Image:
@@ -244,12 +334,23 @@ def _facts(image: Image.Image) -> Facts:
     if mode in ("P", "PA"):
         palette = np.asarray(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
         mode = "L" if (palette == palette[:, :1]).all() else "RGB"
-    return Facts(size, mode, "A" in image.getbands() or "transparency" in image.info)
+    depth = _depth(image)
+    several = image.format != "MPO" and bool(getattr(image, "is_animated", False))  # MPO: a photograph and its preview
+    reduced = depth == "uint8" and any(part in str(getattr(image, "tile", "")) for part in (";16", "65535"))
+    transparent = depth == "uint8" and ("A" in image.getbands() or "transparency" in image.info)
+    return Facts(size, mode, transparent, depth, several, reduced)
+
+
+def _depth(image: Image.Image) -> str:
+    """The type that holds an image's values as they are."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return "uint16"
+    return "float32" if image.mode in ("I", "F") else "uint8"
 
 
 @_strict_and_quiet()
-def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], Mode, tuple[int, int], list[Finding]]:
-    """All images in one mode and one size.
+def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.generic], Mode, tuple[int, int], Ends, list[Finding]]:
+    """All images in one mode, one size, one depth and one range.
 
     They are decoded on the first pass as the first of them is stored; those that differ wait until the working form is
     known, and where it is another one, all are decoded once more.
@@ -257,22 +358,52 @@ def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], Mode, tuple[int
     with _open(paths[0]) as image:
         first = _inspected(paths[0], image)
     mode, size, _ = _working_form([first])
-    array = np.empty(_shape(len(paths), mode, size), dtype=np.uint8)
+    dtype = np.dtype(first.depth)
+    array = np.empty(_shape(len(paths), mode, size, dtype), dtype=dtype)
     facts: list[Facts] = []
     others: list[int] = []
     for row, path in enumerate(paths):
         with _open(path) as image:
             facts.append(_inspected(path, image))
-            if facts[-1].size == first.size and (facts[-1].mode in GREY_MODES) == (first.mode in GREY_MODES):
+            grey = facts[-1].mode in GREY_MODES
+            if (facts[-1].size, facts[-1].depth, grey) == (first.size, first.depth, first.mode in GREY_MODES):
                 array[row] = _pixels(path, image, mode, size)
             else:
                 others.append(row)
     wanted, chosen, findings = _working_form(facts)
-    if (wanted, chosen) != (mode, size):
-        array = decode(paths, wanted, chosen)
-    elif others:
-        array[others] = decode([paths[row] for row in others], wanted, chosen)
-    return array, wanted, chosen, findings
+    depth, said = _deepest(paths, facts)
+    if (wanted, chosen, depth) != (mode, size, first.depth):
+        others, array = list(range(len(paths))), np.empty(_shape(len(paths), wanted, chosen, np.dtype(depth)), depth)
+    shallow = [row for row in others if facts[row].depth != depth]
+    deep = [row for row in others if facts[row].depth == depth]
+    if deep:
+        array[deep] = decode([paths[row] for row in deep], wanted, chosen, depth)[0]
+    known = np.ones(len(paths), dtype=np.bool_)
+    known[shallow] = False
+    onto = ends(array if not shallow else array[known])
+    if shallow:
+        array[shallow] = decode([paths[row] for row in shallow], wanted, chosen, depth, onto)[0]
+        sentence = f"{said}: all are kept as {depth}, and 0 to 255 was mapped onto {onto[0]:g} to {onto[1]:g}."
+        findings.append(_said(codes.IMAGE_DEPTHS, sentence, {"images": len(shallow), "to": depth}))
+    return array, wanted, chosen, onto, [*findings, *_lost(facts)]
+
+
+def _deepest(paths: Sequence[Path], facts: Sequence[Facts]) -> tuple[str, str]:
+    """The depth that holds all images, and their depths in words.
+
+    Raises:
+        InputError: floating-point values among whole numbers, which have no range in common.
+    """
+    depths = Counter(fact.depth for fact in facts)
+    if len(depths) > 1 and "float32" in depths:
+        odd = next(row for row, fact in enumerate(facts) if fact.depth != "float32")
+        path = next(path for path, fact in zip(paths, facts, strict=True) if fact.depth == "float32")
+        raise InputError(
+            f"{path} holds floating-point values or 32 bits, and {paths[odd]} {facts[odd].depth}: they have no range "
+            "in common; write all images in one form."
+        )
+    words = listing(f"{number} {depth}" for depth, number in depths.most_common())
+    return ("uint16" if "uint16" in depths else next(iter(depths))), f"Images of several depths ({words})"
 
 
 def _inspected(path: Path, image: Image.Image) -> Facts:
@@ -282,11 +413,11 @@ def _inspected(path: Path, image: Image.Image) -> Facts:
         raise _unreadable(path, error) from error
 
 
-def _shape(rows: int, mode: Mode, size: tuple[int, int]) -> tuple[int, ...]:
+def _shape(rows: int, mode: Mode, size: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Of the array of all images, after its bytes were checked."""
     width, height = size
     shape = (rows, height, width) if mode == "L" else (rows, height, width, 3)
-    check_bytes(math.prod(shape), f"{rows} images", f"reading them at {width}x{height}")
+    check_bytes(math.prod(shape) * dtype.itemsize, f"{rows} images", f"reading them at {width}x{height}")
     return shape
 
 
@@ -299,7 +430,7 @@ def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Findi
     if (
         len({"L" if each in GREY_MODES else "RGB" for each in modes}) > 1
         or transparent
-        or set(modes) - {"1", "L", "RGB"}
+        or set(modes) - {"1", "L", "RGB", "I", "I;16", "I;16B", "F"}
     ):
         parts = [f"{number} {each}" for each, number in modes.most_common()]
         over = f", {transparent} of them with transparency, laid over white" if transparent else ""
@@ -329,28 +460,43 @@ def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Findi
     return mode, size, findings
 
 
-def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -> NDArray[np.generic]:
+    """[H, W] or [H, W, 3] in the image's own depth.
+
+    Raises:
+        InputError: it cannot be decoded, or holds NaN or infinity.
+    """
     try:
         image.draft(mode, (2 * size[0], 2 * size[1]))  # JPEG only: decodes at a fraction of the size, not below this
+        depth = _depth(image)
         ImageOps.exif_transpose(image, in_place=True)
-        plain = _flat(image, mode)
+        if depth == "uint8":
+            plain = _flat(image, mode)
+        else:
+            values = np.asarray(image).astype(np.float32)
+            plain = Image.fromarray(values)
+        if depth == "float32" and not np.isfinite(values).all():
+            odd = int((~np.isfinite(values)).sum())
+            raise InputError(f"{path}: {odd} of {values.size} pixels are NaN or infinite; mend or delete it.")
         if plain.size != size:
             plain = plain.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        return np.asarray(plain, dtype=np.uint8)
+        pixels = np.asarray(plain)
+        if depth == "uint8":
+            return pixels
+        pixels = np.rint(pixels).astype(np.uint16) if depth == "uint16" else pixels
+        return pixels if mode == "L" else np.repeat(pixels[..., None], 3, axis=-1)
+    except InputError:
+        raise
     except Exception as error:  # as above
         raise _unreadable(path, error) from error
 
 
 def _flat(image: Image.Image, mode: Mode) -> Image.Image:
-    """The image in 8 bits a channel, transparency laid over white."""
+    """An image of 8 bits a channel in the wanted mode, transparency laid over white."""
     if image.mode == mode:
         return image
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: by their full range, not clipped at 255
-        values = np.asarray(image, dtype=np.float64)
-        top = 255.0 if values.max(initial=0) <= 255 else 65535.0
-        image = Image.fromarray(np.clip(values * 255.0 / top, 0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, layer)
-    return image.convert(mode)
+    return image.convert("RGB").convert(mode) if image.mode == "LAB" else image.convert(mode)

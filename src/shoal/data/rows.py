@@ -104,10 +104,14 @@ def _from_images(path: Path, schema: Schema) -> Rows:
     mode, size = schema.image_mode, schema.image_size
     if mode is None or size is None:  # trained on an array of images: its shape says both
         shape = schema.shape or (1, 1)
+        if len(shape) == 3 and shape[2] not in (1, 3):
+            raise InputError(f"{path}: the model was trained on images of {shape[2]} channels; files hold 1 or 3.")
         mode, size = ("L" if len(shape) == 2 or shape[2] == 1 else "RGB"), (shape[1], shape[0])
-    array = images.decode(found.paths, mode, size)
+    onto = schema.ends or (0.0, 255.0)
+    array, facts = images.decode(found.paths, mode, size, schema.image_depth, onto)
+    said = tuple(images.differing(facts, mode, schema.image_depth, onto))
     files = tuple(each.relative_to(path).as_posix() if path.is_dir() else each.name for each in found.paths)
-    rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), (), None, files=files)
+    rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), said, None, files=files)
     return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
 
 

@@ -35,7 +35,7 @@ def describe(dataset: Dataset, row: int) -> dict[str, JsonValue]:
     values = dataset.features.array[row]
     if dataset.kind == "volume":
         values = np.asarray(values.max(axis=0))
-    return {"image": _data_uri(_curves(values) if dataset.kind == "signal" else values)}
+    return {"image": _data_uri(_curves(values) if dataset.kind == "signal" else values, dataset.schema.ends)}
 
 
 def _curves(signal: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -62,12 +62,12 @@ def _viewable(pixels: NDArray[Any]) -> NDArray[Any]:
     return mean.astype(pixels.dtype) if pixels.dtype.kind in "iu" else mean
 
 
-def _data_uri(pixels: NDArray[np.generic]) -> str:
+def _data_uri(pixels: NDArray[np.generic], ends: tuple[float, float] | None) -> str:
     from PIL import Image
 
     values = _viewable(np.asarray(pixels))
     if values.dtype != np.uint8:
-        low, high = float(values.min()), float(values.max())
+        low, high = ends or (float(values.min()), float(values.max()))
         values = ((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
     image = Image.fromarray(values)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))

@@ -10,12 +10,13 @@ from shoal.core.errors import InputError
 from shoal.prepare.preparation import Preparation
 
 
-def pixels(preparation: Preparation, stored: NDArray[np.generic]) -> Pixels:
+def pixels(preparation: Preparation, stored: NDArray[np.generic], known: tuple[float, float] | None = None) -> Pixels:
     """The affine map from prepared inputs to pixels, 0 black and 1 white, channel by channel.
 
     Args:
         preparation: of signals, images or volumes.
-        stored: some rows as they were read; they say what black and white are.
+        stored: some rows as they were read; they say what black and white are where `known` does not.
+        known: black and white of the data set.
 
     Raises:
         InputError: the preparation treats places of a picture differently (PCA, whitening, statistics by pixel), so
@@ -35,4 +36,4 @@ def pixels(preparation: Preparation, stored: NDArray[np.generic]) -> Pixels:
     if kind == "signal":
         return Pixels()
     mean, one = flat[0, :, 0], flat[1, :, 0]
-    return Pixels.standardised(mean.tolist(), (one - mean).tolist(), *black_and_white(stored))
+    return Pixels.standardised(mean.tolist(), (one - mean).tolist(), *(known or black_and_white(stored)))

@@ -81,7 +81,8 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     check(asked, subject.kind, subject.shape)
     if not asked.active:
         raise InputError("--augment names nothing to study: give operations, as in `hflip,rotate=15`.")
-    pixels = pixels_of(subject.preparation, subject.dataset.features.array[subject.plan.train[:ROWS]])
+    stored = subject.dataset.features.array[subject.plan.train[:ROWS]]
+    pixels = pixels_of(subject.preparation, stored, subject.dataset.schema.ends)
     part = some(subject.train, ROWS, options.seed)
     judged = yield from _judged(subject, part, asked, pixels, options)
     settings = _settings(asked, judged)

@@ -91,7 +91,7 @@ def _own_picture(path: str | None) -> NDArray[np.uint8] | None:
         raise InputError(f"{path} cannot be read as a picture: give a PNG or JPEG file.") from error
     scale = min(1.0, LARGEST / max(width, height))
     size = max(8, round(width * scale)), max(8, round(height * scale))
-    return np.asarray(decode([Path(path)], "L", size)[0])
+    return np.asarray(decode([Path(path)], "L", size)[0][0], dtype=np.uint8)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

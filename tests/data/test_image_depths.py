@@ -1,0 +1,134 @@
+"""One depth and one range for all images of a folder, in training and for new files; frames, order and hidden files."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from shoal import prepare
+from shoal.core.errors import InputError
+from shoal.data import ArrayFeatures, read, read_rows
+from shoal.data.samples import describe
+from shoal.prepare.pixels import pixels
+
+
+def write(path: Path, value: Any, dtype: Any = np.uint8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((6, 8), value, dtype)).save(path)
+    return path
+
+
+def folder(root: Path, values: list[Any], dtype: Any, ending: str) -> Path:
+    for row, value in enumerate(values):
+        write(root / "ab"[row % 2] / f"{row}{ending}", value, dtype)
+    return root
+
+
+def seen(dataset: Any) -> NDArray[np.generic]:
+    assert isinstance(dataset.features, ArrayFeatures)
+    return dataset.features.array
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "ending", "white"),
+    [
+        ([0, 65535, 200, 300], np.uint16, ".png", 65535.0),  # the dark one was made bright
+        ([0, 4095, 16, 17], np.uint16, ".tif", 4095.0),  # twelve bits kept 16 levels of grey
+        ([0.0, 1.0, 0.25, 0.5], np.float32, ".tif", 1.0),  # became black
+        ([-3.0, 700.0, 0.5, 2.0], np.float32, ".tif", 700.0),
+        ([0, 255, 3, 4], np.uint8, ".png", 255.0),
+    ],
+)
+def test_values_are_kept_as_the_files_hold_them(
+    values: list[Any], dtype: Any, ending: str, white: float, tmp_path: Path
+) -> None:
+    dataset = read(folder(tmp_path, values, dtype, ending))
+    assert seen(dataset)[:, 0, 0].tolist() == [values[0], values[2], values[1], values[3]]
+    assert (seen(dataset).dtype, dataset.schema.ends) == (dtype, (min(0.0, values[0]), white))
+    assert np.array_equal(seen(read_rows(tmp_path, dataset.schema)), seen(dataset))
+
+
+def test_bytes_among_deeper_images_are_mapped_onto_their_range_and_said(tmp_path: Path) -> None:
+    folder(tmp_path / "set", [0, 4095, 100, 200], np.uint16, ".png")
+    write(tmp_path / "set/a/9.png", 255)
+    dataset = read(tmp_path / "set")
+    assert seen(dataset)[:, 0, 0].tolist() == [0, 100, 4095, 4095, 200]
+    (said,) = (finding for finding in dataset.findings if finding.code == "SHL230")
+    assert "(4 uint16, 1 uint8): all are kept as uint16, and 0 to 255 was mapped onto 0 to 4095" in said.sentence
+    alone = read_rows(write(tmp_path / "new.png", 51), dataset.schema)
+    assert seen(alone)[0, 0, 0] == 819
+    assert [finding.code for finding in alone.warnings] == ["SHL230"]
+
+
+def test_nan_and_floats_among_whole_numbers_are_refused_by_name(tmp_path: Path) -> None:
+    folder(tmp_path / "nan", [0.0, 1.0, np.nan, 0.5], np.float32, ".tif")
+    with pytest.raises(InputError, match=r"2\.tif: 48 of 48 pixels are NaN"):
+        read(tmp_path / "nan")
+    folder(tmp_path / "mixed", [0, 1, 2, 3], np.uint8, ".png")
+    write(tmp_path / "mixed/b/9.tif", 0.5, np.float32)
+    with pytest.raises(InputError, match=r"9\.tif holds floating-point .* no range in common"):
+        read(tmp_path / "mixed")
+
+
+def test_further_frames_are_said_and_colour_for_a_grey_model(tmp_path: Path) -> None:
+    folder(tmp_path / "set", [10, 20, 30, 40], np.uint8, ".gif")
+    frames = [Image.new("L", (8, 6), value) for value in (50, 60)]
+    for ending in ("tif", "gif"):
+        frames[0].save(tmp_path / f"set/a/9.{ending}", save_all=True, append_images=frames[1:])
+    dataset = read(tmp_path / "set")
+    assert seen(dataset)[2:4, 0, 0].tolist() == [50, 50]
+    (said,) = (finding for finding in dataset.findings if finding.code == "SHL237")
+    assert said.evidence == {"files": 2}
+    Image.new("RGB", (8, 6), (9, 9, 9)).save(tmp_path / "new.png")
+    assert "in colour" in read_rows(tmp_path / "new.png", dataset.schema).warnings[0].sentence
+
+
+def test_natural_order_hidden_files_wrappers_and_loose_test_images(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for label in ("none", "NA"):
+        for row in (10, 2, 1):
+            write(root / f"inner/train/{label}/img{row}.png", row)
+    for name in ("@eaDir/x.png", "__MACOSX/y.png", ".ipynb_checkpoints/z.png"):
+        write(root / name, 99)
+        write(root / "inner/train/none" / name, 99)
+    write(root / "inner/train/none/._img1.png", 99)
+    write(root / "inner/test/1.png", 99)
+    (root / "inner/train/loop").symlink_to(root / "inner")
+    dataset = read(root)
+    assert dataset.classes == ("NA", "none")
+    assert seen(dataset)[:, 0, 0].tolist() == [1, 2, 10] * 2
+    said = {finding.code: finding for finding in dataset.findings}
+    assert "inner" in said["SHL235"].sentence and "1 image without class folders" in said["SHL234"].sentence
+    assert "shoal predict" in said["SHL234"].fix
+    truth = read_rows(root, dataset.schema).truth
+    assert truth is not None and truth.tolist() == dataset.target.tolist()
+
+
+def test_folders_beside_the_parts_do_not_make_classes_of_them(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        folder(tmp_path / part, [1, 2, 3, 4], np.uint8, ".png")
+    (tmp_path / "docs").mkdir()
+    dataset = read(tmp_path)
+    assert dataset.classes == ("a", "b") and np.bincount(dataset.given_split).tolist() == [4, 0, 4]
+
+
+def test_a_dark_picture_is_shown_dark(tmp_path: Path) -> None:
+    dataset = read(folder(tmp_path, [0, 65535, 6554, 300], np.uint16, ".png"))
+    uri = str(describe(dataset, 1)["image"])
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    assert shown[0, 0] == 25
+
+
+def test_augmentation_takes_black_and_white_from_the_data_set(tmp_path: Path) -> None:
+    dataset = read(folder(tmp_path, [0, 65535, 6554, 300], np.uint16, ".png"))
+    dark = np.asarray([0, 1])  # rows of 0 and 6554 alone
+    fitted = prepare.fit(dataset, dark)
+    means = pixels(fitted, seen(dataset)[dark], dataset.schema.ends).mean
+    assert means == pytest.approx((3277 / 65535,))
