@@ -48,14 +48,25 @@ def test_rows_outside_a_view_are_never_read() -> None:
     assert torch.equal(clean.theta, poisoned.theta)
 
 
+def test_a_view_may_be_a_mask() -> None:
+    x, y = table()
+    odd = np.arange(37) % 2 == 1
+    by_mask, by_number = (Population(dense, [Member(seed=k) for k in range(2)]) for _ in range(2))
+    list(by_mask.train(x, y, epochs=2, batch_size=8, views=[odd, torch.from_numpy(~odd)]))
+    list(by_number.train(x, y, epochs=2, batch_size=8, views=[np.flatnonzero(odd), np.flatnonzero(~odd)]))
+    assert torch.equal(by_mask.theta, by_number.theta)
+
+
 @pytest.mark.parametrize(
     ("views", "words"),
     [
         ([[0, 1]], "1 views for 2 members"),
         ([[0, 1], []], "view of member 1"),
-        ([[0, 1], [0, 37]], "view of member 1 has rows outside 0 to 36"),
-        ([[0, 1], [-1]], "outside"),
-        ([[True] * 37, [0]], "view of member 0"),
+        ([[0, 1], [0, 37]], "view of member 1: There is no row 37: x has the rows 0 to 36"),
+        ([[0, 1], [-1]], "no row -1"),
+        ([[True] * 36, [0]], "view of member 0: A mask"),
+        ([[0, 1], [0.0, 1.0]], "view of member 1: .* names no rows of x"),
+        ([[False] * 37, [0]], "view of member 0 has no rows"),
     ],
 )
 def test_views_that_cannot_be_are_refused(views: list[list[int]], words: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shoal.core.errors import InputError
 from shoal.losses import Floats, Loss
+from shoal.population.rows import row_numbers
 
 SHARED = 4  # members that see one view, from which on they are computed together and share its batches
 
@@ -191,12 +192,13 @@ def _views(views: Sequence[object], members: int, rows: int, device: torch.devic
     for member, view in enumerate(held):
         if id(view) in known:
             continue
-        tensor = torch.as_tensor(view)
-        if tensor.dim() != 1 or not len(tensor) or tensor.is_floating_point() or tensor.dtype == torch.bool:
-            raise InputError(f"The {name} of member {member} must be a list of row numbers, at least one.")
-        if int(tensor.min()) < 0 or int(tensor.max()) >= rows:
-            raise InputError(f"The {name} of member {member} has rows outside 0 to {rows - 1}, the rows of x.")
-        known[id(view)] = tensor.to(device, torch.int64)
+        try:
+            chosen = row_numbers(view, rows, "x", from_end=False)  # type: ignore[arg-type]
+        except InputError as error:
+            raise InputError(f"The {name} of member {member}: {error}") from None
+        if not len(chosen):
+            raise InputError(f"The {name} of member {member} has no rows of x: give at least one.")
+        known[id(view)] = torch.from_numpy(chosen).to(device)
     return _same([known[id(view)] for view in held])
 
 

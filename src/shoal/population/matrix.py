@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
@@ -21,6 +21,7 @@ from shoal.population.examples import BlockExamples, Examples, checked
 from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
 from shoal.population.plan import Plan, Plans, Work, by_rule, candidates, measured_cost
+from shoal.population.rows import Rows, row_numbers
 from shoal.population.template import Template
 
 Array = Tensor | NDArray[np.generic]
@@ -92,11 +93,11 @@ class Matrix:
         """Floating-point type of weights and data."""
         return self.theta.dtype
 
-    def stop(self, rows: int | Iterable[int], status: str = "pruned") -> None:
+    def stop(self, rows: Rows, status: str = "pruned") -> None:
         """Train these rows no further.
 
         Args:
-            rows: their numbers.
+            rows: their numbers, or a mask such as `record.loss > 2`; see `row_numbers`.
             status: what they are called from now on, one of `STATUSES` but ok.
 
         Raises:
@@ -107,17 +108,13 @@ class Matrix:
         for row in self.places(rows):
             self.status[row] = status
 
-    def places(self, rows: int | Iterable[int]) -> list[int]:
-        """Row numbers, counted from the end where they are negative.
+    def places(self, rows: Rows) -> list[int]:
+        """The numbers of the rows that are meant; see `row_numbers`.
 
         Raises:
             InputError: there is no such row; nothing has been changed.
         """
-        chosen = [int(rows)] if isinstance(rows, int | np.integer) else [int(row) for row in rows]
-        wrong = [row for row in chosen if not -len(self) <= row < len(self)]
-        if wrong:
-            raise InputError(f"There is no row {wrong[0]}: the population has the rows 0 to {len(self) - 1}.")
-        return [row % len(self) for row in chosen]
+        return row_numbers(rows, len(self)).tolist()  # type: ignore[no-any-return]
 
     def tensor(self, values: Array) -> Tensor:
         """Values on the population's device; floating-point ones in its type.

@@ -8,8 +8,8 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import SupportsIndex
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +25,7 @@ from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
 from shoal.population.plan import EVALUATION_BATCH, Plans
 from shoal.population.record import EpochRecord, Floats, scatter
+from shoal.population.rows import Rows
 from shoal.population.template import MakeNet, adopt, fresh_rows
 
 
@@ -101,9 +102,16 @@ class Population(Matrix):
         self.training: training.Training | None = None  # the one under way, or that was when this was saved
         self._at_work = False  # its records are being read
 
-    def __getitem__(self, rows: int | slice | Sequence[int]) -> Population:
-        """The population of some rows, copied; training it goes on where these rows stood."""
-        chosen = list(range(len(self)))[rows] if isinstance(rows, slice) else self.places(np.atleast_1d(rows))
+    def __getitem__(self, rows: Rows) -> Population:
+        """The population of some rows, copied; training it goes on where these rows stood.
+
+        Args:
+            rows: numbers, a slice, or a mask [K] of truth values; see `row_numbers`.
+
+        Raises:
+            InputError: there is no such row, or none at all.
+        """
+        chosen = self.places(rows)
         if not chosen:
             raise InputError("A population has at least one row, and these are none.")
         part = copy.copy(self)
@@ -118,14 +126,15 @@ class Population(Matrix):
         part.working, part.training, part._at_work = [], None, False
         return part
 
-    def enter(self, rows: Sequence[int], members: Sequence[Member | dict[str, object]]) -> None:
+    def enter(self, rows: Rows, members: Sequence[Member | dict[str, object]]) -> None:
         """New members take the places of rows that are not being trained any more.
 
         Between two records of `train` this is how a search asks for more: each new member is trained from its first
         epoch for as many epochs as the others were, exactly as if it had been alone, while they go on.
 
         Args:
-            rows: places that are free: of stopped, pruned or diverged rows, or of rows that have had all their epochs.
+            rows: places that are free: of stopped, pruned or diverged rows, or of rows that have had all their epochs;
+                numbers, or a mask [K] of truth values.
             members: as many.
 
         Raises:
@@ -181,8 +190,8 @@ class Population(Matrix):
             patience: stop a row when its validation score has not improved for so many epochs; every row gets the
                 weights of its best epoch back at the end. None trains to the end and keeps the last weights.
             order_seed: seed of the order of the mini-batches.
-            views: row numbers of x that each member sees (a fold, a bootstrap sample, ...), K of them; each member is
-                trained exactly as if it had been given x[view], y[view] alone. Members with one view share its batches
+            views: rows of x that each member sees (a fold, a bootstrap sample, ...), K of them, by number or as a mask
+                [N]; each member is trained exactly as if it had been given x[view], y[view] alone. Members with one view share its batches
                 in memory.
             validation_views: row numbers that each member is scored on, K of them: of the validation data, or of x
                 where there are none. Early stopping then goes by each member's own rows.
@@ -334,7 +343,7 @@ class Population(Matrix):
         buffers = {name: stack[chosen] for name, stack in self.buffers.items()}
         return rows_function(self.template), self.theta[chosen], buffers
 
-    def network(self, row: int) -> nn.Module:
+    def network(self, row: SupportsIndex) -> nn.Module:
         """Row `row` as an ordinary module of the user's own class, in evaluation mode."""
         row = self.places([row])[0]
         member = self.members[row]
