@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shoal.core.errors import InputError
+from shoal.core.errors import InputError, first_line
 
 Floats = NDArray[np.float64]
 
@@ -107,6 +107,39 @@ class Loss:
                 f"and y has {list(y.shape[1:])} for each."
             )
 
+    def try_on(self, outputs: Tensor, y: Tensor) -> None:
+        """See that a loss of the user's own can be computed, has a gradient, and treats every member alone.
+
+        Args:
+            outputs: of a network to some rows, [K, B, ...] with K >= 2.
+            y: the targets of these rows, [B, ...].
+
+        Raises:
+            InputError: it fails, returns another shape, has no gradient, or mixes members.
+        """
+        target = y.expand(len(outputs), *y.shape)
+        with torch.enable_grad():
+            given = outputs.detach().clone().requires_grad_()
+            try:
+                values = self.value(given, target, None)
+            except InputError:
+                raise
+            except Exception as error:  # whatever the user's own function raises
+                classes = not self.categorical and bool((y == y.round()).all())
+                way_out = (
+                    f"; if y are class numbers, give losses.custom({self.name}, categorical=True)" if classes else ""
+                )
+                raise InputError(
+                    f"The loss {self.name} failed for outputs {outputs.dtype} {list(outputs.shape)} and targets "
+                    f"{target.dtype} {list(target.shape)}: {first_line(error)}{way_out}"
+                ) from error
+            (gradient,) = torch.autograd.grad(values[0].sum(), given, allow_unused=True)
+        if gradient is not None and bool((gradient[1:] != 0).any()):
+            raise InputError(
+                f"The loss {self.name} mixes members: what it returns for one depends on the outputs of another, so "
+                "take no mean, sum or maximum over the first axis."
+            )
+
     def target_variance(self, y: Tensor, weights: Tensor | None = None) -> float:
         """Variance of numeric targets [N, C] (weights [N]), which R^2 is measured against; 1 for all other scores.
 
@@ -131,12 +164,14 @@ LOSSES = {
 }
 
 
-def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+def custom(function: Callable[[Tensor, Tensor], Tensor], *, categorical: bool = False) -> Loss:
     """A loss of the user's own; its score is minus its mean.
 
     Args:
         function: (outputs [K, B, ...], targets [K, B, ...]) to the loss of each row of the batch, [K, B]. It must treat
             every member alone: no mean or maximum over the first axis.
+        categorical: the targets are class numbers and reach it as int64 [K, B], the outputs are logits [K, B, C]; else
+            targets are numbers in the outputs' type, [K, B, ...], those of one number a row [K, B, 1].
     """
     name = getattr(function, "__name__", type(function).__name__)
 
@@ -155,15 +190,17 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     def score(outputs: Tensor, target: Tensor) -> Tensor:
         return -value(outputs, target, None)
 
-    return Loss(name, value, score, f"minus {name}", categorical=False, own=True)
+    return Loss(name, value, score, f"minus {name}", categorical=categorical, own=True)
 
 
-def find(name: str | Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """The loss of that name, or of the user's own function; see `custom`.
+def find(name: str | Callable[[Tensor, Tensor], Tensor] | Loss) -> Loss:
+    """The loss of that name, or of the user's own function; see `custom`. A loss is itself.
 
     Raises:
         InputError: there is none; the message lists those there are.
     """
+    if isinstance(name, Loss):
+        return name
     if callable(name):
         return custom(name)
     if name not in LOSSES:

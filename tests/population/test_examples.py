@@ -159,8 +159,8 @@ def test_targets_of_ones_own_are_as_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"validation_views": [[0, 1], []]}, "validation view of member 1 must be a list"),
-        ({"validation_views": [[0, 1], [37]]}, "validation view of member 1 has rows outside 0 to 36"),
+        ({"validation_views": [[0, 1], []]}, "validation view of member 1 has no rows"),
+        ({"validation_views": [[0, 1], [37]]}, "validation view of member 1: There is no row 37"),
         ({"validation_views": [[0, 1]]}, "1 validation views for 2 members"),
         ({"sample_weight": np.ones(36)}, r"sample_weight is \[36\]"),
         ({"sample_weight": -np.ones(37)}, "at least 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shoal import losses
 from shoal.core.errors import InputError
 from shoal.population import Member, Population
 from shoal.population.batches import epoch_batches
@@ -45,7 +47,7 @@ def test_an_error_inside_an_epoch_leaves_weights_and_optimizer_of_the_same_step(
     loop = population.train(X.double(), Y, epochs=3, batch_size=8)
     next(loop)
     calls.append(1)
-    with pytest.raises(RuntimeError, match="boom"):
+    with pytest.raises(InputError, match=r"cannot take a batch of shape \[8, 5\]: boom"):
         next(loop)
     calls.append(2)
     again = Population(Fragile, [Member(seed=0, optimizer="adam", lr=0.01)], dtype=torch.float64)
@@ -259,6 +261,33 @@ def test_one_row_alone_learns_without_gradients_switched_on_outside() -> None:
     assert not torch.equal(before, population.theta)
 
 
+def answering(change):  # type: ignore[no-untyped-def]
+    """A linear layer whose answer is changed."""
+
+    class Answering(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return change(self.layer(x))  # type: ignore[no-any-return]
+
+    return Answering
+
+
+def _failing() -> nn.Module:
+    raise ValueError("no such file")
+
+
+def _of_classes(name: str):  # type: ignore[no-untyped-def]
+    def loss(outputs: Tensor, target: Tensor) -> Tensor:
+        flat = nn.functional.cross_entropy(outputs.flatten(0, 1), target.flatten(), reduction="none")
+        return flat.view(target.shape)
+
+    loss.__name__ = name
+    return loss
+
+
 def refused(words: str, act) -> None:  # type: ignore[no-untyped-def]
     population = Population(dense, crowd())
     before = (population.theta.clone(), list(population.status), population.members)
@@ -317,6 +346,33 @@ def test_calls_that_cannot_be_change_nothing(words: str, act) -> None:  # type: 
                 lambda: nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(20, 3)), [Member(input_noise=0.1)]
             ).train(torch.zeros(40, 5, dtype=torch.int64), Y, epochs=1),
         ),
+        ("make_net failed: ValueError: no such file", lambda: Population(_failing, [Member()])),
+        ("weight is torch.complex64", lambda: Population(lambda: nn.Linear(5, 3, dtype=torch.complex64), [Member()])),
+        ("no shape yet", lambda: Population(lambda: nn.LazyLinear(3), [Member()])),
+        ("no values .device meta", lambda: Population(lambda: nn.Linear(5, 3, device="meta"), [Member()])),
+        ("TorchScript", lambda: Population(lambda: torch.jit.script(nn.Linear(5, 3)), [Member()])),
+        ("with tuple: it must be one tensor", lambda: Population(answering(lambda o: (o, o)), crowd()).predict(X)),
+        ("with dict: it must be one tensor", lambda: Population(answering(lambda o: {"o": o}), crowd()).predict(X)),
+        ("torch.int64: it must be real", lambda: Population(answering(lambda o: o.argmax(-1)), crowd()).predict(X)),
+        ("needs logits .B, C.", lambda: Population(answering(lambda o: o[..., 0]), crowd()).train(X, Y, epochs=1)),
+        ("have no gradient", lambda: Population(answering(lambda o: o.detach()), crowd()).train(X, Y, epochs=1)),
+        ("sparse tensor", lambda: Population(dense, crowd()).predict(X.to_sparse())),
+        (
+            r"The loss mine failed .* expected target dtype to be Long.*losses.custom\(mine, categorical=True\)",
+            lambda: Population(dense, crowd(), loss=_of_classes("mine")).train(X, Y, epochs=1),
+        ),
+        (
+            r"returned \[2\] for outputs \[2, 4, 3\]",
+            lambda: Population(dense, crowd(), loss=lambda o, t: (o - t).square().mean((1, 2))).train(
+                X, X[:, :3], epochs=1
+            ),
+        ),
+        (
+            "mixes members",
+            lambda: Population(dense, crowd(), loss=lambda o, t: (o - o.mean(0)).square().mean(-1)).train(
+                X, X[:, :3], epochs=1
+            ),
+        ),
         (
             "no gradient",
             lambda: list(
@@ -328,6 +384,72 @@ def test_calls_that_cannot_be_change_nothing(words: str, act) -> None:  # type: 
 def test_what_cannot_be_built_is_refused_in_a_sentence(words: str, act) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=words):
         act()
+
+
+def test_a_loss_of_ones_own_may_take_class_numbers() -> None:
+    mine = losses.custom(_of_classes("mine"), categorical=True)
+    own, usual = Population(dense, crowd(), loss=mine), Population(dense, crowd())
+    for population in (own, usual):
+        list(population.train(X, Y, epochs=3, batch_size=8))
+    torch.testing.assert_close(own.theta, usual.theta)
+    with pytest.raises(InputError, match="mine needs class numbers"):
+        own.train(X, Y.float(), epochs=1)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("kind", ["layer", "function", "bag"])
+def test_sparse_gradients_are_taken_as_dense_ones(members: int, kind: str) -> None:
+    class Words(nn.Module):
+        def __init__(self, sparse: bool) -> None:
+            super().__init__()
+            layer = nn.EmbeddingBag if kind == "bag" else nn.Embedding
+            self.table, self.out = layer(7, 4, sparse=sparse), nn.Linear(4 if kind == "bag" else 20, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if kind == "function":
+                found = nn.functional.embedding(x, self.table.weight, sparse=self.table.sparse)
+            else:
+                found = self.table(x)
+            return self.out(found.flatten(1))  # type: ignore[no-any-return]
+
+    x = torch.randint(0, 7, (40, 5), generator=torch.Generator().manual_seed(0))
+    sparse, usual = (Population(lambda s=s: Words(s), crowd()[:members]) for s in (True, False))
+    for population in (sparse, usual):
+        list(population.train(x, Y, epochs=3, batch_size=8))
+    torch.testing.assert_close(sparse.theta, usual.theta)
+
+
+def test_a_batch_that_only_later_turns_out_to_be_wrong_is_refused_too() -> None:
+    def net() -> nn.Module:
+        return nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(20, 3))
+
+    population = Population(net, crowd())
+    x = torch.zeros(40, 5, dtype=torch.int64)
+    population.predict(x)
+    x[30:] = 9
+    for act in (lambda: population.predict(x), lambda: list(population.train(x, Y, epochs=1, batch_size=8))):
+        with pytest.raises(InputError, match=r"cannot take a batch of shape .*: index out of range"):
+            act()
+
+
+def test_who_else_draws_random_numbers_is_not_mistaken_for_the_network() -> None:
+    """Another thread of the program draws all the time; the network draws nothing."""
+    done = threading.Event()
+
+    def draw() -> None:
+        while not done.is_set():
+            torch.rand(10)
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    try:
+        for rows in range(2, 22):
+            Population(dense, crowd()).predict(X[:rows])
+    finally:
+        done.set()
+        drawing.join()
+    with pytest.raises(InputError, match="draws random numbers"):
+        Population(answering(lambda o: o + torch.rand(3)), crowd()).predict(X)
 
 
 def test_rows_may_be_counted_from_the_end() -> None:

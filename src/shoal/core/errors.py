@@ -17,6 +17,12 @@ class RunError(ShoalError, RuntimeError):
     """The run itself could not go on; the command line exits with 1."""
 
 
+def first_line(error: BaseException) -> str:
+    """What somebody else's exception says, in one line; its kind where it says nothing."""
+    said = str(error).strip().splitlines()
+    return said[0] if said else type(error).__name__
+
+
 class Interrupted(ShoalError):
     """The user asked the run to stop; what was trained so far is kept. The command line exits with 130."""
 

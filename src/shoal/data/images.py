@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import JsonValue
 
+from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
 from shoal.data import codes
@@ -59,7 +60,7 @@ class Found:
 @contextmanager
 def _strict_and_quiet() -> Iterator[None]:
     """Pillow's warning of a bomb as an error, its remarks on odd tags not at all."""
-    with warnings.catch_warnings():
+    with process.warning_filters():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.core import process
 from shoal.core.events import Finding
 from shoal.data import ArrayFeatures, Dataset, TableFeatures, codes
 from shoal.data.wording import count, listing, percent
@@ -250,7 +251,7 @@ def _out_of_bag(x: NDArray[np.float32], y: Rows) -> NDArray[np.float64]:
     forest: Any = ExtraTreesClassifier(
         TREES, bootstrap=True, oob_score=True, min_samples_leaf=2, random_state=0, n_jobs=1
     )
-    with warnings.catch_warnings():
+    with process.warning_filters():
         warnings.simplefilter("ignore")  # a row that every tree saw: its votes are NaN
         forest.fit(x, y)
     votes: NDArray[np.float64] = np.nan_to_num(forest.oob_decision_function_, nan=1 / (int(y.max()) + 1))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue, ValidationError
 from torch import Tensor, nn
 
+from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.names import did_you_mean
@@ -87,6 +87,7 @@ class Model:
     @torch.no_grad()
     def mean_answers(self, x: Tensor) -> Floats:
         """The same for prepared inputs [N, ...]."""
+        process.computing()
         total: Floats = np.zeros(())
         for part in self.parts:
             outputs = torch.cat([part.network(batch) for batch in batches(x)])
@@ -187,26 +188,24 @@ def build(architecture: Mapping[str, Any], make_net: Callable[[], nn.Module] | N
     return find_factory(str(architecture["factory"]))()
 
 
-def find_factory(name: str) -> Callable[[], nn.Module]:
-    """The user's function `package.module:function`, looked for in the working folder too.
+def find_factory(name: str, folder: Path | None = None) -> Callable[[], nn.Module]:
+    """The user's function `package.module:function`.
+
+    Args:
+        name: its name.
+        folder: where it is looked for too; by default in the working folder.
 
     Raises:
         InputError: there is no such module or function, or it cannot be called.
     """
     module_name, _, function = name.partition(":")
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
+        with process.search_path(str(folder or Path.cwd())):
+            module = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(f"The model {name} cannot be found: {error}; run from the folder that holds it.") from None
     except Exception as error:  # whatever the user's own module does while it is loaded
         raise InputError(f"The model {name} cannot be loaded: {type(error).__name__}: {error}") from error
-    finally:
-        if added:
-            sys.path.remove(here)
     found = getattr(module, function, None)
     if not callable(found):
         names: Sequence[str] = [each for each in vars(module) if callable(getattr(module, each)) and each[0] != "_"]

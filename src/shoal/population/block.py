@@ -14,7 +14,7 @@ from shoal.augment import Pixels
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import Kind
 from shoal.losses import Loss
-from shoal.optim.averages import Average
+from shoal.optim.averages import Average, toward
 from shoal.population import graphs
 from shoal.population.batches import Batches
 from shoal.population.draws import Draws, epoch_draws
@@ -23,6 +23,7 @@ from shoal.population.forward import Forward, Single, Stacked
 from shoal.population.member import Member
 from shoal.population.noise import Noise, noisy_inputs
 from shoal.population.plan import Plan
+from shoal.population.probe import refused
 from shoal.population.settings import row_settings
 from shoal.population.template import Template
 
@@ -121,12 +122,14 @@ class Block:
         self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
         self.sums = Measured.zeros(self.theta)
         self.begun = self.state[AVERAGE].any(dim=1) if self.set.averaged else self.sums.finite.logical_not()
+        self.idle: dict[int, list[int]] = {}  # by a piece's first row: parameters without a gradient in the last step
         self.pieces = self._pieces(len(self.rows) if self.plan.looped else 1)
         self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
 
     def _pieces(self, count: int) -> list[Piece]:
         """The rows in `count` pieces that are computed one after the other: more of them need less memory."""
         c = len(self.rows)
+        self.idle.clear()
         width = -(-c // count)
         pieces: list[Piece] = []
         for start in range(0, c, width):
@@ -193,6 +196,7 @@ class Block:
         mean = self._gradients(step)
         with torch.no_grad():
             gradient = self.noise.chain(self.grad, step.draws)
+            put_back = self._holding_idle(step)
             optim.advance(
                 self.rule,
                 self.theta,
@@ -203,6 +207,7 @@ class Block:
                 average=Average(self.state[AVERAGE], step.share) if self.set.averaged else None,
                 compiled=self.plan.compiled,
             )
+            put_back()
             for name, value in step.counts.items():
                 self.state[name].copy_(value)
             self.sums.finite &= torch.isfinite(mean)
@@ -246,20 +251,58 @@ class Block:
         losses = _mix(lambda answer: self.loss.value(outputs, answer, smoothing), target, mixed)  # (c, B)
         losses = losses if step.weight is None else losses * step.weight[rows]
         mean = losses.mean(dim=1)
-        gradients = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(mean.sum(), forward.leaves, allow_unused=True)
+        self.idle[rows.start] = [number for number, gradient in enumerate(gradients) if gradient is None]
         with torch.no_grad():
             for into, gradient in zip(piece.into, gradients, strict=True):
-                into.zero_() if gradient is None else into.copy_(gradient)
+                if gradient is None:
+                    into.zero_()
+                else:
+                    into.copy_(gradient.to_dense() if gradient.is_sparse else gradient)
             score = _mix(lambda answer: self.loss.score(outputs, answer), target, mixed)
             score = (score if step.weight is None else score * step.weight[rows]).sum(dim=1)
         return mean.detach(), losses.detach().sum(dim=1), score
 
+    def _holding_idle(self, step: Step) -> Callable[[], None]:
+        """Hold what the loss does not depend on; the answer puts it back once the optimizer has passed.
+
+        A parameter without a gradient stays as it is and so does its state, as in torch: penalties and momentum would
+        move it. Of a network that uses all its parameters nothing is held.
+        """
+        held: list[tuple[Tensor, Tensor]] = []
+        averages: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        ends = [*self.template.layout.offsets[1:], self.template.layout.parameters]
+        for piece in self.pieces:
+            for number in self.idle.get(piece.rows.start, ()):
+                part = piece.rows, slice(self.template.layout.offsets[number], ends[number])
+                theta = self.theta[part].clone()
+                held.append((self.theta[part], theta))
+                held += [(self.state[slot][part], self.state[slot][part].clone()) for slot in self.rule.slots]
+                if self.set.averaged:
+                    average, share = self.state[AVERAGE][part], step.share[piece.rows].to(theta.dtype)
+                    averages.append((average, average.clone(), theta, share))
+
+        def put_back() -> None:
+            for place, values in held:
+                place.copy_(values)
+            for place, former, theta, share in averages:
+                place.copy_(toward(former, theta, share))
+
+        return put_back
+
     def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
-        """Outputs in theta's type; the layers inside compute in the plan's."""
-        if not self.plan.bfloat16:
-            return forward(x, keys, by_row).to(self.theta.dtype)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            return forward(x, keys, by_row).to(self.theta.dtype)
+        """Outputs in theta's type; the layers inside compute in the plan's.
+
+        Raises:
+            InputError: the network cannot take the batch.
+        """
+        try:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.plan.bfloat16):
+                return forward(x, keys, by_row).to(self.theta.dtype)
+        except Exception as error:  # whatever the user's own forward raises
+            if _out_of_memory(error):
+                raise
+            raise refused(list(x.shape[1:] if by_row else x.shape), error) from error
 
     def _shares(self, since: Tensor, total: int) -> Tensor:
         """What each step's weights weigh in the average, [c, T]; notes which rows have begun theirs."""
@@ -341,6 +384,7 @@ def _mix(value: Callable[[Tensor], Tensor], target: Tensor, mixed: tuple[Tensor,
     return lam * value(target) + (1 - lam) * value(other)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: Exception) -> bool:
     """torch raises OutOfMemoryError on a GPU, a plain RuntimeError of its allocator on a CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    of_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return of_cpu or isinstance(error, torch.OutOfMemoryError)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import inf
 from typing import TypeVar
 
-import torch
-
+from shoal.core import process
+from shoal.core.errors import RunError
 from shoal.population.plan import Plan
 
 Todo = TypeVar("Todo")
@@ -26,7 +26,9 @@ class Workers:
     """
 
     def __init__(self, count: int) -> None:
-        self._threads = ThreadPoolExecutor(count) if count > 1 else None
+        process.computing()
+        self._threads = process.lone_threads(count) if count > 1 else None
+        self._process = os.getpid()
 
     def __enter__(self) -> Workers:
         return self
@@ -36,19 +38,23 @@ class Workers:
 
     def close(self) -> None:
         """End the threads, once they have finished."""
-        if self._threads is not None:
+        if self._threads is not None and self._process == os.getpid():
             self._threads.shutdown()
 
     def map(self, function: Callable[[Todo], Result], work: Sequence[Todo]) -> list[Result]:
-        """The function's results, in the order of the work."""
+        """The function's results, in the order of the work.
+
+        Raises:
+            RunError: the process was forked from the one whose threads these are.
+        """
         if self._threads is None:
             return [function(piece) for piece in work]
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return list(self._threads.map(function, work))
-        finally:
-            torch.set_num_threads(threads)
+        if self._process != os.getpid():
+            raise RunError(
+                "This work was begun in the process that this one was forked from, and its threads are there: begin it "
+                "here anew."
+            )
+        return list(self._threads.map(function, work))
 
 
 def quickest(plans: Sequence[Plan], seconds: Callable[[Plan, float], float]) -> Plan:

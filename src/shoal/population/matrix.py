@@ -20,7 +20,8 @@ from shoal.population.block import AVERAGE, Block, Epoch
 from shoal.population.examples import BlockExamples, Examples, checked
 from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
-from shoal.population.plan import Plan, Plans, Work, by_rule, candidates, measured_cost
+from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
+from shoal.population.probe import measured_cost, output_shape
 from shoal.population.rows import Rows, row_numbers
 from shoal.population.template import Template
 
@@ -126,6 +127,8 @@ class Matrix:
             tensor = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values, order="C"))
         except (TypeError, ValueError) as error:
             raise InputError(f"The data are no array of numbers: {error}") from None
+        if tensor.layout != torch.strided:
+            raise InputError("The data are a sparse tensor: give a dense one, as .to_dense() makes.")
         if tensor.is_complex() or tensor.dim() == 0:
             raise InputError(
                 f"The data are {tensor.dtype} {list(tensor.shape)}: give an array of real numbers, [N, ...]."
@@ -178,7 +181,10 @@ class Matrix:
         x = examples.x
         if not x.is_floating_point() and any(member.input_noise for member in self.members):
             raise InputError(f"input_noise needs floating-point inputs, and x is {x.dtype}.")
-        self.loss.check(measured_cost(self.template, x[:batch_size]).output_shape, examples.answers)
+        self.loss.check(output_shape(self.template, x[:batch_size]), examples.answers)
+        if self.loss.own:
+            answers = measured_cost(self.template, x[:batch_size]).answers
+            self.loss.try_on(torch.stack([answers, answers / 2]), examples.data[1][: len(answers)])
 
     def plan(self, rows: Sequence[int], data: tuple[Tensor, Tensor | None], batch_size: int, steps: int = 0) -> Plan:
         """How to compute these rows.

@@ -10,18 +10,14 @@ import hashlib
 import json
 import os
 import platform
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
-from torch.utils.flop_counter import FlopCounterMode
 
-from shoal.core.errors import InputError
 from shoal.population.chain import is_chain
-from shoal.population.forward import channels_last
+from shoal.population.probe import Cost, measured_cost, not_stackable, runs_channels_last
 from shoal.population.template import Template
 
 STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes, ...
@@ -105,15 +101,6 @@ class Plans:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What one row's forward pass takes."""
-
-    kept_bytes: int  # kept for the backward pass
-    operations: int  # floating-point
-    output_shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class Work:
     """What is to be computed."""
 
@@ -133,8 +120,8 @@ class Work:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cost", measured_cost(self.template, self.batch))
-        object.__setattr__(self, "loop_because", "" if self.members == 1 else _not_stackable(self.template, self.batch))
-        object.__setattr__(self, "channels_last", _runs_channels_last(self.template, self.batch))
+        object.__setattr__(self, "loop_because", "" if self.members == 1 else not_stackable(self.template, self.batch))
+        object.__setattr__(self, "channels_last", runs_channels_last(self.template, self.batch))
         object.__setattr__(self, "chain", is_chain(self.template.skeleton) and not self.template.kernels)
 
     @property
@@ -263,80 +250,3 @@ def _complete(work: Work, plan: Plan) -> Plan:
         evaluation_batch=batch,
         bytes=work.bytes(at_once, plan.workers),
     )
-
-
-def measured_cost(template: Template, batch: Tensor) -> Cost:
-    """What one row's forward pass of a batch takes, found by running it.
-
-    Raises:
-        InputError: the network cannot take the batch, does not answer with one tensor, or draws random numbers from
-            torch's global generator, which no seed of a member can repeat.
-    """
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
-        return tensor
-
-    network = template.copy_skeleton().train()
-    count, shape = FlopCounterMode(display=False), list(batch.shape)
-    with torch.random.fork_rng(devices=[]):
-        before = torch.get_rng_state()
-        try:
-            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), count, torch.enable_grad():
-                outputs = network(batch.clone())
-        except Exception as error:  # whatever the user's own forward raises
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"The network cannot take a batch of shape {shape}: {reason}") from error
-        drew = not torch.equal(before, torch.get_rng_state())
-    if not isinstance(outputs, Tensor) or outputs.dim() == 0 or len(outputs) != len(batch):
-        got = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise InputError(f"The network answers a batch of shape {shape} with {got}: it must be one tensor [B, ...].")
-    if drew:
-        raise InputError(
-            "The network draws random numbers from torch's global generator, so that no seed could repeat them: use "
-            "torch.nn.Dropout layers, which are drawn by each member's own seed."
-        )
-    size = outputs.numel() * outputs.element_size()
-    return Cost(sum(kept.values()) + size, count.get_total_flops(), tuple(outputs.shape[1:]))
-
-
-def _not_stackable(template: Template, batch: Tensor) -> str:
-    """Why `vmap` cannot run this network for several rows at once; "" when it can. Tried on two rows."""
-    network, batch = template.copy_skeleton().train(), batch[:2].clone()
-    if any(getattr(module, "transposed", False) for module in network.modules()):
-        return "the bits of stacked transposed convolutions depend on who is beside whom"
-    before = {name: id(buffer) for name, buffer in network.named_buffers()}
-    network(batch)
-    if {name: id(buffer) for name, buffer in network.named_buffers()} != before:
-        return "it assigns new tensors to its buffers"
-    parameters = {name: p.detach().expand(2, *p.shape).clone() for name, p in network.named_parameters()}
-    buffers = {name: b.expand(2, *b.shape).clone() for name, b in network.named_buffers()}
-
-    def one(row: dict[str, Tensor]) -> Tensor:
-        return functional_call(network, row, (batch,))  # type: ignore[no-any-return]
-
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.filterwarnings("error", message="There is a performance drop")
-            vmap(one)({**parameters, **buffers})
-    except Exception as error:  # whatever a user's own forward, or torch on its behalf, raises under vmap
-        return f"it cannot be stacked: {str(error).strip().splitlines()[0] if str(error) else type(error).__name__}"
-    return ""
-
-
-def _runs_channels_last(template: Template, batch: Tensor) -> bool:
-    """Whether a CPU can run the network's convolutions so: a `view` of their outputs, for one, refuses that layout."""
-    if not template.kernels or batch.device.type != "cpu":
-        return False
-    network = template.copy_skeleton().train()
-    try:
-        with torch.no_grad():
-            for name in template.kernels:
-                if name in template.layout.names:
-                    parameter = network.get_parameter(name)
-                    parameter.data = channels_last(parameter.data)
-            network(channels_last(batch[:2].clone()))
-    except Exception:  # whatever the user's own forward raises in that layout alone
-        return False
-    return True

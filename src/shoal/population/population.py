@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from shoal import losses
 from shoal.augment import Pixels
+from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.population import saving, training
 from shoal.population.block import augmentation
@@ -24,9 +25,10 @@ from shoal.population.functional import RowsFunction, rows_function
 from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
 from shoal.population.plan import EVALUATION_BATCH, Plans
+from shoal.population.probe import measured_cost
 from shoal.population.record import EpochRecord, Floats, scatter
 from shoal.population.rows import Rows
-from shoal.population.template import MakeNet, adopt, fresh_rows
+from shoal.population.template import MakeNet, adopt, built, fresh_rows
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Population(Matrix):
             generator seeded from it; or a module, from whose weights every row starts.
         members: K `Member`s (or dicts of their fields).
         loss: `cross_entropy` (targets int64 [N]), `squared_error` (targets [N] or [N, C]), or a function of outputs
-            [K, B, ...] and targets [K, B, ...] that returns [K, B]; see `losses.custom`.
+            [K, B, ...] and targets [K, B, ...] that returns [K, B]; where its targets are class numbers, give
+            `losses.custom(function, categorical=True)`.
         device: where the matrix lives.
         dtype: floating-point type of weights and data. bfloat16 is that of the layers' arithmetic alone, by autocast:
             weights, optimizer state and losses then are float32.
@@ -68,7 +71,7 @@ class Population(Matrix):
         make_net: MakeNet | nn.Module,
         members: Sequence[Member | dict[str, object]],
         *,
-        loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy",
+        loss: str | Callable[[Tensor, Tensor], Tensor] | losses.Loss = "cross_entropy",
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         memory_bytes: int = 2 << 30,
@@ -78,11 +81,8 @@ class Population(Matrix):
         if not isinstance(make_net, nn.Module) and not callable(make_net):
             raise InputError(f"make_net={make_net!r}: give a function that returns a torch.nn.Module, or a module.")
         self._make_net: MakeNet = (lambda: copy.deepcopy(make_net)) if isinstance(make_net, nn.Module) else make_net
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(checked[0].seed)
-            network = self._make_net()
-        if not isinstance(network, nn.Module):
-            raise InputError(f"make_net returned {type(network).__name__}: it must return a torch.nn.Module.")
+        process.computing()
+        network = built(self._make_net, checked[0].seed)
         bfloat16 = dtype == torch.bfloat16
         dtype = torch.float32 if bfloat16 else dtype
         if dtype not in saving.DTYPES.values():
@@ -191,8 +191,8 @@ class Population(Matrix):
                 weights of its best epoch back at the end. None trains to the end and keeps the last weights.
             order_seed: seed of the order of the mini-batches.
             views: rows of x that each member sees (a fold, a bootstrap sample, ...), K of them, by number or as a mask
-                [N]; each member is trained exactly as if it had been given x[view], y[view] alone. Members with one view share its batches
-                in memory.
+                [N]; each member is trained exactly as if it had been given x[view], y[view] alone. Members with one
+                view share its batches in memory.
             validation_views: row numbers that each member is scored on, K of them: of the validation data, or of x
                 where there are none. Early stopping then goes by each member's own rows.
             sample_weight: of the rows of x, [N] or [K, N], at least 0: the loss of an example counts by weight / mean
@@ -267,6 +267,8 @@ class Population(Matrix):
         for given in (seen, held_out):
             if given is not None:
                 self.check_answers(given, begun.batch_size)
+        if not measured_cost(self.template, seen.x[: begun.batch_size]).learns:
+            raise InputError("The network's answers have no gradient: compute them from its parameters, undetached.")
         begun.data_shape, begun.validated = tuple(seen.x.shape), held_out is not None
         augmentation(self.members, seen.x.shape[1:], begun.pixels)
 
@@ -347,9 +349,7 @@ class Population(Matrix):
         """Row `row` as an ordinary module of the user's own class, in evaluation mode."""
         row = self.places([row])[0]
         member = self.members[row]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(member.seed)
-            network = self._make_net()
+        network = built(self._make_net, member.seed)
         weights = {name: view[0] for name, view in self.template.layout.views(self.theta[row : row + 1]).items()}
         stacked = {name: stack[row] for name, stack in self.buffers.items()}
         network = network.to(device=self.device, dtype=self.dtype)
@@ -383,7 +383,7 @@ class Population(Matrix):
         device: str | torch.device = "cpu",
         memory_bytes: int = 2 << 30,
         plans: Plans | None = None,
-        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | losses.Loss | None = None,
     ) -> Population:
         """The population that `save` wrote; `train` and `resume` go on as if it had never stopped.
 

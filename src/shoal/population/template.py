@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.layout import Layout
 from shoal.nn import initializers
@@ -36,6 +38,7 @@ class Template:
     buffer_places: dict[str, tuple[str, ...]]  # every place of a buffer, by its first
     resting: tuple[str, ...]  # modules that were in evaluation mode although the network was not
     adopted: tuple[Adopted, ...]  # layers that were replaced
+    probed: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False)  # see `probe`
 
     def copy_skeleton(self) -> nn.Module:
         """A skeleton of one's own: a module cannot be called by two threads at once."""
@@ -51,7 +54,8 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
         device: where it will live.
 
     Raises:
-        InputError: the network has no parameters, or parameters that are not real floating-point numbers.
+        InputError: the network has no parameters, parameters without values or that are not real floating-point
+            numbers, or cannot be copied.
     """
     _check(network)
     try:
@@ -71,6 +75,9 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
     )
     buffers = {name: _typed(value, dtype).clone() for name, value in _constants(skeleton).items()}
     layout = Layout.of((name, tuple(parameter.shape)) for name, parameter in named)
+    for module in skeleton.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.sparse = False  # rows of a matrix have dense gradients; they are the same numbers
     adopted = tuple(adopt_layers(skeleton))
     dropouts = {name: float(layer.p) for name, layer in skeleton.named_modules() if isinstance(layer, Dropout)}
     skeleton = skeleton.to(device=device, dtype=dtype)
@@ -95,7 +102,11 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
 def _check(network: nn.Module) -> None:
     """Refuse what no optimizer can train."""
     kind = type(network).__name__
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise InputError(f"{kind} is compiled TorchScript, which cannot be taken apart: give the module it came from.")
     for name, parameter in network.named_parameters():
+        if parameter.is_meta:
+            raise InputError(f"{kind}: {name} has no values (device meta): build the network on a real device.")
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise InputError(f"{kind}: {name} has no shape yet: pass a batch through lazy layers inside make_net.")
         if parameter.requires_grad and not parameter.is_floating_point():
@@ -128,6 +139,22 @@ def _constants(network: nn.Module) -> dict[str, Tensor]:
 
 def _typed(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def built(make_net: MakeNet, seed: int) -> nn.Module:
+    """A fresh network, with torch's generator seeded while it is made.
+
+    Raises:
+        InputError: `make_net` fails, or returns something else.
+    """
+    try:
+        with process.torch_generator(seed):
+            network = make_net()
+    except Exception as error:  # whatever the user's own function raises
+        raise InputError(f"make_net failed: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"make_net returned {type(network).__name__}: it must return a torch.nn.Module.")
+    return network
 
 
 def fresh_rows(
@@ -166,9 +193,7 @@ def fresh_rows(
 
 
 def _draw(make_net: MakeNet, template: Template, member: Member) -> tuple[Tensor, dict[str, Tensor]]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(member.seed)
-        network = make_net()
+    network = built(make_net, member.seed)
     initializers.initialize(network, member.init, member.seed)
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     shapes = tuple((name, tuple(p.shape)) for name, p in parameters.items())

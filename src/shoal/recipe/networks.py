@@ -9,8 +9,10 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind
+from shoal.data.wording import listing
 from shoal.nn.adoption import told
 from shoal.nn.networks import Cnn, Mlp, Resnet
 from shoal.population.template import adopt
@@ -83,7 +85,7 @@ def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], 
         InputError: it fails, returns no module or nothing to train, cannot take the rows, or answers in another shape.
     """
     called = f"the model {name}" if name else "the given model"
-    with torch.random.fork_rng(devices=[]):
+    with process.torch_generator():
         try:
             network = make_net()
         except Exception as error:  # whatever the user's own function raises
@@ -100,14 +102,14 @@ def given(make_net: Callable[[], nn.Module], name: str, shape: tuple[int, ...], 
         got = list(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise InputError(f"{called} answers rows of shape {list(rows.shape)} with {got}: it must be [2, {outputs}].")
     adopt(network, torch.float32, torch.device("cpu"))  # refuses what cannot train
-    return Given(make_net, name)
+    return Given(make_net, name, _unused(network, rows))
 
 
 def adopted(architecture: Architecture) -> Iterator[Finding]:
-    """What is done to layers of the user's own network so that many of it can be trained as one."""
+    """What is done to layers of the user's own network so that many of it can be trained as one, and what is idle."""
     if not isinstance(architecture, Given):
         return
-    with torch.random.fork_rng(devices=[]):
+    with process.torch_generator():
         layers = adopt(architecture.build(), torch.float32, torch.device("cpu")).adopted
     if layers:
         evidence: dict[str, JsonValue] = {"layers": [layer.name for layer in layers]}
@@ -117,6 +119,26 @@ def adopted(architecture: Architecture) -> Iterator[Finding]:
             evidence=evidence,
             fix="Nothing needs to be done; the network that you get back has your own layers.",
         )
+    if architecture.unused:
+        names = architecture.unused
+        yield Finding(
+            code="SHL106",
+            sentence=f"{listing(names)}: the network's answers do not depend on {'it' if len(names) == 1 else 'them'}, "
+            f"so {'this parameter keeps its' if len(names) == 1 else 'these parameters keep their'} initial values.",
+            evidence={"parameters": list(names)},
+            fix="Use them in the network's forward, or take them out of it.",
+        )
+
+
+def _unused(network: nn.Module, rows: torch.Tensor) -> tuple[str, ...]:
+    """Trainable parameters that the answers in training mode do not depend on."""
+    named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    with process.torch_generator():
+        answers = network.train()(rows)
+    if not answers.requires_grad:
+        return tuple(named)
+    gradients = torch.autograd.grad(answers.sum(), list(named.values()), allow_unused=True)
+    return tuple(name for name, gradient in zip(named, gradients, strict=True) if gradient is None)
 
 
 def _reason(error: Exception) -> str:

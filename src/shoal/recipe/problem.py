@@ -80,6 +80,7 @@ class Given:
 
     make_net: Callable[[], nn.Module]
     name: str  # package.module:function, or "" where it cannot be imported again
+    unused: tuple[str, ...] = ()  # parameters that its answers do not depend on
 
     def build(self) -> nn.Module:
         """A fresh network."""

@@ -9,7 +9,6 @@ Source: the table is the one of the mission, row B3; the effect is Glorot & Beng
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import nan, pi, sqrt
 
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shoal.core import keyed
+from shoal.core import keyed, process
 
 Floats = NDArray[np.float64]
 UNITS, LAYERS, INPUTS = 4096, 6, 16
@@ -112,15 +111,11 @@ def rounds(seeds: Sequence[int], units: int = UNITS, depth: int = LAYERS) -> Ite
     Each seed is computed by one thread: the blocks are small, and threads that wait for one another within a block cost
     more than they bring.
     """
-    threads = torch.get_num_threads()
+    process.computing()
     runs = [layers(seed, units, depth) for seed in seeds]
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(max(1, min(len(seeds), threads))) as pool:
-            for _ in range(depth):
-                yield list(pool.map(next, runs))
-    finally:
-        torch.set_num_threads(threads)
+    with process.lone_threads(max(1, min(len(seeds), process.threads()))) as pool:
+        for _ in range(depth):
+            yield list(pool.map(next, runs))
 
 
 def _normal_pairs(key: Tensor, n: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.nn.networks import Mlp
 from shoal.population import Member, Population
@@ -116,7 +117,7 @@ def _base(subject: Subject, rows: Rows) -> float:
 
 def _check(make_net: Callable[[], nn.Module], shape: tuple[int, ...], outputs: int, name: str) -> None:
     """Refuse a network that cannot take the study's rows."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with process.torch_generator(), torch.no_grad():
         try:
             answer = tuple(make_net().eval()(torch.zeros(2, *shape)).shape)
         except Exception as error:  # whatever the user's own code raises
