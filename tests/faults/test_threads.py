@@ -64,17 +64,35 @@ def drawing_net() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
+def test_populations_side_by_side_equal_populations_one_after_another() -> None:
+    """Blocks on threads of their own, each computing alone, while others begin and end theirs."""
+    x, y = torch.randn(300, 4, generator=torch.Generator().manual_seed(0)), torch.arange(300) % 3
+
+    def trained(seed: int) -> list[list[float]]:
+        members = [shoal.Member(seed=seed + k, optimizer="adam", lr=0.01) for k in range(6)]
+        population = shoal.Population(drawing_net, members)
+        records = [record.loss.tolist() for record in population.train(x, y, epochs=4, batch_size=30)]
+        return [*records, population.predict(x).flatten().tolist()]
+
+    one_by_one = [trained(seed) for seed in range(0, 80, 10)]
+    before = surroundings()
+    with ThreadPoolExecutor(8) as pool:
+        side_by_side = list(pool.map(trained, range(0, 80, 10)))
+    assert surroundings() == before
+    assert side_by_side == one_by_one
+
+
+@pytest.mark.slow
 def test_fits_side_by_side_equal_fits_one_after_another(tmp_path: Path) -> None:
     def jobs(folder: Path) -> list[Callable[[], shoal.Run]]:
         return [
             lambda: shoal.fit("iris", budget="trials=4", epochs=2, seed=3, out=str(folder / "iris")),
             lambda: shoal.fit("iris", model=drawing_net, budget="trials=4", epochs=2, seed=4, out=str(folder / "own")),
-            lambda: shoal.fit("wine", budget="trials=4", epochs=2, seed=5, out=str(folder / "wine")),
         ]
 
     one_by_one = [told(job()) for job in jobs(tmp_path / "alone")]
     before = surroundings()
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool:
         side_by_side = [told(run) for run in pool.map(lambda job: job(), jobs(tmp_path / "together"))]
     assert surroundings() == before
     assert side_by_side == one_by_one
