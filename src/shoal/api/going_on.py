@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, chdir, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,14 +110,14 @@ def _same_work(
             )
     began_in = Path(str(record.get("began_in", ".")))
     elsewhere = data is None and not Path(settings.data).exists() and began_in.is_dir()
-    with chdir(began_in) if elsewhere else nullcontext():
-        dataset = read(settings, data)
-        if record.get("data_hash", dataset.content_hash) != dataset.content_hash:
-            raise InputError(
-                f"{dataset.source} has changed since {folder.path} began, and a run cannot go on with other rows: put "
-                "the former ones back, or fit again"
-            )
-        return prepared(settings, dataset, make_net)
+    there = began_in if elsewhere else None  # the process stays where it is: other threads look there too
+    dataset = read(settings, data, there)
+    if record.get("data_hash", dataset.content_hash) != dataset.content_hash:
+        raise InputError(
+            f"{dataset.source} has changed since {folder.path} began, and a run cannot go on with other rows: put "
+            "the former ones back, or fit again"
+        )
+    return prepared(settings, dataset, make_net, there)
 
 
 def _device_again(record: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,10 +99,12 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
         InputError: the data or a setting cannot be used.
         RunError: every training diverged.
     """
-    named = isinstance(data, str | Path)
+    named = isinstance(data, str | os.PathLike)
     make_net = None if isinstance(model, str) else model
+    if isinstance(settings.get("out"), os.PathLike):
+        settings["out"] = os.fspath(settings["out"])
     resolved = FitSettings(
-        data=str(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
+        data=os.fspath(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
     )
     end = _end(stream(resolved, None if named else data, make_net))
     return Run(RunFolder.open(Path(str(end.summary["report"])).parent), make_net)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,13 +62,28 @@ def search_options(settings: FitSettings) -> Options:
     )
 
 
-def read(settings: FitSettings, data: Any) -> Dataset:
-    """The rows that the settings name, or those given."""
-    return data_room.read(settings.data if data is None else data, settings.part())
+def read(settings: FitSettings, data: Any, folder: Path | None = None) -> Dataset:
+    """The rows that the settings name, or those given.
+
+    Args:
+        settings: what to read and how.
+        data: the rows themselves, or None.
+        folder: where a relative path begins; by default in the working folder.
+    """
+    named = settings.data if folder is None else str(folder / settings.data)
+    dataset = data_room.read(named if data is None else data, settings.part())
+    return dataset if folder is None else replace(dataset, source=settings.data)
 
 
-def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) -> Work:
-    """The rows split, what is fitted on the training rows, and the network to start from."""
+def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, folder: Path | None = None) -> Work:
+    """The rows split, what is fitted on the training rows, and the network to start from.
+
+    Args:
+        settings: what to do.
+        dataset: the rows.
+        make_net: the user's network, where `settings.model` does not name it.
+        folder: where its module is looked for; by default in the working folder.
+    """
     plan = hold_out(dataset, seed=settings.seed)
     preparation = prepare.fit(dataset, plan.train, settings.prepare)
     target = prepare.TargetScaling.fit(dataset, plan.train)
@@ -78,7 +94,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None) 
 
     outputs = 1 if dataset.classes is None else len(dataset.classes)
     if make_net is None and ":" in settings.model:
-        make_net = models.find_factory(settings.model)
+        make_net = models.find_factory(settings.model, folder)
     network = (
         networks.choose(dataset.kind, preparation, outputs, settings.model)
         if make_net is None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.bench.case import Case
+from shoal.core import paths
 from shoal.core.machine import processor
 
 PACKAGES = (
@@ -64,7 +65,7 @@ def path_for(found: dict[str, Any], given: str) -> Path:
     >>> path_for(found, "records").as_posix()
     'records/optim-2026-11-21-amd-epyc-7-2-cores.json'
     """
-    path = Path(given)
+    path = paths.given(given)
     if path.suffix == ".json":
         return path
     words = f"{found['machine'].get('gpu', found['machine']['cpu'])} {found['machine']['cores']} cores"

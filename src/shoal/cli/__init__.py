@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows `shoal`; those of the process when `None`.
     """
-    from shoal.cli.output import forgiving_stderr
+    from shoal.cli.output import take_streams
 
-    sys.stderr = forgiving_stderr()
+    take_streams()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -34,6 +34,7 @@ def run(arguments: list[str]) -> int:
             from shoal.cli.app import application
 
             code = application()(args=arguments or ["--help"], prog_name="shoal", standalone_mode=False)
+            sys.stdout.flush()  # what it refuses is said here, not when the process has ended
         return code if isinstance(code, int) else 0
     except Stopped as stopped:
         return _failed(arguments, 130, str(stopped))
@@ -81,13 +82,14 @@ def _usage_sentence(error: Exception, arguments: list[str]) -> str:
 
 def _failed(arguments: list[str], code: int, sentence: str) -> int:
     """Say why; with `--json` standard output still gets its one document."""
-    from shoal.cli.output import forget_stdout, one_line, write_json
+    from shoal.cli.output import BrokenOutput, forget_stdout, one_line, say, write_json
+    from shoal.core.errors import RunError
 
-    print(f"shoal: {one_line(sentence)}", file=sys.stderr)
+    say(f"shoal: {one_line(sentence)}")
     if "--json" in arguments:
         try:
             write_json({"error": sentence, "exit_code": code})
             sys.stdout.flush()
-        except OSError:  # standard output may be what failed
+        except (OSError, RunError, BrokenOutput):  # standard output may be what failed
             forget_stdout()
     return code

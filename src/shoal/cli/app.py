@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 import shoal
 from shoal.cli import bench, data, doctor, evaluate, fit, predict, report, resume, study
+from shoal.cli.output import say
 
 
 def application() -> Any:
@@ -29,7 +31,7 @@ def application() -> Any:
 def _say_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        print(f"shoal {shoal.__version__}")
+        say(f"shoal {shoal.__version__}", sys.stdout)
         raise typer.Exit
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shoal.cli.options import DEBUG, JSON, Argument, Option, takes
-from shoal.cli.output import reserved_stdout, write_json
+from shoal.cli.output import reserved_stdout, say, write_json
 
 if TYPE_CHECKING:
     from shoal.bench.case import Case
@@ -35,7 +34,7 @@ def bench(name: str | None, **also: Any) -> int:
         cases: list[Case] = []
         for case in catalogue.bench(name)(also["quick"]):
             cases.append(case)
-            print(f"{name}: {_sentence(case)}", file=sys.stderr, flush=True)
+            say(f"{name}: {_sentence(case)}")
         kept = None
         if also["record"]:
             found = record.document(name, cases, also["quick"])
@@ -46,7 +45,7 @@ def bench(name: str | None, **also: Any) -> int:
         else:
             _show(cases, answer)
         if kept is not None:
-            print(f"kept in {kept}", file=sys.stderr)
+            say(f"kept in {kept}")
     return 0
 
 
@@ -56,7 +55,7 @@ def _list(available: dict[str, str], as_json: bool, answer: TextIO) -> None:
         write_json([{"bench": name, "about": phrase} for name, phrase in available.items()], answer)
         return
     for name, phrase in available.items():
-        print(f"shoal bench {name:12}{phrase}", file=answer)
+        say(f"shoal bench {name:12}{phrase}", answer)
 
 
 def _keep(path: Path, found: dict[str, Any]) -> None:
@@ -84,9 +83,10 @@ def _sentence(case: Case) -> str:
 
 def _show(cases: Sequence[Case], answer: TextIO) -> None:
     """The table, then how many targets were met and who is missing."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from shoal.cli.console import Console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("case", "against"):
@@ -109,7 +109,7 @@ def _show(cases: Sequence[Case], answer: TextIO) -> None:
             str(case.n),
             "" if case.target is None else Text(case.verdict, style=_COLOURS[case.verdict]),
         )
-    console = Console(file=answer, highlight=False, width=None if answer.isatty() else WIDEST)
+    console = Console(answer, None if answer.isatty() else WIDEST)
     console.print(table)
     for note in dict.fromkeys(f"{case.case}: {case.note}" for case in cases if case.note and case.ratio is not None):
         console.print(Text(note))

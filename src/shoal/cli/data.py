@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
-from shoal.cli.output import reserved_stdout, write_json
+from shoal.cli.output import reserved_stdout, say, write_json
 from shoal.cli.preview import preview
 
 WORDS = ("describe", "preview")
@@ -47,11 +45,12 @@ def describe(**given: Any) -> int:
         options = given_only({option.name: given[option.name] for option in OPTIONS})
         found = described(given["data"], **options)
         if given["report"]:
+            from shoal.core import paths
             from shoal.core.atomic import write_atomically
             from shoal.report.description_page import render_description
 
-            write_atomically(Path(given["report"]), render_description(found))
-            print(f"the page is {given['report']}", file=sys.stderr)
+            write_atomically(paths.given(given["report"]), render_description(found))
+            say(f"the page is {given['report']}")
         if given["json"]:
             write_json(found.document(), answer)
         else:

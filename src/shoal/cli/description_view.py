@@ -27,15 +27,15 @@ PLAIN_WIDTH = 140
 
 def show(description: Description, to: TextIO) -> None:
     """Print it, as wide as the terminal is; without one at a fixed width and without colours."""
-    from rich.console import Console
+    from shoal.cli.console import Console
 
-    console = Console(file=to, highlight=False)
+    console = Console(to)
     if console.is_terminal:
         for part in _parts(description, console.width):
             console.print(part)
         return
     page = io.StringIO()
-    console = Console(file=page, highlight=False, width=PLAIN_WIDTH)
+    console = Console(page, PLAIN_WIDTH)
     for part in _parts(description, PLAIN_WIDTH):
         console.print(part)
     to.write("\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n")

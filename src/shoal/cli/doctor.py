@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
-from shoal.cli.output import finite, one_line, reserved_stdout, write_json
+from shoal.cli.output import finite, one_line, reserved_stdout, say, write_json
 
 if TYPE_CHECKING:
     from shoal.core.events import Event, Finding
@@ -37,7 +37,7 @@ def doctor(**given: Any) -> int:
         findings, steps, decisions = _watched(api.check_up(settings), said)
         ill = [each for each in findings if unwell(each)]
         sentence = _sentence(settings.data, settings.model, ill)
-        print(sentence, file=said, flush=True)
+        say(sentence, said)
         if given["json"]:
             document = {
                 "data": settings.data,
@@ -69,17 +69,13 @@ def _watched(events: Any, to: TextIO) -> tuple[list[Finding], list[Mapping[str, 
         if isinstance(event, FindingRaised):
             findings.append(event.finding)
             fix = f" {event.finding.fix}" if event.finding.fix else ""
-            print(
-                one_line(f"{event.finding.level} {event.finding.code}: {event.finding.sentence}{fix}"),
-                file=to,
-                flush=True,
-            )
+            say(one_line(f"{event.finding.level} {event.finding.code}: {event.finding.sentence}{fix}"), to)
         elif isinstance(event, DecisionMade):
             decisions.append(event.decision.model_dump())
         elif isinstance(event, StepFinished):
             name = STEP_NAMES[event.step]
             steps.append({"step": event.step, "name": name, **event.model_dump(include={"level", "verdict", "number"})})
-            print(one_line(f"{event.step}  {name}: {event.verdict} ({event.number})"), file=to, flush=True)
+            say(one_line(f"{event.step}  {name}: {event.verdict} ({event.number})"), to)
     return findings, steps, decisions
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from shoal.cli.options import DEBUG, JSON, Argument, takes
-from shoal.cli.output import one_line, reserved_stdout, write_json
+from shoal.cli.output import one_line, reserved_stdout, say, write_json
 
 
 @takes(
@@ -23,11 +22,11 @@ def evaluate(run: str, data: str, **also: Any) -> int:
 
         found = dict(api.evaluate(run, data))
         for finding in found.get("findings", []):
-            print(f"{finding['level']} {finding['code']}: {one_line(str(finding['sentence']))}", file=sys.stderr)
+            say(one_line(f"{finding['level']} {finding['code']}: {finding['sentence']}"))
         if also["json"]:
             write_json(found, answer)
         else:
-            print(_sentence(found), file=answer)
+            say(_sentence(found), answer)
     return 0
 
 

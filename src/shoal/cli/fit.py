@@ -25,7 +25,7 @@ from shoal.cli.options import (
     recorded_plans,
     takes,
 )
-from shoal.cli.output import BrokenOutput, reserved_stdout, write_json
+from shoal.cli.output import BrokenOutput, reserved_stdout, say, write_json
 from shoal.cli.signals import ends_after_the_epoch
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def show(run: Callable[[], Iterator[Event]], stop: threading.Event, out: str | N
         document, code = outcome(events, out)
         said = sys.stderr if as_json else answer
         width = shutil.get_terminal_size().columns if said.isatty() else None
-        print(closing(events, document, width), file=said, flush=True)
+        say(closing(events, document, width), said)
         if as_json:
             write_json(document, answer)
     return code
@@ -137,6 +137,7 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
 
 def outcome(events: list[Event], out: str | None = None) -> tuple[dict[str, Any], int]:
     """Return the document that `--json` prints and the exit code, by how the run ended; `out` as the user gave it."""
+    from shoal.core import paths
     from shoal.core.errors import RunError
     from shoal.core.events import RunFinished, RunInterrupted, RunStarted
     from shoal.store.run_folder import RUNS, RunFolder
@@ -146,7 +147,7 @@ def outcome(events: list[Event], out: str | None = None) -> tuple[dict[str, Any]
             return dict(event.summary), 0
         if isinstance(event, RunInterrupted):
             run = next(each.run for each in events if isinstance(each, RunStarted))
-            report = RunFolder(RUNS / run if out is None else Path(out)).report_html
+            report = RunFolder(RUNS / run if out is None else paths.given(out)).report_html
             document = {"run": run, "interrupted": event.sentence, "step": event.step, "report": str(report)}
             return document | {"exit_code": 130}, 130
     raise RunError("the run ended without a result; its folder keeps what was done")

@@ -6,11 +6,11 @@ import inspect
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from shoal.core import paths
 from shoal.core.errors import InputError
 
 
@@ -93,11 +93,12 @@ def recorded_plans(path: str) -> dict[str, Any]:
 
 
 def _read_toml(path: str) -> dict[str, Any]:
+    file = paths.given(path)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"the configuration {path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise paths.read_error(file, error, "the configuration ") from error
+    except UnicodeDecodeError as error:
         raise InputError(f"the configuration {path} cannot be read: it is no text file") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the configuration {path} is no TOML: {error}") from error

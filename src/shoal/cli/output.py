@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -11,6 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from shoal.core.errors import RunError
+
+_CLOSED = {0: os.O_RDONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
+"""How the null device is opened in the place of a closed stream: what is written to standard output is then refused."""
 
 
 class BrokenOutput(Exception):
@@ -54,6 +58,31 @@ def forgiving_stderr() -> TextIO:
         return sys.stderr
     raw = io.BufferedWriter(_Descriptor(number))
     return io.TextIOWrapper(raw, encoding=sys.stderr.encoding, errors="backslashreplace", line_buffering=True)
+
+
+def take_streams() -> None:
+    """Take over the three standard streams, whatever the caller has made of them.
+
+    In the place of a closed one the null device is opened, so that no file of a run gets its number. What is written to
+    a closed standard output is refused, as by a full disk; standard error never fails.
+    """
+    for number, mode in _CLOSED.items():
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, mode)
+            if opened != number:  # never so while the lower ones are open
+                os.dup2(opened, number)
+                os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for the whole process
+    if sys.stdout is None or sys.stdout is sys.__stdout__:
+        encoding = "utf-8" if sys.stdout is None else sys.stdout.encoding
+        answers = io.BufferedWriter(_Descriptor(1, _no_answer))
+        sys.stdout = io.TextIOWrapper(answers, encoding=encoding, errors="backslashreplace", newline=None)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = forgiving_stderr()
 
 
 def forget_stdout() -> None:
@@ -103,13 +132,32 @@ def reserved_stdout() -> Iterator[TextIO]:
 def _no_answer(error: OSError) -> Exception:
     if isinstance(error, BrokenPipeError):
         return BrokenOutput()
-    return RunError(f"the answer cannot be written to standard output: {error.strerror or error}")
+    reason = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+    return RunError(f"the answer cannot be written to standard output: {reason}")
 
 
 def write_json(document: Any, to: TextIO | None = None) -> None:
-    """Write one JSON document; NaN and infinity, which JSON has not, become `null`."""
+    """Write one JSON document.
+
+    NaN and infinity, which JSON has not, become `null`; characters that cannot be printed are written as their numbers.
+    """
     text = json.dumps(finite(document), ensure_ascii=False, allow_nan=False, indent=2)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
     print(text, file=to or sys.stdout)
+
+
+def say(text: str, to: TextIO | None = None) -> None:
+    """Print lines for people: what cannot be printed, as in a file's name, steers no terminal.
+
+    Nothing else of the command line prints, but for documents (`write_json`) and tables and colours (`console`).
+
+    Args:
+        text: may have line ends.
+        to: standard error by default.
+    """
+    stream = to or sys.stderr
+    print("\n".join(one_line(line) for line in text.split("\n")), file=stream, flush=True)
 
 
 def one_line(text: str) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
-from pathlib import Path
 from typing import Any
 
 from shoal.cli.options import DEBUG, JSON, Argument, Option, takes
-from shoal.cli.output import one_line, reserved_stdout, write_json
+from shoal.cli.output import one_line, reserved_stdout, say, write_json
 
 
 @takes(
@@ -23,20 +21,25 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
     """Predict new rows: CSV, one line for each, with its number counted from 0 or its file, and its identifiers."""
     with reserved_stdout() as answer:
         from shoal import api
+        from shoal.core import paths
         from shoal.core.atomic import write_atomically
 
         found = api.predict(run, data)
         for finding in found.findings:
-            print(f"{finding.level} {finding.code}: {one_line(finding.sentence)}", file=sys.stderr)
+            say(one_line(f"{finding.level} {finding.code}: {finding.sentence}"))
         if out is not None:
-            write_atomically(Path(out), _as_csv(found.columns, found.rows))
-            print(f"{len(found.rows):,} predictions are in {out}", file=sys.stderr)
+            write_atomically(paths.given(out), _as_csv(found.columns, found.rows))
+            say(f"{len(found.rows):,} predictions are in {out}")
         if also["json"]:
             document: dict[str, Any] = {"run": run, "data": data, "columns": found.columns}
             document |= {"rows": found.rows} if out is None else {"out": out, "count": len(found.rows)}
             write_json(document | {"findings": [each.model_dump(mode="json") for each in found.findings]}, answer)
         elif out is None:
-            answer.write(_as_csv(found.columns, found.rows))
+            table = _as_csv(found.columns, found.rows)
+            if answer.isatty():
+                say(table.removesuffix("\n"), answer)
+            else:  # for a program, as it is
+                answer.write(table)
     return 0
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
-from shoal.cli.output import one_line, reserved_stdout, write_json
+from shoal.cli.output import one_line, reserved_stdout, say, write_json
 
 if TYPE_CHECKING:
     from shoal.studies.augmented_samples import Preview
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 def preview(data: str, **given: Any) -> int:
     """Draw what an augmentation does to these samples."""
     with reserved_stdout() as answer:
-        from pathlib import Path
-
+        from shoal.core import paths
         from shoal.core.atomic import write_atomically
         from shoal.core.errors import InputError
         from shoal.report.augmentation_grid import grid
@@ -40,13 +38,13 @@ def preview(data: str, **given: Any) -> int:
         counts = given_only({name: given[name] for name in ("samples", "draws", "seed")})
         reading = given_only({option.name: given[option.name] for option in READING})
         found = drawn(data, given["augment"], judge=given["judge"], **counts, **reading)
-        write_atomically(Path(out), grid(found.cells, found.labels, found.title))
+        write_atomically(paths.given(out), grid(found.cells, found.labels, found.title))
         for each in found.judged:
-            print(f"{each.level} {each.code}: {one_line(each.sentence)}", file=sys.stderr)
+            say(one_line(f"{each.level} {each.code}: {each.sentence}"))
         if given["json"]:
             write_json(_document(found, out), answer)
         else:
-            print(out, file=answer)
+            say(out, answer)
     return 0
 
 

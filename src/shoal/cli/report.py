@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shoal.cli.options import DEBUG, JSON, Argument, takes
-from shoal.cli.output import reserved_stdout, write_json
+from shoal.cli.output import reserved_stdout, say, write_json
 
 
 @takes(Argument("run", "The folder of a run, such as runs/digits."), JSON, DEBUG)
@@ -22,5 +22,5 @@ def report(run: str, **also: Any) -> int:
         if also["json"]:
             write_json({"run": folder.name, "report": str(folder.report_html), "events": len(events)}, answer)
         else:
-            print(folder.report_html, file=answer)
+            say(str(folder.report_html), answer)
     return 0

@@ -44,7 +44,7 @@ def study(**given: Any) -> int:
     with reserved_stdout() as answer:
         document = _carry_out(given)
         said = sys.stderr if given["json"] else answer
-        print(study_view.shown(document, said), file=said, flush=True)
+        study_view.show(document, said)
         if given["json"]:
             write_json(document, answer)
     return 0

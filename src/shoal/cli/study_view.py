@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO
 
-from shoal.cli.output import one_line
+from shoal.cli.output import one_line, say
 from shoal.report import formats
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ def watched(steps: Generator[Progress, None, Study], stream: TextIO) -> Study:
         steps: a study that has not begun.
         stream: where the progress goes; on a terminal one line is redrawn, elsewhere each new phrase is a line.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    console = Console(file=stream, highlight=False)
+    from shoal.cli.console import Console
+
+    console = Console(stream)
     bar = None
     if console.is_terminal and not console.is_dumb_terminal:
         look = (TextColumn("{task.description}"), BarColumn(32), TimeElapsedColumn())
@@ -49,8 +50,14 @@ def watched(steps: Generator[Progress, None, Study], stream: TextIO) -> Study:
             if bar is not None and task is not None:
                 bar.update(task, completed=event.done, description=words)
             elif words != said:
-                print(f"{event.done:4.0%} {words}", file=stream, flush=True)
+                say(f"{event.done:4.0%} {words}", stream)
             said = words
+
+
+def show(document: Mapping[str, Any], stream: TextIO) -> None:
+    """Write the whole study to a stream; see `shown`."""
+    stream.write(f"{shown(document, stream)}\n")
+    stream.flush()
 
 
 def shown(document: Mapping[str, Any], stream: TextIO) -> str:
@@ -60,17 +67,13 @@ def shown(document: Mapping[str, Any], stream: TextIO) -> str:
         document: what `study.json` holds.
         stream: where the text will be written.
     """
-    from rich.console import Console
     from rich.text import Text
+
+    from shoal.cli.console import Console
 
     terminal = stream.isatty()
     text = StringIO()
-    console = Console(
-        file=text,
-        force_terminal=terminal,
-        width=max(40, shutil.get_terminal_size().columns if terminal else WIDTH),
-        highlight=False,
-    )
+    console = Console(text, max(40, shutil.get_terminal_size().columns if terminal else WIDTH), colours=terminal)
     console.print()
     console.print(Text(one_line(document["answer"]), style="bold"))
     for finding in (*document["findings"], *document["decisions"]):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO
 
-from shoal.cli.output import one_line
+from shoal.cli.output import one_line, say
 from shoal.core.events import (
     STEP_NAMES,
     Event,
@@ -33,9 +33,11 @@ from shoal.core.events import (
 from shoal.report import formats
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
+
+    from shoal.cli.console import Console
 
 PLAIN_PROGRESS_S = 30.0  # how often a plain log says how far it is
 NAME, SHORT_NAME, NUMBER, SECONDS = 32, 13, 24, 7  # columns of the table; the verdict gets the rest
@@ -62,9 +64,9 @@ class TerminalView(Protocol):
 
 def terminal_view(stream: TextIO) -> TerminalView:
     """Return the view that suits where the lines go."""
-    from rich.console import Console
+    from shoal.cli.console import Console
 
-    console = Console(file=stream, highlight=False)
+    console = Console(stream)
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else PlainView(stream)
 
 
@@ -173,7 +175,7 @@ class PlainView:
         """Leave the terminal in order before the process ends at once: there is nothing to do."""
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        say(line, self._stream)
         self._said_s = self._now()
 
     def __enter__(self) -> Self:

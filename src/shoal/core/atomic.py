@@ -10,20 +10,28 @@ from pathlib import Path
 
 from shoal.core.errors import InputError, RunError, ShoalError
 
+LONGEST = 200  # bytes of a name that can be made longer
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a whole file so that a reader, a kill or a full disk never meets half of it.
 
     Args:
-        path: the file; its folder must exist.
+        path: the file; its folder must exist. Where it is a link, the file that it leads to is written.
         content: text is written as UTF-8, line ends as they are.
 
     Raises:
         RunError: the disk is full or fails; the former file is untouched.
-        InputError: the folder does not exist, or may not be written to.
+        InputError: the folder does not exist or may not be written to, or the path is a folder or a device.
     """
     data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no ordinary file"
+        raise InputError(f"{path} cannot be written: it is {what}; choose another name")
+    called = path.name if len(os.fsencode(path.name)) < LONGEST else "file"  # the whole name must fit too
+    beside = path.with_name(f".{called}.{secrets.token_hex(6)}.tmp")
     try:
         with open(beside, "xb") as file:
             file.write(data)
@@ -44,7 +52,7 @@ def write_error(path: Path, error: OSError) -> ShoalError:
         return RunError(f"{path} cannot be written: the disk is full; make room and run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"{path} cannot be written: the folder may not be written to; choose another one")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
         return InputError(f"{path} cannot be written: {error.strerror or error}; choose another place")
     return RunError(f"{path} cannot be written: {error.strerror or error}")
 

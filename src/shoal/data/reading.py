@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.core.reading import Reading
@@ -76,13 +77,16 @@ def existing(source: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: nothing there; names the closest names in that folder.
     """
-    path = Path(source).expanduser()
-    if path.exists():
+    path = paths.given(source)
+    if paths.there(path):
         return path
     folder = path.parent
     if not folder.is_dir():
         raise InputError(f"{path} does not exist: there is no folder {folder}.")
-    names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    try:
+        names = sorted(each for each in os.listdir(folder) if not each.startswith("."))
+    except OSError:
+        names = []
     plain = len(path.parts) == 1 and not path.suffix
     hint = closest(path.name, [*names, *builtin.NAMES] if plain else names)
     raise InputError(f"{path} does not exist; {hint}")
@@ -108,25 +112,25 @@ def unknown_format(path: Path) -> InputError:
 
 def _read_path(path: Path, asked: Reading, name: str | None) -> Dataset:
     called = name or path.name.split(".")[0] or path.name
-    if path.is_dir():
-        if asked.kind not in (None, "image"):
-            raise InputError(f"{path} is a folder, which is read as images; {asked.kind} data come in a file.")
-        if asked.axes is not None:
-            raise InputError(f"{path} is a folder of images: the option `axes` is for arrays.")
-        _check_folder(path)
-        _only_for_tables(asked, str(path))
-        return images.folder_dataset(path, name=called, task=asked.task)
-    if not path.is_file():
-        raise InputError(f"{path} is neither a file nor a folder.")
     try:
+        if path.is_dir():
+            if asked.kind not in (None, "image"):
+                raise InputError(f"{path} is a folder, which is read as images; {asked.kind} data come in a file.")
+            if asked.axes is not None:
+                raise InputError(f"{path} is a folder of images: the option `axes` is for arrays.")
+            _check_folder(path)
+            _only_for_tables(asked, str(path))
+            return images.folder_dataset(path, name=called, task=asked.task)
+        if not path.is_file():
+            raise InputError(f"{path} is neither a file nor a folder.")
         table = open_table(path)
         if table is not None:
             return _table(table, asked, called)
         if not path.name.lower().endswith(".npz"):
             raise unknown_format(path)
         return _named_arrays(archives.read_npz(path), str(path), asked, called)
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read: permission denied.") from error
+    except OSError as error:
+        raise paths.read_error(path, error) from error
 
 
 def _check_folder(path: Path) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import AXES, Reading
@@ -41,7 +42,11 @@ def read_rows(source: Any, schema: Schema) -> Rows:
     if isinstance(source, str) and source in builtin.NAMES and not Path(source).exists():
         return _from_dataset(builtin.builtin_dataset(source, Reading(kind=schema.kind, task=schema.task)), schema)
     if isinstance(source, str | os.PathLike):
-        return _from_path(existing(source), schema)
+        path = existing(source)
+        try:
+            return _from_path(path, schema)
+        except OSError as error:
+            raise paths.read_error(path, error) from error
     if isinstance(source, tuple | list) and len(source) == 2:
         features, answers = source
         rows = read_rows(features, schema)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import JsonValue
 
+from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind, Record, Task
 from shoal.core.reading import Reading
@@ -88,8 +88,11 @@ def describe(data: Any, *, ignore: Iterable[str] = (), **reading: Any) -> Descri
 def _without_target(data: Any, asked: Reading) -> Description | None:
     """A table of which only the columns are known, or None where the data are no such table."""
     if isinstance(data, str | os.PathLike):
-        path = Path(data).expanduser()
-        raw = open_table(existing(path)) if path.is_file() else None
+        path = paths.given(data)
+        try:
+            raw = open_table(existing(path)) if paths.there(path) and path.is_file() else None
+        except OSError as error:
+            raise paths.read_error(path, error) from error
     else:
         raw = from_frame(data) if is_frame(data) else None
     if raw is None:

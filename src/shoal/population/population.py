@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shoal import losses
 from shoal.augment import Pixels
-from shoal.core import process
+from shoal.core import paths, process
 from shoal.core.errors import InputError
 from shoal.population import saving, training
 from shoal.population.block import augmentation
@@ -372,7 +372,7 @@ class Population(Matrix):
         Raises:
             RunError: the file cannot be written.
         """
-        saving.save(self, self.training, Path(path))
+        saving.save(self, self.training, paths.given(path))
 
     @classmethod
     def load(
@@ -398,7 +398,7 @@ class Population(Matrix):
         Raises:
             InputError: the file is missing, damaged, or of another network.
         """
-        tensors, document = saving.read(Path(path))
+        tensors, document = saving.read(paths.given(path))
         members = [Member.model_validate(member) for member in document["members"]]
         dtype = saving.DTYPES[document["dtype"]]
         if document["own_loss"] and loss is None:

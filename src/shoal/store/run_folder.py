@@ -14,6 +14,7 @@ from typing import Any
 
 import tomlkit
 
+from shoal.core import paths
 from shoal.core.atomic import write_atomically, write_error
 from shoal.core.errors import InputError
 from shoal.core.events import Event
@@ -85,7 +86,8 @@ class RunFolder:
             RunError: the disk refuses.
         """
         if out is not None:
-            chosen = cls(Path(out), made=not Path(out).exists())
+            where = paths.given(out)
+            chosen = cls(where, made=not paths.there(where))
             if chosen.path.exists() and not chosen.path.is_dir():
                 raise InputError(f"{chosen.path} is a file: choose a new folder")
             if _holds_a_run(chosen.path) or not chosen._claim():
@@ -108,7 +110,8 @@ class RunFolder:
         Raises:
             InputError: there is no run; the sentence names the closest ones.
         """
-        folder = cls(Path(path))
+        folder = cls(paths.given(path))
+        paths.there(folder.path)  # or it says why that cannot be known
         if _holds_a_run(folder.path):
             return folder
         state = "holds no run" if folder.path.exists() else "does not exist"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.data.images import decode
+from shoal.data.reading import existing
 from shoal.data.wording import count
 from shoal.nn.normalization import BatchNorm
 from shoal.population import Member, Population
@@ -84,14 +84,15 @@ def _own_picture(path: str | None) -> NDArray[np.uint8] | None:
     """The user's picture in grey, its longer side at most 192 pixels."""
     if path is None:
         return None
+    file = existing(path)
     try:
-        with Image.open(path) as opened:  # the header alone; what is in it is checked when it is decoded
+        with Image.open(file) as opened:  # the header alone; what is in it is checked when it is decoded
             width, height = opened.size
     except Exception as error:  # whatever a hostile file makes the decoder raise
         raise InputError(f"{path} cannot be read as a picture: give a PNG or JPEG file.") from error
     scale = min(1.0, LARGEST / max(width, height))
     size = max(8, round(width * scale)), max(8, round(height * scale))
-    return np.asarray(decode([Path(path)], "L", size)[0][0], dtype=np.uint8)
+    return np.asarray(decode([file], "L", size)[0][0], dtype=np.uint8)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

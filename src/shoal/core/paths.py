@@ -1,0 +1,69 @@
+"""One door for every path from outside: what the system cannot take or read is refused in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from shoal.core.errors import InputError
+
+_SAID = {
+    errno.EACCES: "may not be read: permission denied",
+    errno.EPERM: "may not be read: permission denied",
+    errno.EISDIR: "is a folder, where a file is meant",
+    errno.ELOOP: "is a link that leads back to itself: give the file that is meant",
+    errno.ENAMETOOLONG: "cannot be: the name is longer than this system allows",
+    errno.ENOTDIR: "does not exist: a part of the path is a file",
+    errno.ENOENT: "does not exist",
+    errno.EIO: "cannot be read: the disk reports an error",
+}
+
+
+def given(path: str | bytes | os.PathLike[str]) -> Path:
+    """A path as a user or a caller wrote it, `~` expanded; nothing need be there.
+
+    Raises:
+        InputError: it is no text, empty, holds what no name can, is not UTF-8, or starts at the home of nobody.
+    """
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        raise InputError(f"{path!r} is no path: give text or a pathlib.Path.") from None
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if not text:
+        raise InputError("An empty path names nothing: give a file or a folder.")
+    if "\0" in text:
+        raise InputError(f"{text!r} is no path: it holds a character that no file's name can (NUL).")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{text!r} cannot be used: the name is not UTF-8; rename it.") from None
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise InputError(f"{text}: there is no such user; write ./{text} where the name begins with ~.") from None
+
+
+def there(path: Path) -> bool:
+    """Whether there is something: a file, a folder or a device.
+
+    Raises:
+        InputError: that cannot be known, or it is a link that leads nowhere.
+    """
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise InputError(f"{path} is a link to {os.readlink(path)}, which does not exist.") from None
+        return False
+    except OSError as error:
+        raise read_error(path, error) from error
+    return True
+
+
+def read_error(path: Path, error: OSError, what: str = "") -> InputError:
+    """What to tell the user when `path` could not be read; `what` it is stands before its name."""
+    reason = _SAID.get(error.errno or 0, f"cannot be read: {error.strerror or error}")
+    return InputError(f"{what}{path} {reason}.")
