@@ -347,12 +347,12 @@ def test_what_the_user_fixes_is_kept(tmp_path: Path) -> None:
 def test_the_command_repeats_the_settings() -> None:
     settings = FitSettings(data="my data.csv", target="a b", budget="2m", drop=("x",), ranges={"lr": (1e-4, 0.1)})
     assert api.command(settings) == (
-        "shoal fit 'my data.csv' --target 'a b' --budget 2m --seed 0 --drop x --range lr=0.0001:0.1"
+        "shoal fit 'my data.csv' --target 'a b' --drop x --budget 2m --seed 0 --range lr=0.0001:0.1"
     )
     settings = FitSettings(data="a.csv", task="regression", decimal=",", missing=("n.d.", "?"), axes="NLC")
     assert api.command(settings) == (
-        "shoal fit a.csv --kind signal --task regression --decimal , --axes NLC --budget 60s --seed 0 "
-        "--missing 'n.d.,?'"
+        "shoal fit a.csv --kind signal --task regression --decimal , --missing 'n.d.,?' --axes NLC "
+        "--budget 60s --seed 0"
     )
 
 
