@@ -16,7 +16,7 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import AXES, Reading
-from shoal.data import archives, arrays, builtin, cells, codes, frames, images, items, layout
+from shoal.data import archives, arrays, builtin, cells, codes, frames, image_folders, images, items, layout
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.reading import existing, open_table, unknown_format
@@ -85,7 +85,7 @@ def _from_dataset(dataset: Any, schema: Schema) -> Rows:
 
 
 def _from_path(path: Path, schema: Schema) -> Rows:
-    if path.is_dir() or path.name.lower().endswith(images.ENDINGS):
+    if path.is_dir() or path.name.lower().endswith(image_folders.ENDINGS):
         return _from_images(path, schema)
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder.")
@@ -103,9 +103,9 @@ def _from_images(path: Path, schema: Schema) -> Rows:
     if schema.kind != "image":
         raise InputError(f"{path}: the model was trained on {schema.kind} data, not on images.")
     if path.is_dir():
-        found = images.find_images(path)
+        found = image_folders.find_images(path)
     else:
-        found = images.Found([path], None, None, 0)
+        found = image_folders.Found([path], None, None, 0)
     mode, size = schema.image_mode, schema.image_size
     if mode is None or size is None:  # trained on an array of images: its shape says both
         shape = schema.shape or (1, 1)
