@@ -85,6 +85,7 @@ def _cost(template: Template, batch: Tensor) -> Cost:
         kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
         return tensor
 
+    process.computing()
     network = template.copy_skeleton().train()
     before = {name: id(buffer) for name, buffer in network.named_buffers()}
     count, draws, shape = FlopCounterMode(display=False), _Draws(), list(batch.shape)  # type: ignore[no-untyped-call]
