@@ -80,7 +80,7 @@ def test_the_closest_names_come_first_whatever_their_case() -> None:
         ({"decimal": ";"}, "`.` or `,`"),
         ({"axes": "NLB"}, "`NCL`"),
         ({"axes": "NCL", "kind": "image"}, "signal"),
-        ({"missing": 3}, "`missing`"),
+        ({"missing": True}, "`missing`"),
     ],
 )
 def test_a_way_of_reading_that_cannot_work_is_refused_in_one_sentence(values: dict[str, object], words: str) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from shoal.core.errors import InputError
-from shoal.data import cells
+from shoal.data import absence, cells
 from shoal.data.frames import RawTable
 from shoal.data.roles import Inferred, infer
 
@@ -44,7 +44,7 @@ WORDS = ["red", "green", "blue"] * 20
         ([f"{i}%" for i in range(60)], "x", "numeric"),
         (["7"] * 20, "x", "constant"),
         (["a"] * 20, "x", "constant"),
-        (["", "NA", "?", "null"] * 5, "x", "empty"),
+        (["", " "] * 5, "x", "empty"),
         ([str(i) for i in range(1, 61)], "row", "identifier"),
         ([str(i * 7 + i % 3) for i in range(60)], "customer_id", "identifier"),
         ([str(i * 7 + i % 3) for i in range(60)], "customerId", "identifier"),
@@ -109,7 +109,8 @@ def test_a_number_whose_square_overflows_is_refused_with_its_place() -> None:
 
 def test_missing_markers() -> None:
     series = pl.Series(["", " ", "NA", "n/a", "NaN", "null", "None", "?", "-", "<NA>", "0", "nano"])
-    assert cells.text(series).to_list() == [None] * 10 + ["0", "nano"]
+    assert cells.text(absence.emptied(series, None)).to_list() == [None] * 10 + ["0", "nano"]
+    assert cells.text(series).to_list() == [None] * 2 + series.to_list()[2:]
 
 
 def test_a_column_of_a_frame_with_nan_is_missing() -> None:

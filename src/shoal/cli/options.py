@@ -47,7 +47,7 @@ READING = (  # the fields of `core.reading.Reading`
     Option("kind", "What the data are, where the shape leaves it open.", "table|image|signal|volume"),
     Option("task", "What is predicted, where the target leaves it open.", "classification|regression"),
     Option("decimal", "The decimal sign of numbers in text files. Default: by column, from its cells.", ".|,"),
-    Option("missing", "Words of text files that mean an empty cell. Default: NA, NaN, null, ? and the like.", "NA,?"),
+    Option("missing", "Words or numbers that mean an empty cell. Default, in text files: NA, null, ? ...", "NA,-999"),
     Option("axes", "What the axes of an array are, rows first. Default: by their sizes.", "NL|NCL|NHWC|NCHW|NDHW|..."),
 )
 

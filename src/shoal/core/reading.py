@@ -45,7 +45,9 @@ class Reading(Record):
     kind: Kind | None = None
     task: Task | None = None
     decimal: Literal[".", ","] | None = None  # of numbers in text; None: by column, from its cells
-    missing: tuple[str, ...] | None = None  # words of text files that mean an empty cell; None: the usual ones
+    missing: tuple[str, ...] | None = (
+        None  # words, or numbers, that mean an empty cell; None: in text files the usual ones
+    )
     axes: str | None = None  # of AXES
 
     def __init__(self, **values: Any) -> None:
@@ -73,7 +75,8 @@ class Reading(Record):
     @field_validator("missing", mode="before")
     @classmethod
     def _words_in_any_form(cls, value: Any) -> object:
-        parts = value.split(",") if isinstance(value, str) else value
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        parts = str(value).split(",") if isinstance(value, str) or number else value
         return tuple(str(word).strip() for word in parts) if isinstance(parts, list | tuple) else value
 
     @field_validator("axes", mode="before")

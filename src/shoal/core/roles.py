@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from shoal.core.errors import InputError
 from shoal.core.names import did_you_mean
 
-GIVEN_ROLES = ("numeric", "category", "ordered", "boolean", "date", "identifier", "free text", "constant")
+# `exact`: a category whose cells are values as they are written, whatever word or spelling they hold.
+GIVEN_ROLES = ("numeric", "category", "exact", "ordered", "boolean", "date", "identifier", "free text", "constant")
 OTHER_WORDS: Mapping[str, str] = {
     "number": "numeric",
     "categorical": "category",

@@ -219,7 +219,11 @@ def array_dataset(
     if kind == "table":
         raw = as_table(x, source, feature_names)
         table = table_dataset(
-            raw, name=name, reading=Reading(roles=reading.roles), given=answer, given_split=arrays.split
+            raw,
+            name=name,
+            reading=Reading(roles=reading.roles, missing=reading.missing),
+            given=answer,
+            given_split=arrays.split,
         )
         digest = fingerprint(table.features, answer.values, arrays.split, moments, groups)
         schema = table.schema.model_copy(update={"shape": (x.shape[1],), "group": group, "time": time})
@@ -227,10 +231,11 @@ def array_dataset(
             table, schema=schema, findings=(*said, *table.findings, *uneven), time=moments, group=groups,
             content_hash=digest, target_name=target,
         )  # fmt: skip
-    if reading.roles:
-        raise InputError(
-            f"{source} holds {kind} data without named columns: the option `roles` cannot be used with it."
-        )
+    for option, value in (("roles", reading.roles or None), ("missing", reading.missing)):
+        if value is not None:
+            raise InputError(
+                f"{source} holds {kind} data without columns: the option `{option}` cannot be used with it."
+            )
     features = ArrayFeatures(x)
     schema = Schema(
         kind=kind,

@@ -1,4 +1,4 @@
-"""How the text of a cell becomes a value: missing markers, truth values; see also `number_text` and `moments`."""
+"""How the text of a cell becomes a value: truth values; see also `absence`, `number_text` and `moments`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from shoal.data import moments, number_text
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column
 
-# What counts as an empty cell, in any case of letters, spaces around it aside.
-MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
 TRUE = ("true", "yes", "y", "t", "1", "1.0", "on")
 FALSE = ("false", "no", "n", "f", "0", "0.0", "off")
 
@@ -25,14 +23,18 @@ class Cells:
 
 
 def text(series: pl.Series) -> pl.Series:
-    """The cells as trimmed text, missing ones null."""
+    """The cells as trimmed text in Unicode's composed form, empty ones null."""
+    if series.dtype.is_decimal():
+        series = series.cast(pl.Float64)
     if series.dtype.is_float():  # 3.0 in a frame and 3 in a file are one category, whatever stands beside it
         series = series.fill_nan(None)
         whole = series.is_finite() & (series == series.round()) & (series.abs() < 2**53)
         texts = series.cast(pl.String).zip_with(~whole, series.cast(pl.Int64, strict=False).cast(pl.String))
         return texts.rename(series.name)
     trimmed = series.cast(pl.String).str.strip_chars()
-    return trimmed.set(trimmed.str.to_lowercase().is_in(MISSING).fill_null(False), None)
+    if (trimmed.str.len_bytes() != trimmed.str.len_chars()).any():  # é may be one sign, or two
+        trimmed = trimmed.str.normalize("NFC")
+    return trimmed.set((trimmed == "").fill_null(False), None)
 
 
 def numbers(series: pl.Series, style: NumberStyle = NumberStyle()) -> Cells:  # noqa: B008 - frozen

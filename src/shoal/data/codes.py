@@ -63,6 +63,9 @@
 | SHL273 | numbers that may only number the rows | kept, named |
 | SHL274 | lists or decimal commas in a comma-delimited file | read as text; `decimal` makes them numbers |
 | SHL275 | a target of numbers that may be quantities or classes | guessed, which `task` overrides |
+| SHL281 | words that often mean a missing cell, among values of their kind | read as values |
+| SHL282 | words that mean a missing cell, and are as frequent as values | those cells count as missing |
+| SHL283 | words that were named as missing, and stand in no cell | named |
 """
 
 IDENTIFIER = "SHL201"
@@ -126,3 +129,6 @@ AGAINST_DECIMAL = "SHL272"
 NUMBERS_ROWS = "SHL273"
 MAYBE_DECIMALS = "SHL274"
 TASK_GUESSED = "SHL275"
+WORDS_ARE_VALUES = "SHL281"
+WORDS_ARE_MISSING = "SHL282"
+WORDS_UNUSED = "SHL283"

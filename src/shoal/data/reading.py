@@ -120,6 +120,8 @@ def _read_path(path: Path, asked: Reading, name: str | None) -> Dataset:
                 raise InputError(f"{path} is a folder of images: the option `axes` is for arrays.")
             _check_folder(path)
             _only_for_tables(asked, str(path))
+            if asked.missing is not None:
+                raise InputError(f"{path} holds images: the option `missing` cannot be used with it.")
             return images.folder_dataset(path, name=called, task=asked.task)
         if not path.is_file():
             raise InputError(f"{path} is neither a file nor a folder.")

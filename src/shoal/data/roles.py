@@ -308,8 +308,9 @@ def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series,
         return Inferred(facts.aside(role, "as given"), None)  # type: ignore[arg-type]
     if present.len() == 0:
         raise InputError(f"{raw.source}, column {facts.name!r}: no cell is filled, so it cannot be {role}.")
-    if role == "category":
-        return _as_category(facts, texts, present, frozenset())
+    if role in ("category", "exact"):
+        found = _as_category(facts, texts, present, frozenset())
+        return replace(found, column=found.column.model_copy(update={"exact": role == "exact"}))
     if role == "numeric":
         found = _given_numbers(raw, facts, series if series.dtype.is_numeric() else texts, present, signs)
     elif role == "boolean":

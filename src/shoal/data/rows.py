@@ -16,7 +16,7 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import AXES, Reading
-from shoal.data import archives, arrays, builtin, cells, codes, frames, image_folders, images, items, layout
+from shoal.data import absence, archives, arrays, builtin, cells, codes, frames, image_folders, images, items, layout
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.reading import existing, open_table, unknown_format
@@ -207,7 +207,7 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
         more = f" (and {count(len(absent) - 1, 'more column')}: {listing(absent[1:], 5)})" if len(absent) > 1 else ""
         raise InputError(f"{raw.source}: the column {absent[0]!r}, which the model needs, is missing{more}; {hint}")
     for column in schema.features():
-        series = raw.frame.get_column(column.name)
+        series = absence.known(raw, column, schema)
         read = cells.parse(series, column)
         if read.values.dtype == pl.Float64:
             infinite = np.flatnonzero(read.values.is_infinite().fill_null(False).to_numpy())
@@ -240,7 +240,7 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
     rows = Rows(TableFeatures(pl.DataFrame(columns)), tuple(said), None, identifiers)
     if schema.target is None or schema.target not in raw.frame.columns:
         return rows
-    return _scored(rows, raw.frame.get_column(schema.target), schema)
+    return _scored(rows, absence.answers(raw.frame.get_column(schema.target), schema), schema)
 
 
 def _with_truth(rows: Rows, answers: NDArray[np.generic], schema: Schema) -> Rows:

@@ -19,7 +19,7 @@ SCALES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("very poor",), ("poor",), ("fair",), ("good",), ("very good",), ("excellent",)),
     (("fair",), ("good",), ("very good",), ("premium",), ("ideal",)),
     (("bad",), ("average", "ok", "okay"), ("good",)),
-    (("no", "absent"), ("mild", "slight"), ("moderate",), ("severe",), ("critical",)),
+    (("no", "none", "absent"), ("mild", "slight"), ("moderate",), ("severe",), ("critical",)),
     (("beginner", "novice"), ("intermediate",), ("advanced",), ("expert",)),
     (("cold",), ("cool",), ("mild", "warm"), ("hot",)),
     (("first", "1st"), ("second", "2nd"), ("third", "3rd"), ("fourth", "4th"), ("fifth", "5th"), ("sixth", "6th")),

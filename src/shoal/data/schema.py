@@ -41,6 +41,8 @@ class Column(Record):
     unique: int = 0  # distinct values, missing cells not counted
     note: str = ""
     levels: tuple[str, ...] = ()  # of an ordered column, lowest first: a cell is read as its place, from 0
+    word_values: tuple[str, ...] = ()  # words that usually mean a missing cell, and are values here; in small letters
+    exact: bool = False  # cells are values as they are written
     numbers: NumberStyle = NumberStyle()  # of a number column that came as text
     date_formats: tuple[str, ...] = ()  # of `moments`; none for a column that came as dates
     date_parts: Literal["all", "cycles"] = "all"  # cycles: nothing that keeps growing, for the column that orders rows
@@ -56,6 +58,7 @@ class Schema(Record):
     classes: tuple[str, ...] | None = None
     class_type: ClassType = "text"  # in which the classes were given, and predictions are given back
     columns: tuple[Column, ...] = ()  # of tables
+    missing: tuple[str, ...] | None = ()  # words that mean a missing cell; None: the usual ones, see `absence`
     shape: tuple[int, ...] | None = None  # of one row of an array, as stored
     axes: str = ""  # of the array as it came, of `core.reading.AXES`; empty: as stored
     image_mode: Literal["L", "RGB"] | None = None  # of image folders

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
-from shoal.data import cells, column_checks, column_findings, leaks, ordering, roles, wild_cells
+from shoal.core.roles import levels_of
+from shoal.data import absence, cells, column_checks, column_findings, leaks, ordering, roles, wild_cells
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -66,10 +67,15 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     """
     check_columns(raw, reading)
     aside = {reading.target, reading.time, reading.group, *reading.drop}  # their role needs no inference
+    words = absence.words_of(raw, reading.missing)
     signs = Signs.of(raw, reading.decimal)
     inferred = {
-        name: roles.infer(raw, name, reading.roles.get(name), signs) for name in raw.frame.columns if name not in aside
+        name: _infer(raw, name, reading.roles.get(name), words, signs)
+        for name in raw.frame.columns
+        if name not in aside
     }
+    findings = _of_words(raw, inferred, words)
+    raw = _without_words(raw, inferred, words, reading)
     repeats = leaks.Repeats.of(inferred, answer)
     columns = _columns(raw, inferred, repeats, reading)
     values = {name: found.values for name, found in inferred.items()}
@@ -83,7 +89,7 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     features = TableFeatures(pl.DataFrame([series.rename(name) for name, series in kept if series is not None]))
     own = [column.name for column in columns if column.role in ("identifier", "dropped")]
     keys = leaks.row_keys(raw.frame.drop(own), answer.values if answer else None)
-    findings = column_findings.of_columns(said, repeats, raw.frame.height)
+    findings += column_findings.of_columns(said, repeats, raw.frame.height)
     findings += column_checks.of_values(columns, features, answer)
     findings += wild_cells.of_columns(raw, columns, features, answer)
     if answer is not None:
@@ -91,6 +97,59 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
         findings += leaks.repeated_rows(keys)
     groups = _group(raw, reading.group) if reading.group is not None else None
     return Survey(tuple(columns), features, tuple(findings), moments, groups, keys)
+
+
+def _infer(raw: RawTable, name: str, given: str | None, words: absence.Words, signs: Signs) -> roles.Inferred:
+    """The role of a column, words that mean a missing cell left out, but for those that are values in it."""
+    if given == "exact":
+        return roles.infer(raw, name, given, signs)
+    series = raw.frame.get_column(name)
+    listed = tuple(level.lower() for level in levels_of(given or ""))
+    found = _infer_without(raw, series, words, listed, given, signs)
+    if words is not None or found.column.role not in ("category", "ordered"):
+        return found
+    values = absence.words_among(series)
+    if not values or listed:
+        return found
+    again = _infer_without(raw, series, words, values, given, signs)
+    return found if found.column.role == "ordered" != again.column.role else again
+
+
+def _infer_without(
+    raw: RawTable, series: pl.Series, words: absence.Words, values: tuple[str, ...], given: str | None, signs: Signs
+) -> roles.Inferred:
+    left = replace(raw, frame=absence.emptied(series, words, values).to_frame())
+    found = roles.infer(left, series.name, given, signs)
+    kept = tuple(value for value in values if value in absence.USUAL)
+    return replace(found, column=found.column.model_copy(update={"word_values": kept})) if kept else found
+
+
+def _without_words(
+    raw: RawTable, inferred: dict[str, roles.Inferred], words: absence.Words, reading: Reading
+) -> RawTable:
+    """The table with every cell emptied that a word says is missing, but for the target's, which `targets` looks at."""
+    as_written = {reading.target, *(name for name, found in inferred.items() if found.column.exact)}
+    values = {name: found.column.word_values for name, found in inferred.items()}
+    if words is None and reading.group is not None:
+        values[reading.group] = absence.words_among(raw.frame.get_column(reading.group))
+    columns = [
+        series if series.name in as_written else absence.emptied(series, words, values.get(series.name, ()))
+        for series in raw.frame
+    ]
+    return replace(raw, frame=pl.DataFrame(columns))
+
+
+def _of_words(raw: RawTable, inferred: dict[str, roles.Inferred], words: absence.Words) -> list[Finding]:
+    """What is to be said of words that may mean a missing cell."""
+    if words:
+        return absence.unused(raw, words)
+    named = [raw.frame.get_column(name) for name, found in inferred.items() if found.column.cells == "category"]
+    named = [series for series in named if not inferred[series.name].column.exact]
+    as_values = [s for s in named if words == () or inferred[s.name].column.word_values]
+    as_missing = [s for s in named if words is None and not inferred[s.name].column.word_values]
+    return absence.of_words(
+        filter(None, map(absence.kept, as_values)), filter(None, map(absence.as_frequent, as_missing))
+    )
 
 
 def _columns(
@@ -124,6 +183,6 @@ def _group(raw: RawTable, name: str) -> NDArray[np.int64]:
     if len(missing):
         raise InputError(
             f"{raw.source}, group column {name!r}: {count(len(missing), 'cell')} missing ({raw.places(missing)}); "
-            "fill them or delete these rows."
+            "fill them or delete these rows (option `missing` says which words mean an empty cell)."
         )
     return np.unique(filled.to_numpy().astype(str), return_inverse=True)[1].astype(np.int64)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
+from shoal.core.events import Finding
 from shoal.core.reading import Reading
+from shoal.data import absence
 from shoal.data.dataset import Dataset, fingerprint
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -42,7 +44,11 @@ def table_dataset(
         columns = listing(raw.frame.columns, 20)
         raise InputError(f"{raw.source}: no target given; say which column to predict (option `target`): {columns}.")
     check_columns(raw, reading)
-    answer = given or table_target(raw, reading.target or "", reading.task, Signs.of(raw, reading.decimal))
+    words = absence.words_of(raw, reading.missing)
+    answer, said = given, list[Finding]()
+    if answer is None:
+        asked, said = absence.for_target(raw, reading.target or "", words, reading.task)
+        answer = table_target(asked, reading.target or "", reading.task, Signs.of(raw, reading.decimal))
     found = survey(raw, reading, answer)
     if found.features.frame.width == 0:
         raise InputError(f"{raw.source}: no column is left to learn from ({_why(found.columns)}).")
@@ -52,6 +58,7 @@ def table_dataset(
         "group": reading.group,
         "classes": answer.classes,
         "class_type": answer.class_type,
+        "missing": words,
     }
     facts |= {"task": answer.task, "target_numbers": answer.style}
     schema = Schema.model_validate({"kind": "table", "columns": found.columns, **facts})
@@ -65,7 +72,7 @@ def table_dataset(
         classes=answer.classes,
         target_name=reading.target or "target",
         schema=schema,
-        findings=(*raw.findings, *answer.findings, *found.findings),
+        findings=(*raw.findings, *said, *answer.findings, *found.findings),
         given_split=given_split,
         time=found.moments,
         group=found.groups,

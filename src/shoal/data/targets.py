@@ -136,8 +136,6 @@ def known_target(
         classes: of the model, in the order of their codes.
         style: how the target's numbers were written where it came as text.
     """
-    if classes and series.dtype == pl.String and not series.null_count() and series.is_in(list(classes)).all():
-        return np.asarray([classes.index(name) for name in series.to_list()], dtype=np.int64), ""  # `NA` may be a class
     filled = cells.text(series)
     missing = filled.null_count()
     if missing:
