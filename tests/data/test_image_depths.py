@@ -67,6 +67,63 @@ def test_bytes_among_deeper_images_are_mapped_onto_their_range_and_said(tmp_path
     assert [finding.code for finding in alone.warnings] == ["SHL230"]
 
 
+def written(root: Path, images: NDArray[np.generic], white: float) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    for row, image in enumerate(images):
+        Image.fromarray(np.rint(image * (255 / white)).astype(np.uint8)).save(root / f"{row}.png")
+    return root
+
+
+def test_digits_as_files_are_the_digits_of_the_array(tmp_path: Path) -> None:
+    dataset = read("digits")
+    assert dataset.schema.ends == (0.0, 16.0)
+    images = seen(dataset)[:20].reshape(20, 8, 8)
+    rows = read_rows(written(tmp_path, images, 16), dataset.schema)
+    assert np.abs(seen(rows).reshape(20, 8, 8) - images).max() <= 16 / 255 / 2 + 1e-6
+    (said,) = rows.warnings
+    assert said.code == "SHL230" and "black and white of the training set are 0 and 16" in said.sentence
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top", "white", "depth"),
+    [
+        (np.uint8, 250, 255, "uint8"),
+        (np.uint8, 16, 16, "float32"),
+        (np.bool_, 1, 1, "float32"),
+        (np.uint16, 4000, 4095, "uint16"),
+        (np.int64, 250, 255, "float32"),
+        (np.float64, 0.98, 1, "float32"),
+        (np.float32, 254.5, 255, "float32"),
+        (np.float64, 15, 15, "float32"),
+    ],
+)
+def test_files_take_the_scale_of_an_array(dtype: Any, top: float, white: float, depth: str, tmp_path: Path) -> None:
+    images = np.zeros((8, 9, 10), dtype)
+    images[::2, 2:7, 3:8], images[1::2, 1:3] = top, top
+    schema = read((images, np.arange(8) % 2), kind="image").schema
+    assert (schema.ends, schema.image_depth) == ((0.0, float(white)), depth)
+    rows = read_rows(written(tmp_path, images, white), schema)
+    assert np.allclose(seen(rows), images, atol=white / 510 + 1e-6)
+    assert [finding.code for finding in rows.warnings] == ([] if depth == "uint8" else ["SHL230"])
+
+
+@pytest.mark.parametrize("scale", [(-1.0, 2.0), (0.0, 0.1), (0.0, 3.7)])
+def test_files_for_an_array_on_a_scale_unknown_are_refused(scale: tuple[float, float], tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(*scale, (8, 9, 10))
+    schema = read((images, np.arange(8) % 2), kind="image").schema
+    with pytest.raises(InputError, match=r"do not say what is black and white.* give an array"):
+        read_rows(write(tmp_path / "new.png", 9), schema)
+
+
+def test_files_of_floats_for_an_array_are_taken_as_they_are_within_its_ends(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(0, 1, (8, 6, 8)).astype(np.float32)
+    schema = read((images, np.arange(8) % 2), kind="image").schema
+    rows = read_rows(write(tmp_path / "new.tif", 0.5, np.float32), schema)
+    assert (seen(rows) == 0.5).all() and "taken as they are" in rows.warnings[0].sentence
+    with pytest.raises(InputError, match=r"from 200 to 200; black and white .* are 0 and 1;"):
+        read_rows(write(tmp_path / "new.tif", 200.0, np.float32), schema)
+
+
 def test_nan_and_floats_among_whole_numbers_are_refused_by_name(tmp_path: Path) -> None:
     folder(tmp_path / "nan", [0.0, 1.0, np.nan, 0.5], np.float32, ".tif")
     with pytest.raises(InputError, match=r"2\.tif: 48 of 48 pixels are NaN"):

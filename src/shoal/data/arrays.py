@@ -15,6 +15,7 @@ from shoal.core.reading import Reading
 from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
+from shoal.data.depth import array_depth, array_ends
 from shoal.data.frames import RawTable
 from shoal.data.layout import layout
 from shoal.data.limits import LARGEST_VALUE
@@ -237,6 +238,7 @@ def array_dataset(
                 f"{source} holds {kind} data without columns: the option `{option}` cannot be used with it."
             )
     features = ArrayFeatures(x)
+    onto = array_ends(x) if kind == "image" else None
     schema = Schema(
         kind=kind,
         task=answer.task,
@@ -244,6 +246,8 @@ def array_dataset(
         class_type=answer.class_type,
         shape=x.shape[1:],
         axes=laid.axes,
+        image_depth=array_depth(x, onto),
+        ends=onto,
         group=group,
         time=time,
     )

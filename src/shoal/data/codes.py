@@ -31,7 +31,7 @@
 | SHL227 | clipped signals: values that stay at the end of their range | kept, named |
 | SHL228 | rows of one value throughout | kept, named |
 | SHL229 | channel of an array with values far from all others | kept, named |
-| SHL230 | images of several depths, or of more bits than are read | mapped onto one range |
+| SHL230 | images of several depths, of a new one, or of more bits than are read | mapped onto one range |
 | SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
 | SHL232 | arrays of the file that were not used | ignored |
 | SHL233 | a source that gives other values when it is asked again | read once, as it came first |

@@ -153,8 +153,8 @@ def differing(facts: Sequence[Facts], mode: Mode, depth: str, onto: Ends) -> lis
     other = Counter(fact.depth for fact in facts if fact.depth != depth)
     for name, number in other.items():
         sentence = (
-            f"{count(number, 'image')} of {len(facts)} hold {name} and the training set {depth}: the full range of "
-            f"{name} was mapped onto {onto[0]:g} to {onto[1]:g}."
+            f"{count(number, 'image')} of {len(facts)} hold {name}, and black and white of the training set are "
+            f"{onto[0]:g} and {onto[1]:g}: the full range of {name} was mapped onto these."
         )
         found.append(_said(codes.IMAGE_DEPTHS, sentence, {"images": number, "from": name, "to": depth}))
     return [*found, *_lost(facts)]

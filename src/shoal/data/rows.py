@@ -106,18 +106,49 @@ def _from_images(path: Path, schema: Schema) -> Rows:
         found = image_folders.find_images(path)
     else:
         found = image_folders.Found([path], None, None, 0)
-    mode, size = schema.image_mode, schema.image_size
+    mode, size, onto = schema.image_mode, schema.image_size, schema.ends
+    if onto is None:
+        raise InputError(
+            f"{path}: the model was trained on an array of images whose numbers do not say what is black and white, so "
+            "image files cannot be put on its scale; give an array (.npy, .npz) made as the training array was."
+        )
     if mode is None or size is None:  # trained on an array of images: its shape says both
         shape = schema.shape or (1, 1)
         if len(shape) == 3 and shape[2] not in (1, 3):
             raise InputError(f"{path}: the model was trained on images of {shape[2]} channels; files hold 1 or 3.")
         mode, size = ("L" if len(shape) == 2 or shape[2] == 1 else "RGB"), (shape[1], shape[0])
-    onto = schema.ends or (0.0, 255.0)
     array, facts = images.decode(found.paths, mode, size, schema.image_depth, onto)
     said = tuple(images.differing(facts, mode, schema.image_depth, onto))
+    if schema.image_mode is None:
+        said += _unmapped(array, [fact.depth for fact in facts], onto, str(path))
     files = tuple(each.relative_to(path).as_posix() if path.is_dir() else each.name for each in found.paths)
     rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), said, None, files=files)
     return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
+
+
+def _unmapped(
+    array: NDArray[np.generic], depths: list[str], onto: tuple[float, float], source: str
+) -> tuple[Finding, ...]:
+    """What to say of files of floating-point values among rows for a model of arrays: they have no range to map.
+
+    Raises:
+        InputError: values beyond the black and white of the training array.
+    """
+    rows = np.flatnonzero(np.asarray(depths) == "float32")
+    if not len(rows):
+        return ()
+    low, high = float(array[rows].min()), float(array[rows].max())
+    if low < onto[0] or high > onto[1]:
+        raise InputError(
+            f"{source}: floating-point values from {low:g} to {high:g}; black and white of the training array are "
+            f"{onto[0]:g} and {onto[1]:g}; write the images on that scale."
+        )
+    sentence = (
+        f"{count(len(rows), 'image')} of {len(array)} hold floating-point values from {low:g} to {high:g}: taken as "
+        f"they are, black and white of the training array being {onto[0]:g} and {onto[1]:g}."
+    )
+    evidence: dict[str, JsonValue] = {"images": len(rows), "from": "float32", "to": "float32"}
+    return (Finding(code=codes.IMAGE_DEPTHS, level="warning", sentence=sentence, evidence=evidence),)
 
 
 def _from_archive(path: Path, schema: Schema) -> Rows:

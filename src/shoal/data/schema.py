@@ -63,8 +63,8 @@ class Schema(Record):
     axes: str = ""  # of the array as it came, of `core.reading.AXES`; empty: as stored
     image_mode: Literal["L", "RGB"] | None = None  # of image folders
     image_size: tuple[int, int] | None = None  # width, height
-    image_depth: str = "uint8"  # of an image folder's pixels: uint8, uint16 or float32
-    ends: tuple[float, float] | None = None  # black and white of an image folder
+    image_depth: str = "uint8"  # in which image files are read: uint8, uint16 or float32
+    ends: tuple[float, float] | None = None  # black and white of images; none: an array on a scale unknown
     time: str | None = None
     group: str | None = None
 
