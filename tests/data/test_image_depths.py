@@ -164,8 +164,9 @@ def test_natural_order_hidden_files_wrappers_and_loose_test_images(tmp_path: Pat
     said = {finding.code: finding for finding in dataset.findings}
     assert "inner" in said["SHL235"].sentence and "1 image without class folders" in said["SHL234"].sentence
     assert "shoal predict" in said["SHL234"].fix
-    truth = read_rows(root, dataset.schema).truth
-    assert truth is not None and truth.tolist() == dataset.target.tolist()
+    assert said["SHL238"].evidence["hidden"] == 4  # all within train
+    rows = read_rows(root, dataset.schema)  # the test part, which has no answers
+    assert (seen(rows)[:, 0, 0].tolist(), rows.truth, rows.warnings[0].code) == ([99], None, "SHL245")
 
 
 def test_folders_beside_the_parts_do_not_make_classes_of_them(tmp_path: Path) -> None:
@@ -174,6 +175,8 @@ def test_folders_beside_the_parts_do_not_make_classes_of_them(tmp_path: Path) ->
     (tmp_path / "docs").mkdir()
     dataset = read(tmp_path)
     assert dataset.classes == ("a", "b") and np.bincount(dataset.given_split).tolist() == [4, 0, 4]
+    (said,) = (finding for finding in dataset.findings if finding.code == "SHL238")
+    assert said.evidence["folders"] == ["docs"]
 
 
 def test_a_dark_picture_is_shown_dark(tmp_path: Path) -> None:

@@ -135,8 +135,33 @@ def test_other_files_are_ignored_and_counted(tmp_path: Path) -> None:
     folder(tmp_path)
     (tmp_path / "cat/notes.txt").write_text("x")
     (tmp_path / "README.md").write_text("x")
-    (finding,) = [f for f in read(tmp_path).findings if f.code == "SHL223"]
-    assert finding.evidence["files"] == 2
+    picture(tmp_path / "9.png")
+    picture(tmp_path / "cat/._0.png")
+    picture(tmp_path / ".trash/0.png")
+    said = {finding.code: finding for finding in read(tmp_path).findings}
+    assert said["SHL223"].evidence["files"] == 2
+    assert said["SHL238"].evidence == {"images": 1, "hidden": 2, "folders": []}
+
+
+def test_nested_folders_and_classes_written_in_two_ways_are_said(tmp_path: Path) -> None:
+    folder(tmp_path, classes=("cat", "Cat", "dog"))
+    picture(tmp_path / "dog/small/0.png")
+    dataset = read(tmp_path)
+    assert dataset.classes == ("Cat", "cat", "dog") and dataset.target.tolist().count(2) == 4
+    said = {finding.code: finding for finding in dataset.findings}
+    assert said["SHL239"].evidence == {"images": 1}
+    assert said["SHL240"].evidence == {"classes": ["Cat", "cat"]}
+    assert {"SHL239", "SHL240"}.isdisjoint(codes(read(folder(tmp_path / "plain"))))
+
+
+def test_of_a_folder_with_parts_the_test_part_is_predicted_and_said(tmp_path: Path) -> None:
+    folder(tmp_path, ("train", "val", "test"))
+    dataset = read(tmp_path)
+    rows = read_rows(tmp_path, dataset.schema)
+    assert np.array_equal(rows.features.array, pixels(dataset)[dataset.given_split == 2])
+    assert rows.truth.tolist() == [0, 0, 0, 1, 1, 1] and rows.files[0] == "test/cat/0.png"
+    assert [finding.code for finding in rows.warnings] == ["SHL245"]
+    assert "6 images of 18" in rows.warnings[0].sentence
 
 
 def refused(source: Path, *words: str) -> None:

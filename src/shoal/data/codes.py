@@ -39,11 +39,14 @@
 | SHL235 | a folder that holds nothing but one folder | entered |
 | SHL236 | the index of a pandas frame | left out |
 | SHL237 | files of several frames or pages | the first is used |
+| SHL238 | hidden files, images outside the class folders, folders beside the parts of a split | ignored |
+| SHL239 | images in folders inside class folders | their class is the outer folder |
+| SHL240 | class folders whose names differ only in how they are written | kept as classes of their own |
 | SHL241 | new rows: columns that the model does not know | ignored |
 | SHL242 | new rows: categories that training did not hold | counted as "other" |
 | SHL243 | new rows: missing cells where training had none | filled with the training median |
 | SHL244 | new rows: true answers that cannot be scored | not scored |
-| SHL245 | new rows: the part of the file that was taken | named |
+| SHL245 | new rows: the part of the file or folder that was taken | named |
 | SHL251 | rows on both sides of the split | kept, counted |
 | SHL252 | rows on one side of the split that are nearly those of the other | kept, counted |
 | SHL253 | column from which alone the target can be told (almost) always | kept, named |
@@ -105,6 +108,9 @@ WITHOUT_ANSWERS = "SHL234"
 WRAPPER = "SHL235"
 FRAME_INDEX = "SHL236"
 IMAGE_FRAMES = "SHL237"
+PASSED_OVER = "SHL238"
+NESTED_CLASSES = "SHL239"
+ALIKE_CLASSES = "SHL240"
 EXTRA_COLUMNS = "SHL241"
 UNSEEN_CATEGORIES = "SHL242"
 NEW_MISSING = "SHL243"

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from shoal.core.errors import InputError
+from shoal.core.events import Finding, Level
+from shoal.data import codes
 from shoal.data.arrays import PARTS
-from shoal.data.wording import listing
+from shoal.data.wording import count, listing
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 NUMBERS = re.compile("([0-9]+)")
@@ -24,8 +30,12 @@ class Found:
     paths: list[Path]
     labels: list[str] | None
     parts: list[int] | None
-    other_files: int
+    seen: Counter[str] = field(default_factory=Counter)  # other and hidden files, stray and nested images
     loose: tuple[Path, ...] = ()  # parts whose images have no class folders
+    beside: tuple[Path, ...] = ()  # folders that are no parts, where there are parts
+
+
+Classes = dict[str, tuple[list[Path], Counter[str]]]
 
 
 def find_images(folder: Path) -> Found:
@@ -39,23 +49,24 @@ def find_images(folder: Path) -> Found:
     by_name = {path.name.lower(): path for path in below}
     parts = {part: by_name[name] for part, names in PARTS.items() for name in names if name in by_name}
     if 0 in parts and (all(path in parts.values() for path in below) or (len(parts) > 1 and _folders(parts[0]))):
-        found = [(part, _classes_in(path)) for part, path in parts.items()]
-        bare = tuple(parts[part] for part, classes in found if not classes and part)
-        found = [(part, classes) for part, classes in found if classes]
+        found = [(part, path, _classes_in(path)) for part, path in parts.items()]
+        bare = tuple(path for part, path, classes in found if not classes and part)
+        found = [each for each in found if each[2]]
         if not found or found[0][0] != 0:
             raise InputError(
                 f"{parts[0]} holds no class folders; put the images of each class into a folder of its name."
             )
-        return replace(_joined(found, folder), loose=bare)
+        beside = tuple(path for path in below if path not in parts.values())
+        return replace(_joined(found, folder), loose=bare, beside=beside)
     if 0 not in parts and parts and all(path in parts.values() for path in below):
         raise InputError(f"{folder} holds {listing(path.name for path in below)} and no train folder; add one.")
     classes = _classes_in(folder)
     if classes:
-        return _joined([(None, classes)], folder)
-    loose, others = images_below(folder)
+        return _joined([(None, folder, classes)], folder)
+    loose, seen = images_below(folder)
     if not loose:
         raise InputError(f"{folder} holds no images ({listing(ENDINGS, 20)}).")
-    return Found(loose, None, None, others)
+    return Found(loose, None, None, seen)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -88,21 +99,80 @@ def unwrapped(folder: Path) -> Path:
     return folder
 
 
-def images_below(folder: Path) -> tuple[list[Path], int]:
-    """All images at any depth, in natural order, and how many other files there are."""
+def images_below(folder: Path) -> tuple[list[Path], Counter[str]]:
+    """All images at any depth, in natural order, and what else is there, counted as in `Found.seen`."""
     images: list[Path] = []
-    others = 0
+    seen: Counter[str] = Counter()
     for root, names, files in os.walk(folder):
-        names[:] = sorted((name for name in names if not is_hidden(name)), key=natural)
+        shown = [name for name in names if not is_hidden(name)]
+        seen["hidden"] += len(names) - len(shown)
+        names[:] = sorted(shown, key=natural)
         for file in sorted(files, key=natural):
-            if file.lower().endswith(ENDINGS) and not is_hidden(file):
+            kind = _kind(file)
+            seen[kind] += 1
+            if kind == "image":
                 images.append(Path(root, file))
-            else:
-                others += not is_hidden(file)
-    return images, others
+                seen["nested"] += root != str(folder)
+    return images, seen
 
 
-def _classes_in(folder: Path) -> dict[str, tuple[list[Path], int]]:
+def of_test(found: Found) -> Found | None:
+    """The test part alone, with or without class folders; None where there is none, or nothing else."""
+    for part in found.loose:
+        images, seen = images_below(part)
+        if part.name.lower() in PARTS[2] and images:
+            return Found(images, None, None, seen)
+    if found.labels is None or found.parts is None or set(found.parts) <= {2} or 2 not in found.parts:
+        return None
+    chosen = [row for row, part in enumerate(found.parts) if part == 2]
+    return replace(
+        found, paths=[found.paths[row] for row in chosen], labels=[found.labels[row] for row in chosen], parts=None
+    )
+
+
+def passed_over(found: Found) -> Iterator[Finding]:
+    """What lies among the images and was not read, counted."""
+    other, hidden, stray = (found.seen[kind] for kind in ("other", "hidden", "stray"))
+    if other:
+        sentence = f"Ignored: {count(other, 'file')} without the ending of an image."
+        yield Finding(code=codes.OTHER_FILES, sentence=sentence, evidence={"files": other})
+    names = [folder.name for folder in found.beside]
+    parts = [
+        *([f"{count(stray, 'image')} outside the class folders"] if stray else []),
+        *([f"{count(len(names), 'folder')} beside the parts of the split ({listing(names)})"] if names else []),
+        *([count(hidden, "hidden file or folder", "hidden files and folders")] if hidden else []),
+    ]
+    if parts:
+        level: Level = "warning" if stray or names else "note"
+        evidence: dict[str, JsonValue] = {"images": stray, "hidden": hidden, "folders": list(names)}
+        yield Finding(code=codes.PASSED_OVER, level=level, sentence=f"Ignored: {listing(parts)}.", evidence=evidence)
+
+
+def about_classes(found: Found) -> Iterator[Finding]:
+    """Images in folders inside class folders, and classes whose names look alike."""
+    nested = found.seen["nested"]
+    if nested:
+        sentence = f"{count(nested, 'image')} in folders inside class folders: the class is the outer folder."
+        yield Finding(code=codes.NESTED_CLASSES, level="warning", sentence=sentence, evidence={"images": nested})
+    spellings: dict[str, set[str]] = {}
+    for label in found.labels or []:
+        spellings.setdefault(unicodedata.normalize("NFC", label).casefold(), set()).add(label)
+    for names in (sorted(each) for each in spellings.values() if len(each) > 1):
+        yield Finding(
+            code=codes.ALIKE_CLASSES,
+            level="warning",
+            sentence=f"The class folders {listing(names)} differ only in how the name is written: kept as classes of "
+            "their own.",
+            evidence={"classes": list(names)},
+            fix="move the images into one folder if they are one class",
+        )
+
+
+def _kind(name: str) -> str:
+    return "hidden" if is_hidden(name) else "image" if name.lower().endswith(ENDINGS) else "other"
+
+
+def _classes_in(folder: Path) -> Classes:
     found = {path.name: images_below(path) for path in _folders(folder)}
     if found and not any(images for images, _ in found.values()):
         raise InputError(f"{folder} holds folders and none of them holds images ({listing(ENDINGS, 20)}).")
@@ -112,15 +182,18 @@ def _classes_in(folder: Path) -> dict[str, tuple[list[Path], int]]:
     return found
 
 
-def _joined(found: Sequence[tuple[int | None, dict[str, tuple[list[Path], int]]]], folder: Path) -> Found:
+def _joined(found: Sequence[tuple[int | None, Path, Classes]], folder: Path) -> Found:
     paths: list[Path] = []
     labels: list[str] = []
     parts: list[int] = []
-    others = sum(path.is_file() and not is_hidden(path.name) for path in folder.iterdir())
-    for part, classes in found:
-        for label, (images, ignored) in classes.items():
+    seen: Counter[str] = Counter()
+    for level in {folder, *(part for _, part, _ in found)}:
+        kinds = Counter(_kind(path.name) for path in level.iterdir() if path.is_file() or is_hidden(path.name))
+        seen.update(hidden=kinds["hidden"], other=kinds["other"], stray=kinds["image"])
+    for part, _, classes in found:
+        for label, (images, inside) in classes.items():
             paths += images
             labels += [label] * len(images)
             parts += [part or 0] * len(images)
-            others += ignored
-    return Found(paths, labels, None if found[0][0] is None else parts, others)
+            seen += inside
+    return Found(paths, labels, None if found[0][0] is None else parts, seen)

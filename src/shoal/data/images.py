@@ -30,7 +30,7 @@ from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import parts_without_class
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.depth import Ends, ends, mapped
-from shoal.data.image_folders import find_images, images_below, unwrapped
+from shoal.data.image_folders import about_classes, find_images, images_below, passed_over, unwrapped
 from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
 from shoal.data.targets import Target, unequal_classes
@@ -78,9 +78,7 @@ def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Data
     split = None if found.parts is None else np.asarray(found.parts, dtype=np.int8)
     uneven = parts_without_class(Target(target, "classification", classes), split, str(folder))
     array, mode, size, onto, findings = _read_all(found.paths)
-    if found.other_files:
-        sentence = f"Ignored: {count(found.other_files, 'file')} without the ending of an image."
-        findings.append(Finding(code=codes.OTHER_FILES, sentence=sentence, evidence={"files": found.other_files}))
+    findings += [*passed_over(found), *about_classes(found)]
     for part in found.loose:
         images, _ = images_below(part)
         sentence = (
@@ -226,7 +224,7 @@ def _facts(image: Image.Image) -> Facts:
     depth = _depth(image)
     several = image.format != "MPO" and bool(getattr(image, "is_animated", False))  # MPO: a photograph and its preview
     reduced = depth == "uint8" and any(part in str(getattr(image, "tile", "")) for part in (";16", "65535"))
-    transparent = depth == "uint8" and ("A" in image.getbands() or "transparency" in image.info)
+    transparent = depth == "uint8" and image.has_transparency_data
     return Facts(size, mode, transparent, depth, several, reduced)
 
 
@@ -384,7 +382,7 @@ def _flat(image: Image.Image, mode: Mode) -> Image.Image:
     """An image of 8 bits a channel in the wanted mode, transparency laid over white."""
     if image.mode == mode:
         return image
-    if "A" in image.getbands() or "transparency" in image.info:
+    if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, layer)

@@ -102,10 +102,7 @@ def _from_path(path: Path, schema: Schema) -> Rows:
 def _from_images(path: Path, schema: Schema) -> Rows:
     if schema.kind != "image":
         raise InputError(f"{path}: the model was trained on {schema.kind} data, not on images.")
-    if path.is_dir():
-        found = image_folders.find_images(path)
-    else:
-        found = image_folders.Found([path], None, None, 0)
+    found, taken = _files(path)
     mode, size, onto = schema.image_mode, schema.image_size, schema.ends
     if onto is None:
         raise InputError(
@@ -118,12 +115,26 @@ def _from_images(path: Path, schema: Schema) -> Rows:
             raise InputError(f"{path}: the model was trained on images of {shape[2]} channels; files hold 1 or 3.")
         mode, size = ("L" if len(shape) == 2 or shape[2] == 1 else "RGB"), (shape[1], shape[0])
     array, facts = images.decode(found.paths, mode, size, schema.image_depth, onto)
-    said = tuple(images.differing(facts, mode, schema.image_depth, onto))
+    said = (*taken, *images.differing(facts, mode, schema.image_depth, onto))
     if schema.image_mode is None:
         said += _unmapped(array, [fact.depth for fact in facts], onto, str(path))
     files = tuple(each.relative_to(path).as_posix() if path.is_dir() else each.name for each in found.paths)
     rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), said, None, files=files)
     return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
+
+
+def _files(path: Path) -> tuple[image_folders.Found, tuple[Finding, ...]]:
+    """One image, or those of a folder: of one with parts the test part."""
+    if not path.is_dir():
+        return image_folders.Found([path], None, None), ()
+    found = image_folders.find_images(path)
+    passed = tuple(image_folders.passed_over(found))
+    part = image_folders.of_test(found)
+    if part is None:
+        return found, passed
+    whole = len({*found.paths, *part.paths})
+    sentence = f"The folder has parts: its test part was taken ({count(len(part.paths), 'image')} of {whole})."
+    return part, (Finding(code=codes.PART_TAKEN, sentence=sentence, evidence={"rows": len(part.paths)}), *passed)
 
 
 def _unmapped(
