@@ -35,7 +35,9 @@ def said(found: Dataset) -> Finding | None:
         ([1, 2, 3] * 30, "classification", None),
         (list(range(10)) * 30, "classification", None),  # digits
         ([*POISSON, 8], "regression", "warning"),  # one row of the largest
+        ([0] * 200 + [1] * 90 + [2] * 20 + [3], "regression", "warning"),
         (POISSON, "regression", "warning"),
+        ([0] * 608 + [1] * 209 + [2] * 28 + [3] * 16 + [4] * 18 + [5] * 5 + [8] * 7, "regression", "warning"),
         ([3] * 10 + [4] * 53 + [5] * 681 + [6] * 638 + [7] * 199 + [8] * 18, "classification", "note"),  # ratings
         ([1] * 90 + [2] * 140 + [3] * 17 + [5] * 13 + [6] * 9 + [7] * 29, "classification", None),  # codes with a gap
         (list(range(25)) * 30, "classification", "warning"),

@@ -83,11 +83,10 @@ def guess(distinct: NDArray[np.float64], often: NDArray[np.int64], *, coded: boo
 def _few(distinct: NDArray[np.float64], often: NDArray[np.int64]) -> Guess:
     count, rarest, commonest = len(distinct), int(often.min()), int(often.max())
     hump = _one_hump(often) and count > 3
-    if rarest == 1 and hump:
-        return Guess("regression", "they are rarer the further they are from the commonest, as counts are", warn=True)
-    run = hump and distinct[-1] - distinct[0] == count - 1
-    if run and count >= FEWEST_COUNTS and commonest >= STEEP * rarest:
-        reason = "they run without gaps and are rarer the further they are from the commonest, as counts are"
+    run = hump and (distinct[0] == 0 or distinct[-1] - distinct[0] == count - 1)
+    steep = run and count >= FEWEST_COUNTS and commonest >= STEEP * rarest
+    if steep or (hump and rarest == 1):
+        reason = "they are rarer the further they are from the commonest, as counts are"
         return Guess("regression", reason, warn=True)
     if run and count > 4 and commonest > BALANCED * rarest:
         return Guess("classification", "there are few of them, though in an order, as ratings are")
