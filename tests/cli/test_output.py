@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.cli.output import one_line
+from shoal.cli.output import one_line, write_json
 from shoal.core.events import RunFinished
 from shoal.store.run_folder import RunFolder
 
@@ -61,6 +62,17 @@ main(["predict"])
 def test_text_becomes_one_printable_line(evil: str) -> None:
     assert one_line(evil).isprintable()
     assert one_line(evil)[0] == "a" and one_line(evil)[-1] == "b"
+
+
+def test_strings_of_a_document_steer_no_terminal_and_stay_readable() -> None:
+    answer = io.StringIO()
+    steering = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x2028, *range(0x202A, 0x202F)]))
+    document = {"a\x9b": f"{steering} \ufeff\u2066 Köln 東京 \U0001f41f", "row": ["\x85"]}
+    write_json(document, answer)
+    written = answer.getvalue()
+    assert written.replace("\n", "").isprintable() and written.count("\n") == 6
+    assert "Köln 東京 \U0001f41f" in written and "\\u0080" in written and '"a\\u009b"' in written
+    assert json.loads(written) == document
 
 
 def piped(arguments: str, pipe: str, folder: Path) -> tuple[int, subprocess.CompletedProcess[str]]:

@@ -11,6 +11,7 @@ import pytest
 
 from shoal.core.errors import InputError
 from shoal.data import Dataset, read, read_rows
+from shoal.diagnose.description import describe
 
 RNG = np.random.default_rng(0)
 Y = ["a", "b"] * 30
@@ -87,6 +88,50 @@ def test_nested_columns_of_parquet_are_refused_unread(tmp_path: Path, monkeypatc
         pl.DataFrame({"held": values, "y": Y}).write_parquet(path)
         with pytest.raises(InputError, match="column 'held': cells of type"):
             read(path, target="y")
+
+
+def test_columns_that_are_dropped_may_hold_anything(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "rows.parquet"
+    frame = pl.DataFrame({"held": [[1, 2]] * 60, "x": RNG.normal(size=60), "y": Y})
+    frame.write_parquet(path)
+    objects = pandas.DataFrame({"held": [[1, 2]] * 60, "x": frame["x"].to_list(), "y": Y})
+    for source in (path, frame, frame.lazy(), objects):
+        with pytest.raises(InputError, match=r"column 'held'.*option `drop`"):
+            read(source, target="y")
+        dataset = read(source, target="y", drop=("held",))
+        assert columns(dataset) == {"held": "dropped", "x": "numeric", "y": "target"}
+        assert next(iter(dataset.schema.columns)).note == "not read"
+        assert dataset.features.frame.equals(frame.select("x"))
+        assert describe(source, target="y", drop=("held",)).columns == dataset.schema.columns
+        assert describe(source, drop=("held",)).columns[0].role == "dropped"
+        with pytest.raises(InputError, match="no column 'hold'"):
+            read(source, target="y", drop=("hold", "held"))
+    pair = read((frame.drop("y"), np.arange(60) % 2), drop=("held",))
+    assert pair.features.frame.columns == ["x"]
+
+
+def test_pages_of_dropped_columns_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"text": ["x" * 100_000] * 500, "x": RNG.normal(size=500), "y": [0, 1] * 250}).write_parquet(path)
+    monkeypatch.setattr("shoal.data.limits.memory_bytes", lambda: 20 << 20)
+    assert read(path, target="y", drop=("text",)).features.frame.columns == ["x"]
+
+
+def test_new_rows_may_have_nested_columns_beside_those_that_the_model_needs(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "rows.parquet"
+    known = pl.DataFrame({"id": [f"p{i}" for i in range(60)], "x": RNG.normal(size=60), "y": Y})
+    schema = read(known, target="y").schema
+    more = known.with_columns(held=pl.Series([[1, 2]] * 60))
+    more.write_parquet(path)
+    for source in (path, more, pandas.DataFrame({name: more[name].to_list() for name in more.columns})):
+        rows = read_rows(source, schema)
+        assert rows.features.frame.equals(known.select("x")) and rows.truth is not None
+        assert rows.identifiers is not None and rows.identifiers["id"].to_list() == known["id"].to_list()
+        assert "held" in "".join(finding.sentence for finding in rows.warnings)
+        with pytest.raises(InputError, match="column 'x'"):
+            read_rows(more.with_columns(x="held"), schema)
 
 
 def test_long_cells_of_a_dictionary_are_counted_before_they_are_repeated(

@@ -30,6 +30,18 @@ def test_once_the_test_was_read_the_baseline_is_that_of_the_test_rows() -> None:
     assert baseline(unread) == "76.1 %"
 
 
+@pytest.mark.parametrize("interval", [(0.782, 0.992), (0.93, 0.97), None])
+def test_who_subtracts_the_shown_scores_finds_the_shown_difference(interval: tuple[float, float] | None) -> None:
+    """21 of 22 and 7 of 22: 95.5 and 31.8 are 63.6 apart, but 95 and 32 are 63."""
+    events = changed(streams.income(), ev.TestRead, score=21 / 22, baseline=7 / 22, interval=interval, rows=22)
+    told = story.read(events)
+    shown = [f.value.removesuffix(" %") for f in answer.figures(told)[:2]]
+    digits = len(shown[0].partition(".")[2])
+    said = answer.sentence(told)
+    assert f"with {shown[0]} % accuracy" in said
+    assert f", {float(shown[0]) - float(shown[1]):.{digits}f} points above" in said
+
+
 def advised(events: Sequence[ev.Event]) -> list[str]:
     return [" ".join((a.what, a.why, a.effect)) for a in advice.actions(story.read(events))]
 

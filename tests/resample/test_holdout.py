@@ -80,6 +80,15 @@ def test_time_that_never_changes_is_refused() -> None:
         hold_out(with_(dataset, time=np.zeros(100)), seed=0)
 
 
+def test_moments_that_leave_too_few_rows_are_named_as_the_cause() -> None:
+    late = np.minimum(np.arange(100.0), 5)  # 95 rows at the last moment
+    with pytest.raises(InputError, match="rows of one time stay on one side, so only 5 of 100 rows are earlier"):
+        hold_out(with_(classes([50, 50]), time=late), seed=0)
+    early = np.maximum(np.arange(100.0), 94)  # 95 rows at the first moment
+    with pytest.raises(InputError, match="all 95 rows that are left to divide have the same time"):
+        hold_out(with_(classes([50, 50]), time=early), seed=0)
+
+
 def with_(dataset: Dataset, **changes: object) -> Dataset:
     from dataclasses import replace
 

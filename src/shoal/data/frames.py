@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,13 @@ from shoal.core.events import Finding
 from shoal.data import codes
 from shoal.data.limits import check_bytes, check_columns
 
+Unwanted = Callable[[str], bool]
+"""Whether a column of that name is left unread, whatever its cells are."""
+
+
+def _none(_: str) -> bool:
+    return False
+
 
 @dataclass(frozen=True)
 class RawTable:
@@ -26,6 +33,7 @@ class RawTable:
     lines: NDArray[np.int64] | None = None  # [N] 1-based
     findings: tuple[Finding, ...] = ()
     delimiter: str = ""  # of a text file
+    unread: frozenset[str] = frozenset()  # columns that nobody wants: empty cells stand in their place
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages: a line of the file, or a row counted from 0."""
@@ -39,28 +47,34 @@ class RawTable:
         return f"{word}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
 
 
-def read_parquet(path: Path) -> RawTable:
+def read_parquet(path: Path, unwanted: Unwanted = _none) -> RawTable:
     """A Parquet file. Its footer is looked at before any of its pages: nested columns may unpack to any size.
 
+    Args:
+        path: of the file.
+        unwanted: the columns whose pages are not read.
+
     Raises:
-        InputError: it is damaged, too large, empty, or holds nested columns.
+        InputError: it is damaged, too large, empty, or holds nested columns that are wanted.
     """
     try:
-        schema = pl.read_parquet_schema(path)
-        check_columns(len(schema), str(path))
+        whole = pl.read_parquet_schema(path)
+        check_columns(len(whole), str(path))
+        schema = {name: dtype for name, dtype in whole.items() if not unwanted(name)}
         _refuse_nested(schema, str(path))
         rows = int(pl.scan_parquet(path).select(pl.len()).collect().item())
         check_bytes(rows * len(schema) * 8, str(path), f"{rows} rows of {len(schema)} columns")
         lengths = pl.scan_parquet(path).select(pl.sum_horizontal(pl.lit(0), *_text_bytes(schema)))
         inside = int(lengths.collect(engine="streaming").item())
         check_bytes(2 * inside, str(path), "its text")  # a dictionary repeats a long cell for a few bytes
-        frame = pl.read_parquet(path)
+        read = pl.read_parquet(path, columns=list(schema))
+        frame = pl.DataFrame([read.get_column(name) if name in schema else _empty(name, rows) for name in whole])
     except InputError:
         raise
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read as Parquet ({reason}); write it again.") from error
-    return _checked(frame, str(path))
+    return _checked(frame, str(path), unwanted)
 
 
 def _text_bytes(schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
@@ -79,28 +93,42 @@ def is_frame(source: object) -> bool:
         return True
 
 
-def from_frame(source: Any, name: str = "the frame") -> RawTable:
+def from_frame(source: Any, name: str = "the frame", unwanted: Unwanted = _none) -> RawTable:
     """A frame of another library; pandas needs no Arrow for this.
 
+    Args:
+        source: the frame.
+        name: what messages call it.
+        unwanted: the columns whose cells are not looked at.
+
     Raises:
-        InputError: duplicate column names, or columns that hold lists or structures.
+        InputError: duplicate column names, or columns that hold lists or structures and are wanted.
     """
     import narwhals as nw
 
-    native_names = [str(column) for column in getattr(source, "columns", [])]
-    _refuse_duplicates(native_names, name)
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
+    native_names = [str(column) for column in getattr(source, "columns", [])]
+    _refuse_duplicates(native_names, name)
     if isinstance(source, pl.DataFrame):
-        return _checked(source, name)
+        emptied = [pl.lit(None, dtype=pl.String).alias(each) for each in source.columns if unwanted(each)]
+        return _checked(source.with_columns(emptied), name, unwanted)
     try:
         frame = nw.from_native(source)
         if isinstance(frame, nw.LazyFrame):
             frame = frame.collect()
     except Exception as error:  # the other library's own errors are not known here
         raise InputError(f"{name}: this frame cannot be read ({error}).") from error
-    columns = [_series(str(column), frame.get_column(column)) for column in frame.columns]
-    return replace(_checked(pl.DataFrame(columns), name), findings=_index(source))
+    columns = [
+        _empty(str(column), len(frame)) if unwanted(str(column)) else _series(str(column), frame.get_column(column))
+        for column in frame.columns
+    ]
+    return replace(_checked(pl.DataFrame(columns), name, unwanted), findings=_index(source))
+
+
+def _empty(name: str, rows: int) -> pl.Series:
+    """What stands in the place of a column that is not read."""
+    return pl.repeat(None, rows, dtype=pl.String, eager=True).alias(name)
 
 
 def _index(source: Any) -> tuple[Finding, ...]:
@@ -140,7 +168,8 @@ def _from_objects(name: str, cells: list[Any]) -> pl.Series:
     for row, cell in enumerate(cells):
         if isinstance(cell, list | tuple | dict | set | np.ndarray | complex):
             raise InputError(
-                f"column {name!r}, row {row}: a cell of type {type(cell).__name__}; only plain values are read."
+                f"column {name!r}, row {row}: a cell of type {type(cell).__name__}; only plain values are read, "
+                "drop it (option `drop`)."
             )
     kept = [None if _absent(cell) else cell for cell in cells]
     truths = [isinstance(cell, bool | np.bool_) for cell in kept if cell is not None]
@@ -160,7 +189,7 @@ def _absent(cell: object) -> bool:
     return cell is None or type(cell).__name__ in ("NAType", "NaTType")
 
 
-def _checked(frame: pl.DataFrame, source: str) -> RawTable:
+def _checked(frame: pl.DataFrame, source: str, unwanted: Unwanted) -> RawTable:
     _refuse_duplicates(frame.columns, source)
     if frame.width == 0 or frame.height == 0:
         raise InputError(
@@ -168,13 +197,16 @@ def _checked(frame: pl.DataFrame, source: str) -> RawTable:
         )
     check_columns(frame.width, source)
     _refuse_nested(frame.schema, source)
-    return RawTable(frame, source)
+    return RawTable(frame, source, unread=frozenset(filter(unwanted, frame.columns)))
 
 
 def _refuse_nested(schema: Mapping[str, pl.DataType], source: str) -> None:
     for name, dtype in schema.items():
         if dtype.is_nested() or dtype in (pl.Object, pl.Binary):
-            raise InputError(f"{source}, column {name!r}: cells of type {dtype}; only plain values are read, drop it.")
+            raise InputError(
+                f"{source}, column {name!r}: cells of type {dtype}; only plain values are read, drop "
+                "it (option `drop`)."
+            )
 
 
 def _refuse_duplicates(names: list[str], source: str) -> None:

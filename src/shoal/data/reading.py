@@ -57,7 +57,7 @@ def read(source: Any, reading: Reading | None = None, *, name: str | None = None
     if isinstance(source, tuple | list) and len(source) == 2:
         return _read_pair(source[0], source[1], asked, name or "arrays")
     if frames.is_frame(source):
-        return _table(frames.from_frame(source, name or "the frame"), asked, name or "frame")
+        return _table(frames.from_frame(source, name or "the frame", asked.drop.__contains__), asked, name or "frame")
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         raise InputError("an array alone has no answers; give a pair (X, y).")
     parts = items.parts_of(source)
@@ -92,12 +92,12 @@ def existing(source: str | os.PathLike[str]) -> Path:
     raise InputError(f"{path} does not exist; {hint}")
 
 
-def open_table(path: Path) -> RawTable | None:
-    """The table in a file, or None where its name is not that of a table."""
+def open_table(path: Path, unwanted: frames.Unwanted) -> RawTable | None:
+    """The table in a file, or None where its name is not that of a table; unwanted columns may stay unread."""
     lower = path.name.lower()
     if lower.endswith(TEXT_ENDINGS):
         return read_delimited(path)
-    return frames.read_parquet(path) if lower.endswith(PARQUET_ENDINGS) else None
+    return frames.read_parquet(path, unwanted) if lower.endswith(PARQUET_ENDINGS) else None
 
 
 def unknown_format(path: Path) -> InputError:
@@ -125,7 +125,7 @@ def _read_path(path: Path, asked: Reading, name: str | None) -> Dataset:
             return images.folder_dataset(path, name=called, task=asked.task)
         if not path.is_file():
             raise InputError(f"{path} is neither a file nor a folder.")
-        table = open_table(path)
+        table = open_table(path, asked.drop.__contains__)
         if table is not None:
             return _table(table, asked, called)
         if not path.name.lower().endswith(".npz"):
@@ -178,7 +178,7 @@ def _named_arrays(
 def _read_pair(x: Any, y: Any, asked: Reading, called: str) -> Dataset:
     answers = arrays.to_numpy(y, f"{called}, y")
     if frames.is_frame(x):
-        raw = frames.from_frame(x, called)
+        raw = frames.from_frame(x, called, asked.drop.__contains__)
         if raw.frame.height != len(answers):
             raise InputError(
                 f"{called}: {raw.frame.height} rows of inputs and {len(answers)} answers; they must be as many."

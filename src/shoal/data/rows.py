@@ -52,11 +52,17 @@ def read_rows(source: Any, schema: Schema) -> Rows:
         rows = read_rows(features, schema)
         return _with_truth(rows, arrays.to_numpy(answers, "y"), schema)
     if frames.is_frame(source):
-        return _from_table(frames.from_frame(source), schema)
+        return _from_table(frames.from_frame(source, unwanted=_not_needed(schema)), schema)
     parts = items.parts_of(source)
     if parts is not None:
         return _from_items(parts, schema)
     return _from_array(arrays.to_numpy(source, "rows"), "rows", schema, ())
+
+
+def _not_needed(schema: Schema) -> frames.Unwanted:
+    """Which columns the answer does not depend on, and does not repeat: what they hold is nobody's concern."""
+    needed = {column.name for column in schema.columns if column.feature or column.role == "identifier"}
+    return lambda name: name not in needed and name != schema.target
 
 
 def _from_items(parts: list[items.Part], schema: Schema) -> Rows:
@@ -89,7 +95,7 @@ def _from_path(path: Path, schema: Schema) -> Rows:
         return _from_images(path, schema)
     if not path.is_file():
         raise InputError(f"{path} is neither a file nor a folder.")
-    table = open_table(path)
+    table = open_table(path, _not_needed(schema))
     if table is not None:
         return _from_table(table, schema)
     if path.name.lower().endswith(".npy"):

@@ -170,6 +170,8 @@ def _columns(
                 role, note = repeated
                 column = column.model_copy(update={"role": role, "note": note, "feature": False, "cells": None})
             columns.append(column)
+        elif name in raw.unread:
+            columns.append(Column(name=name, role=given.get(name, "dropped"), note="not read"))
         else:
             filled = cells.text(raw.frame.get_column(name))
             unique = filled.drop_nulls().n_unique()

@@ -87,14 +87,15 @@ def describe(data: Any, *, ignore: Iterable[str] = (), **reading: Any) -> Descri
 
 def _without_target(data: Any, asked: Reading) -> Description | None:
     """A table of which only the columns are known, or None where the data are no such table."""
+    unwanted = asked.drop.__contains__
     if isinstance(data, str | os.PathLike):
         path = paths.given(data)
         try:
-            raw = open_table(existing(path)) if paths.there(path) and path.is_file() else None
+            raw = open_table(existing(path), unwanted) if paths.there(path) and path.is_file() else None
         except OSError as error:
             raise paths.read_error(path, error) from error
     else:
-        raw = from_frame(data) if is_frame(data) else None
+        raw = from_frame(data, unwanted=unwanted) if is_frame(data) else None
     if raw is None:
         return None
     found = survey(raw, asked, None)

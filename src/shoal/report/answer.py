@@ -59,9 +59,9 @@ def sentence(story: Story) -> str:
         return f"Shoal has read {rows} of `{formats.shorten(start.source)}` to predict {target}; no score is known yet."
     who = _who(story)
     if found.on_test:
-        said = f"{who} predicts {target} with {_score_phrase(story, found)}{_against(start, found)}."
+        said = f"{who} predicts {target} with {_score_phrase(story, found)}{_against(story, start, found)}."
         return f"{said}{_without_interval(story, found)}{_by_class(story)}"
-    value = formats.score(start.metric, found.value, rows=story.validation_rows)
+    value = _shown(story, found, found.value)
     named = f"{value} {formats.metric_word(start.metric)}" if start.metric in formats.SHARES else f"an R2 of {value}"
     if start.metric not in formats.SHARES and start.metric != "r2":
         named = f"a {formats.metric_word(start.metric)} of {value}"
@@ -114,7 +114,7 @@ def _who(story: Story) -> str:
 
 def _score_phrase(story: Story, found: Score) -> str:
     metric = story.metric
-    value = formats.score(metric, found.value, found.interval, None if found.interval else _rows_tested(story))
+    value = _shown(story, found, found.value)
     band = f" ({formats.bounds(metric, found.interval)})" if found.interval else ""
     if metric in formats.SHARES:
         return f"{value} {formats.metric_word(metric)}{band}"
@@ -135,21 +135,26 @@ def _without_interval(story: Story, found: Score) -> str:
     return f" That is from {_test_rows(story)}: {worth}."
 
 
-def _against(start: ev.RunStarted, found: Score) -> str:
+def _shown(story: Story, found: Score, value: float) -> str:
+    """A score or its baseline, in the digits that the interval supports, or else the number of rows."""
+    rows = _rows_tested(story) if found.on_test else story.validation_rows
+    return formats.score(story.metric, value, found.interval, rows)
+
+
+def _against(story: Story, start: ev.RunStarted, found: Score) -> str:
     """The comparison with always giving one answer, and whether it could be chance."""
     if found.baseline is None or not math.isfinite(found.baseline) or not math.isfinite(found.value):
         return ""
     gain = found.value - found.baseline
-    half = (found.interval[1] - found.interval[0]) / 2 if found.interval else 0.0
     answer = f"always answering `{_baseline_answer(start)}`"
     chance = " (which could be chance)" if found.interval and found.interval[0] <= found.baseline <= found.value else ""
     if start.metric in formats.SHARES:
-        size = formats.difference(start.metric, gain, half)
+        size = formats.gap(_shown(story, found, found.value), _shown(story, found, found.baseline))
         if not any(c in "123456789" for c in size):
             return f", no better than {answer}"
         return f", {size} {'above' if gain > 0 else 'below'} {answer}{chance}"
     verb = "gets" if gain > 0 else "would get"
-    return f"; {answer} {verb} {formats.score(start.metric, found.baseline, found.interval)}{chance}"
+    return f"; {answer} {verb} {_shown(story, found, found.baseline)}{chance}"
 
 
 def _by_class(story: Story) -> str:
@@ -182,7 +187,7 @@ def figures(story: Story) -> list[Figure]:
     word = formats.metric_word(start.metric)
     explained = formats.EXPLAINED.get(word, "")
     if found is not None:
-        value = formats.score(start.metric, found.value, found.interval, story.validation_rows)
+        value = _shown(story, found, found.value)
         if found.on_test and found.interval:
             note = f"{formats.bounds(start.metric, found.interval)} with 95 % confidence, on {_test_rows(story)}"
         elif found.on_test:
@@ -194,7 +199,7 @@ def figures(story: Story) -> list[Figure]:
     shown.append(
         Figure(
             "baseline",
-            formats.score(start.metric, baseline, found.interval if found else None, start.split.get("test")),
+            _shown(story, found, baseline) if found else formats.score(start.metric, baseline),
             f"{word} of always answering `{_baseline_answer(start, 24)}`",
             "what the simplest possible answer scores: the commonest class, or the mean",
         )

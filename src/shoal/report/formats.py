@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 
 MOST_DIGITS = 3  # decimals of a share that is nearly all or nearly nothing
 SHARES = frozenset({"accuracy", "balanced_accuracy", "top5_accuracy"})  # said in per cent
@@ -189,6 +190,16 @@ def difference(metric: str, value: float, half: float = 0.0) -> str:
         return f"{text} point" if text == "1" else f"{text} points"
     digits = decimals(half, default=3) if half > 0 else 3
     return fixed(abs(value), digits)
+
+
+def gap(one: str, other: str) -> str:
+    """The size of the difference of two shares as `score` says them: a reader who subtracts finds the same.
+
+    >>> gap("95 %", "32 %"), gap("99.6 %", "99 %"), gap("86 %", "85 %")
+    ('63 points', '0.6 points', '1 point')
+    """
+    text = str(abs(Decimal(one.removesuffix(" %")) - Decimal(other.removesuffix(" %"))))
+    return f"{text} point" if text == "1" else f"{text} points"
 
 
 def signed(metric: str, value: float, half: float = 0.0) -> str:

@@ -65,9 +65,7 @@ def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test
 def _take(dataset: Dataset, rows: Rows, share: float, seed: int, part: int) -> tuple[Rows, Rows, str]:
     """A share of the rows taken off: what stays, what was taken, and how."""
     if len(rows) < FEWEST_ROWS:
-        raise InputError(
-            f"{dataset.source}: {len(rows)} rows are too few to hold some out; at least {FEWEST_ROWS} are needed."
-        )
+        raise InputError(f"{dataset.source}: {_too_few(dataset, len(rows), part)}")
     state = int(np.random.SeedSequence([seed, part]).generate_state(1)[0])
     if dataset.time is not None:
         kept, taken = _latest(dataset, rows, share)
@@ -82,6 +80,22 @@ def _take(dataset: Dataset, rows: Rows, share: float, seed: int, part: int) -> t
     return kept, taken, "at random"
 
 
+def _too_few(dataset: Dataset, left: int, part: int) -> str:
+    """Why no rows can be held out of those that are left, and what to do."""
+    needed = f"at least {FEWEST_ROWS} are needed"
+    if part == 1 and dataset.given_split is None and dataset.time is not None:
+        return (
+            f"rows of one time stay on one side, so only {left} of {dataset.rows} rows are earlier than the test rows, "
+            f"and {needed} to train and to validate; give finer times, or leave `time` out."
+        )
+    if part == 1 and dataset.given_split is None and dataset.group is not None:
+        return (
+            f"whole groups stay on one side, so only {left} of {dataset.rows} rows are left beside the test rows, "
+            f"and {needed} to train and to validate; give smaller groups, or leave `group` out."
+        )
+    return f"{left} rows are too few to hold some out; {needed}."
+
+
 def _latest(dataset: Dataset, rows: Rows, share: float) -> tuple[Rows, Rows]:
     """The latest rows; rows of one moment stay together."""
     moments = np.zeros(0) if dataset.time is None else dataset.time[rows]
@@ -90,7 +104,8 @@ def _latest(dataset: Dataset, rows: Rows, share: float) -> tuple[Rows, Rows]:
     if boundary == ordered[0]:
         later = ordered[ordered > boundary]
         if not len(later):
-            raise InputError(f"{dataset.source}: all rows have the same time, so they have no order to split by.")
+            which = "all rows" if len(rows) == dataset.rows else f"all {len(rows)} rows that are left to divide"
+            raise InputError(f"{dataset.source}: {which} have the same time, so they have no order to split by.")
         boundary = later[0]
     return rows[moments < boundary], rows[moments >= boundary]
 
