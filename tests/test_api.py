@@ -187,7 +187,13 @@ def test_a_users_function_and_the_same_by_name_give_the_same_model(
     named = shoal.fit(data, model="nets_of_a_user:make_net", out="named", **QUICK)
     assert equal(tensors(given), tensors(named))
     rows = data[0][:7]
-    assert np.array_equal(shoal.load("named").model.predict_proba(rows), given.model.predict_proba(rows))
+    assert np.array_equal(named.model.predict_proba(rows), given.model.predict_proba(rows))
+    again = shoal.load("named", make_net="nets_of_a_user:make_net")
+    assert np.array_equal(again.model.predict_proba(rows), given.model.predict_proba(rows))
+    with pytest.raises(InputError, match=r"--model nets_of_a_user:make_net.*make_net="):
+        shoal.load("named").model  # noqa: B018
+    with pytest.raises(InputError, match="name the same function"):
+        shoal.load("named", make_net="os:abort").model  # noqa: B018
     assert np.array_equal(
         shoal.load("given", make_net=make_net).model.predict_proba(rows), given.model.predict_proba(rows)
     )

@@ -93,3 +93,15 @@ def test_a_way_of_reading_that_cannot_work_is_refused_in_one_sentence(values: di
 def test_the_part_that_speaks_of_reading_is_the_same_record_everywhere() -> None:
     settings = FitSettings(data="a.csv", drop="split", axes="nchw", missing="NA, ?", seed=3)
     assert settings.part() == Reading(drop=("split",), axes="NCHW", kind="image", missing=("NA", "?"))
+
+
+WRONG = (-1, 1e300, "x\ny", [], [1], {"a": 1}, True, None, [[]], {"a": [1]}, {"a": {"b": 1}}, [None], float("nan"), "")
+
+
+@pytest.mark.parametrize("name", FitSettings.model_fields)
+def test_any_wrong_value_is_a_setting_or_one_sentence(name: str) -> None:
+    for wrong in WRONG:
+        try:
+            FitSettings(**{"data": "iris", name: wrong})
+        except InputError as error:
+            assert str(error).isprintable()

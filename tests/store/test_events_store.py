@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from shoal.core.events import (
     Finding,
     FindingRaised,
     LearningRateSweep,
+    Notice,
     RunFinished,
     StepFinished,
     StepProgress,
@@ -134,7 +136,7 @@ def test_the_table_is_plain_sql_in_wal_mode(tmp_path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     kind, body = connection.execute("SELECT kind, body FROM events").fetchone()
     connection.close()
-    assert columns == ["seq", "run", "time_s", "kind", "body"]
+    assert columns == ["seq", "run", "time_s", "kind", "body", "digest"]
     assert mode == "wal"
     assert kind == "step_started" and '"80 short trainings"' in body
 
@@ -145,17 +147,82 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         EventStore(tmp_path / "store.db")
 
 
-@pytest.mark.parametrize("body", ["{", '{"kind": "from_the_future"}', '{"kind": "step_started"}'])
-def test_an_event_that_cannot_be_read_is_named(tmp_path: Path, body: str) -> None:
+CHANGES = [
+    "UPDATE events SET body = replace(body, '80', '81') WHERE seq = 2",
+    "UPDATE events SET kind = 'step_finished' WHERE seq = 2",
+    "UPDATE events SET time_s = time_s + 1 WHERE seq = 2",
+    "UPDATE events SET digest = 'x' WHERE seq = 2",
+    "DELETE FROM events WHERE seq = 2",
+    "UPDATE events SET seq = 9 WHERE seq = 2",
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_event_that_was_changed_or_taken_away_is_named(tmp_path: Path, change: str) -> None:
     with EventStore(tmp_path / "store.db") as store:
-        store.append("digits", EVENTS[0])
-        store.append("digits", EVENTS[0])
+        for _ in range(3):
+            store.append("digits", EVENTS[0])
     connection = sqlite3.connect(tmp_path / "store.db")
-    connection.execute("UPDATE events SET body = ? WHERE seq = 2", (body,))
+    connection.execute(change)
     connection.commit()
     connection.close()
-    with EventStore(tmp_path / "store.db") as store, pytest.raises(InputError, match="number 2"):
-        store.read("digits")
+    with EventStore(tmp_path / "store.db", read_only=True) as store:
+        with pytest.raises(InputError, match=r"damaged: event [23] .*restore it from a copy"):
+            store.read("digits")
+        with pytest.raises(InputError, match="damaged"):
+            store.elapsed_s("digits")
+
+
+def test_what_is_taken_back_leaves_a_record_that_holds_together(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        for event in (EVENTS[0], EVENTS[2], EVENTS[3], Notice(sentence="a notice")):
+            store.append("digits", event)
+        store.cut("digits", 1)
+        store.append("digits", EVENTS[4])
+        read = store.read("digits")
+    assert read == [EVENTS[0], Notice(sentence="a notice"), EVENTS[4]]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_reading_writes_nothing(tmp_path: Path, killed: bool) -> None:
+    """Neither after a clean end nor beside the log that a killed writer left, of which the index may be lost."""
+    store = EventStore(tmp_path / "run.db")
+    store.append("digits", EVENTS[0])
+    folder = tmp_path / "folder"
+    if killed:
+        folder.mkdir()
+        for end in ("", "-wal"):
+            shutil.copy(tmp_path / f"run.db{end}", folder / f"store.db{end}")
+        store.close()
+    else:
+        store.close()
+        folder.mkdir()
+        shutil.copy(tmp_path / "run.db", folder / "store.db")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    folder.chmod(0o555)
+    with EventStore(folder / "store.db", read_only=True) as reading:
+        assert reading.read("digits") == [EVENTS[0]]
+        with pytest.raises(RunError):
+            if killed:  # a copy is read: what is written to it is lost with it
+                raise RunError
+            reading.append("digits", EVENTS[0])
+    folder.chmod(0o755)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        EventStore(tmp_path / "store.db", read_only=True)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_not_a_number_comes_back_as_it_was(tmp_path: Path) -> None:
+    decision = Decision(step=3, code="SHL130", verdict="v", evidence={"end": [float("nan"), float("inf")]}, action="a")
+    with EventStore(tmp_path / "store.db") as store:
+        store.append("digits", DecisionMade(decision=decision))
+        read = store.read("digits")[0]
+    end = read.decision.evidence["end"]
+    assert math.isnan(end[0]) and end[1] == math.inf
 
 
 def test_the_content_of_a_damaged_store_is_not_poured_out(tmp_path: Path) -> None:

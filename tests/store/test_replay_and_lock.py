@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -110,15 +109,12 @@ def test_what_was_told_too_much_is_taken_back(tmp_path: Path) -> None:
         assert len(store.read("a")) == 5 and len(store.read("b")) == len(TOLD)
 
 
-def test_the_time_between_two_processes_is_no_work(tmp_path: Path) -> None:
+def test_the_time_between_two_processes_is_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     times = [100.0, 101.0, 1000.0, 1004.0, 1004.5, 1005.0, 1005.0, 1005.0, 1006.0]
     with EventStore(tmp_path / "store.db") as store:
-        for event in TOLD:
+        for event, time_s in zip(TOLD, times, strict=False):
+            monkeypatch.setattr("shoal.store.events_store.time.time", lambda now=time_s: now)
             store.append("a", event)
-        connection = sqlite3.connect(tmp_path / "store.db")
-        connection.executemany("UPDATE events SET time_s = ? WHERE seq = ?", [(t, n + 1) for n, t in enumerate(times)])
-        connection.commit()
-        connection.close()
         assert store.elapsed_s("a") == pytest.approx(1.0 + 6.0)
         assert store.elapsed_s("none") == 0.0
 

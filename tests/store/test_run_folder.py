@@ -108,6 +108,7 @@ def test_settings_come_back_and_serve_as_a_configuration() -> None:
     key = folder.write_settings(settings, {"versions": {"torch": "2.13.0"}, "data_hash": "abc"})
     written = tomllib.loads(folder.run_toml.read_text())
     assert folder.read_settings() == settings.model_copy(update={"out": None})
+    assert len(written["run"].pop("digest")) == 64
     assert written["run"] == {"key": key, "versions": {"torch": "2.13.0"}, "data_hash": "abc"}
     assert key == "there"
 
@@ -142,7 +143,34 @@ def test_a_store_elsewhere_is_found_again(tmp_path: Path) -> None:
             for step in range(1, count + 1):
                 store.append(key, StepStarted(step=step))
         made.append(folder)
-    assert [len(each.read_events()) for each in made] == [1, 2]
+    where = str(tmp_path / "team.db")
+    assert [len(each.read_events(where)) for each in made] == [1, 2]
+    with pytest.raises(InputError, match="opened only when you name it"):
+        made[0].read_events()
+    with pytest.raises(InputError, match="another database is named"):
+        made[0].read_events(str(tmp_path / "other.db"))
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_settings_that_were_changed_do_not_go_on() -> None:
+    folder = RunFolder.create("there", "x")
+    folder.write_settings(FitSettings(data="iris", budget="trials=9"), {"data_hash": "abc"})
+    folder.write_plans({"1f": {"rows": 4}})
+    folder.read_settings()
+    written = folder.run_toml.read_text()
+    for before, after in (("trials=9", "trials=8"), ('"abc"', '"abd"'), ("rows = 4", "rows = 5")):
+        folder.run_toml.write_text(written.replace(before, after))
+        with pytest.raises(InputError, match="changed or damaged since the run began"):
+            folder.read_settings()
+
+
+def test_what_a_killed_writer_left_is_removed_under_the_lock() -> None:
+    folder = RunFolder.create("there", "x")
+    for each in (folder.path, folder.model, folder.checkpoint):
+        each.mkdir(exist_ok=True)
+        (each / ".model.json.aa.tmp").write_bytes(b"half")
+    with folder.alone():
+        assert not [*folder.path.rglob("*.tmp")]
 
 
 def test_a_run_without_events_or_settings_says_so() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import threading
 import time
@@ -21,6 +20,7 @@ from shoal.core.atomic import write_atomically
 from shoal.core.budget import parse_budget
 from shoal.core.command import command as command_line
 from shoal.core.command import said
+from shoal.core.errors import RunError
 from shoal.core.events import (
     Event,
     FindingRaised,
@@ -29,6 +29,7 @@ from shoal.core.events import (
     RunStarted,
     TestRead,
 )
+from shoal.core.json_text import json_text
 from shoal.core.machine import machine
 from shoal.core.settings import FitSettings
 from shoal.ensemble import model as models
@@ -97,7 +98,12 @@ def stream(
             folder.release()
             raise
         telling = Telling(store, key, Replay(), checkpoint_of(folder, plans or {}), started_s)
-        yield from carried_out(settings, folder, work, telling, stop)
+        try:
+            yield from carried_out(settings, folder, work, telling, stop)
+        except RunError:
+            held.close()
+            folder.release()  # leaves a folder alone in which anything was told
+            raise
 
 
 def carried_out(
@@ -151,7 +157,7 @@ def _run(
         yield RunInterrupted(step=step, sentence=f"{outcome.stopped[:-1]}: {kept}.")
         return
     summary = _summary(folder, begun, outcome, outcome.chosen, outcome.test, telling.elapsed_s())
-    write_atomically(folder.summary_json, json.dumps(summary, indent=1) + "\n")
+    write_atomically(folder.summary_json, json_text(summary))
     yield RunFinished(summary=summary)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +33,7 @@ from shoal.store.model_folder import load_model
 from shoal.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    MakeNet = Callable[[], nn.Module]
+    from shoal.nn.own_network import MakeNet, Named
 
 
 @dataclass(frozen=True)
@@ -43,21 +41,23 @@ class Run:
     """A run's folder, opened: the model, the events and the report."""
 
     folder: RunFolder
-    make_net: MakeNet | None = None
+    make_net: Named | None = None
+    store: str | None = None  # the database of its events, where they are not in its folder
 
     @cached_property
     def model(self) -> Model:
         """The finished model.
 
         Raises:
-            InputError: the run ended before there was one, or the files were changed.
+            InputError: the run ended before there was one, the files were changed, or its network is the user's own and
+                was not given.
         """
         return Model.of(*load_model(self.folder.model), self.make_net)
 
     @cached_property
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
-        return self.folder.read_events()
+        return self.folder.read_events(self.store)
 
     @property
     def decisions(self) -> list[Decision]:
@@ -107,16 +107,18 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
         data=os.fspath(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
     )
     end = _end(stream(resolved, None if named else data, make_net))
-    return Run(RunFolder.open(Path(str(end.summary["report"])).parent), make_net)
+    folder = RunFolder.open(Path(str(end.summary["report"])).parent)
+    return Run(folder, make_net or (resolved.model if ":" in resolved.model else None), resolved.store)
 
 
-def resume(run: str | Path, *, data: Any = None, model: MakeNet | None = None) -> Run:
+def resume(run: str | Path, *, data: Any = None, model: Named | None = None, store: str | None = None) -> Run:
     """Go on with a run that was killed or stopped; with a budget in trials it ends as if it never had been.
 
     Args:
         run: its folder, such as `runs/digits`.
         data: the rows, where the run was given a frame or arrays instead of a path.
-        model: the function that builds the network, where the run was given one.
+        model: the user's own network, where the run has one: the function, or the name that the run was given.
+        store: the database of the run's events, where the run was given one.
 
     Returns:
         The finished run. One that had finished before is returned as it is.
@@ -125,8 +127,8 @@ def resume(run: str | Path, *, data: Any = None, model: MakeNet | None = None) -
         InputError: there is no such run, another process is at work on it, or its data have changed.
         RunError: every training diverged, or the disk refused.
     """
-    _end(go_on(run, data, model))
-    return Run(RunFolder.open(run), model)
+    _end(go_on(run, data, model, store=store))
+    return Run(RunFolder.open(run), model, store)
 
 
 def _end(events: Iterator[Event]) -> RunFinished:
@@ -139,17 +141,19 @@ def _end(events: Iterator[Event]) -> RunFinished:
     return last
 
 
-def load(path: str | Path, make_net: MakeNet | None = None) -> Run:
+def load(path: str | Path, make_net: Named | None = None, store: str | None = None) -> Run:
     """A run from its folder.
 
     Args:
         path: such as `runs/digits`.
-        make_net: builds the network, where the run was given a function that has no importable name.
+        make_net: builds the network, where it is the user's own: the function, or `package.module:function` as the run
+            was given it. What a folder names is never imported for its own sake: it may be somebody else's.
+        store: the database of the run's events, where they are not in its folder; likewise.
 
     Raises:
         InputError: there is no run; the sentence names the closest ones.
     """
-    return Run(RunFolder.open(path), make_net)
+    return Run(RunFolder.open(path), make_net, store)
 
 
 @dataclass(frozen=True)
@@ -165,17 +169,18 @@ class Prediction:
     findings: tuple[Finding, ...]
 
 
-def predict(run: str | Path, source: Any) -> Prediction:
+def predict(run: str | Path, source: Any, make_net: Named | None = None) -> Prediction:
     """Answers for new rows: which row it is, the prediction and, for classes, each one's probability.
 
     Args:
         run: a run's folder.
         source: what `fit` reads, with or without the target.
+        make_net: as `load`.
 
     Raises:
         InputError: no such run, or the rows do not fit its model.
     """
-    model = load(run).model
+    model = load(run, make_net).model
     rows = data_room.read_rows(source, model.schema)
     answers, warnings = model.answers(rows.features)
     predicted = model.target.decode(answers).tolist()
@@ -206,12 +211,13 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
+def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dict[str, Any]:
     """How good the model is on rows whose target is known.
 
     Args:
         run: a run's folder.
         source: rows with their target.
+        make_net: as `load`.
 
     Returns:
         metric, score, interval (95 %, None where the rows allow none), rows, further scores, findings.
@@ -219,7 +225,7 @@ def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
     Raises:
         InputError: no such run, or the target is missing.
     """
-    opened = load(run)
+    opened = load(run, make_net)
     model = opened.model
     rows = data_room.read_rows(source, model.schema)
     if rows.truth is None:
@@ -252,6 +258,8 @@ def evaluate(run: str | Path, source: Any) -> dict[str, Any]:
 
 def _seen_before(run: Run, source: Any) -> list[Finding]:
     """A warning when the rows to score are those that the run was given: most were trained on."""
+    if run.folder.events_elsewhere() and run.store is None:  # a score needs no database
+        return []
     begun = next((event for event in run.events if isinstance(event, RunStarted)), None)
     if begun is None or not isinstance(source, str | Path) or Path(source).resolve() != Path(begun.source).resolve():
         return []

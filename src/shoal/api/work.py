@@ -23,7 +23,7 @@ from shoal.core.settings import FitSettings
 from shoal.data import ArrayFeatures, Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
-from shoal.ensemble import model as models
+from shoal.nn.own_network import find_factory
 from shoal.prepare.part import Part
 from shoal.prepare.pixels import pixels
 from shoal.recipe import augmenting, checkup, networks
@@ -94,7 +94,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
 
     outputs = 1 if dataset.classes is None else len(dataset.classes)
     if make_net is None and ":" in settings.model:
-        make_net = models.find_factory(settings.model, folder)
+        make_net = find_factory(settings.model, folder)
     network = (
         networks.choose(dataset.kind, preparation, outputs, settings.model)
         if make_net is None

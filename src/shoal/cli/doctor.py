@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
-from shoal.cli.output import finite, one_line, reserved_stdout, say, write_json
+from shoal.cli.output import one_line, reserved_stdout, say, write_json
+from shoal.core.json_text import finite
 
 if TYPE_CHECKING:
     from shoal.core.events import Event, Finding

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from shoal.cli.options import DEBUG, JSON, Argument, takes
+from shoal.cli.options import DEBUG, JSON, OWN_NETWORK, Argument, takes
 from shoal.cli.output import one_line, reserved_stdout, say, write_json
 
 
 @takes(
     Argument("run", "The folder of a run, such as runs/digits."),
     Argument("data", "Rows with their target, in any form that `shoal fit` reads."),
+    OWN_NETWORK,
     JSON,
     DEBUG,
 )
@@ -20,7 +21,7 @@ def evaluate(run: str, data: str, **also: Any) -> int:
     with reserved_stdout() as answer:
         from shoal import api
 
-        found = dict(api.evaluate(run, data))
+        found = dict(api.evaluate(run, data, also["model"]))
         for finding in found.get("findings", []):
             say(one_line(f"{finding['level']} {finding['code']}: {finding['sentence']}"))
         if also["json"]:

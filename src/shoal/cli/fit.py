@@ -21,6 +21,7 @@ from shoal.cli.options import (
     Argument,
     Option,
     given_only,
+    of_a_run,
     read_config,
     recorded_plans,
     takes,
@@ -123,6 +124,8 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
 
     values = read_config(given["config"]) if given.get("config") else {}
     line = given_only({name: value for name, value in given.items() if name not in ("config", "json", "debug")})
+    if given.get("config") and of_a_run(given["config"]):
+        _vouched_for(values, line, given["config"])
     written = values.pop("range", [])
     ranges = dict(parse_range(each) for each in ([written] if isinstance(written, str) else written))
     ranges |= values.pop("ranges", {})
@@ -133,6 +136,26 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
     if not values.get("data"):
         raise InputError("say what to fit: a file, a folder, or built-in data, as in `shoal fit digits`")
     return FitSettings(**values, ranges=ranges)
+
+
+def _vouched_for(values: Mapping[str, Any], line: Mapping[str, Any], path: str) -> None:
+    """Refuse what a run's record may not ask for by itself: code to carry out, and a database to write to.
+
+    A configuration of one's own may: naming the file is naming what stands in it.
+
+    Raises:
+        InputError: names the option to add to the line.
+    """
+    from shoal.core.errors import InputError
+
+    model, store = values.get("model"), values.get("store")
+    if isinstance(model, str) and ":" in model and "model" not in line:
+        what = f"its network `{model}` is code, carried out only where this command names it: add --model {model}"
+    elif store is not None and "store" not in line:
+        what = f"its store {store} is used only where this command names it: add --store URL"
+    else:
+        return
+    raise InputError(f"{path} is the record of a run, which may be anybody's; {what}")
 
 
 def outcome(events: list[Event], out: str | None = None) -> tuple[dict[str, Any], int]:

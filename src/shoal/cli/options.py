@@ -38,6 +38,11 @@ JSON = Option("json", "Print one JSON document on standard output, and nothing e
 DEBUG = Option("debug", "Show the traceback when something fails.", kind="flag")
 CONFIG = Option("config", "Take options from a TOML file; what stands on the command line wins.", "FILE.toml")
 
+OWN_NETWORK = Option(
+    "model", "The network, where the run's is your own: the name that it was fitted with.", "pkg.mod:make_net"
+)
+STORE = Option("store", "The database of the run's events, where it is not in the run's folder.", "URL")
+
 READING = (  # the fields of `core.reading.Reading`
     Option("target", "The column to predict.", "COLUMN"),
     Option("time", "The column, or array, that orders the rows: what comes later is predicted from before.", "NAME"),
@@ -79,6 +84,12 @@ def read_config(path: str) -> dict[str, Any]:
     values = _read_toml(path)
     values.pop("run", None)  # what a run.toml says about the run itself
     return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def of_a_run(path: str) -> bool:
+    """Whether a configuration is the record of a run, which may have come from somebody else with its folder."""
+    file = paths.given(path)
+    return file.name == "run.toml" or (file.parent / "store.db").exists() or "run" in _read_toml(path)
 
 
 def recorded_plans(path: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from shoal.core.errors import RunError
+from shoal.core.json_text import json_text
 
 _CLOSED = {0: os.O_RDONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 """How the null device is opened in the place of a closed stream: what is written to standard output is then refused."""
@@ -137,14 +137,8 @@ def _no_answer(error: OSError) -> Exception:
 
 
 def write_json(document: Any, to: TextIO | None = None) -> None:
-    """Write one JSON document.
-
-    NaN and infinity, which JSON has not, become `null`; characters that cannot be printed are written as their numbers.
-    """
-    text = json.dumps(finite(document), ensure_ascii=False, allow_nan=False, indent=2)
-    if not text.replace("\n", "").isprintable():
-        text = "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
-    print(text, file=to or sys.stdout)
+    """Write one JSON document; see `json_text`."""
+    print(json_text(document), end="", file=to or sys.stdout)
 
 
 def say(text: str, to: TextIO | None = None) -> None:
@@ -163,14 +157,3 @@ def say(text: str, to: TextIO | None = None) -> None:
 def one_line(text: str) -> str:
     """Return text from elsewhere (a file's name, a cell) so that it cannot steer the terminal or break the line."""
     return "".join(each if each.isprintable() else " " for each in text)
-
-
-def finite(value: Any) -> Any:
-    """Plain values that JSON can hold: what is not finite becomes None, tuples become lists."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {str(name): finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return value

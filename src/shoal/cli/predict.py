@@ -6,7 +6,7 @@ import csv
 import io
 from typing import Any
 
-from shoal.cli.options import DEBUG, JSON, Argument, Option, takes
+from shoal.cli.options import DEBUG, JSON, OWN_NETWORK, Argument, Option, takes
 from shoal.cli.output import one_line, reserved_stdout, say, write_json
 
 
@@ -14,6 +14,7 @@ from shoal.cli.output import one_line, reserved_stdout, say, write_json
     Argument("run", "The folder of a run, such as runs/digits."),
     Argument("data", "New rows, in any form that `shoal fit` reads; the target may be missing."),
     Option("out", "Write the CSV there and not to standard output.", "FILE.csv"),
+    OWN_NETWORK,
     JSON,
     DEBUG,
 )
@@ -24,7 +25,7 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
         from shoal.core import paths
         from shoal.core.atomic import write_atomically
 
-        found = api.predict(run, data)
+        found = api.predict(run, data, also["model"])
         for finding in found.findings:
             say(one_line(f"{finding.level} {finding.code}: {finding.sentence}"))
         if out is not None:

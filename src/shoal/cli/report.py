@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from shoal.cli.options import DEBUG, JSON, Argument, takes
+from shoal.cli.options import DEBUG, JSON, STORE, Argument, takes
 from shoal.cli.output import reserved_stdout, say, write_json
 
 
-@takes(Argument("run", "The folder of a run, such as runs/digits."), JSON, DEBUG)
+@takes(Argument("run", "The folder of a run, such as runs/digits."), STORE, JSON, DEBUG)
 def report(run: str, **also: Any) -> int:
     """Draw report.html again from the stored events."""
     with reserved_stdout() as answer:
@@ -17,7 +17,7 @@ def report(run: str, **also: Any) -> int:
         from shoal.store.run_folder import RunFolder
 
         folder = RunFolder.open(run)
-        events = folder.read_events()
+        events = folder.read_events(also["store"])
         write_atomically(folder.report_html, render(events))
         if also["json"]:
             write_json({"run": folder.name, "report": str(folder.report_html), "events": len(events)}, answer)

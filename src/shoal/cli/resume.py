@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli.fit import show
-from shoal.cli.options import DEBUG, JSON, Argument, takes
+from shoal.cli.options import DEBUG, JSON, OWN_NETWORK, STORE, Argument, takes
 
 if TYPE_CHECKING:
     from shoal.core.events import Event
 
 
-@takes(Argument("run", "The folder of a run, such as runs/digits."), JSON, DEBUG)
+@takes(Argument("run", "The folder of a run, such as runs/digits."), OWN_NETWORK, STORE, JSON, DEBUG)
 def resume(run: str, **also: Any) -> int:
     """Go on with a run that was stopped or killed, from where it was."""
     from shoal.store.run_folder import RunFolder
@@ -24,6 +24,6 @@ def resume(run: str, **also: Any) -> int:
     def again() -> Iterator[Event]:
         from shoal import api
 
-        return api.go_on(run, stop=stop)
+        return api.go_on(run, make_net=also["model"], stop=stop, store=also["store"])
 
     return show(again, stop, run, as_json=also["json"])

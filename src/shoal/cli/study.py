@@ -84,7 +84,7 @@ def _options(given: Mapping[str, Any]) -> Options:
 
 
 def _subject(given: Mapping[str, Any]) -> Subject:
-    from shoal.ensemble.model import find_factory
+    from shoal.nn.own_network import find_factory
     from shoal.studies.subject import Subject
 
     model = given.get("model") or ""
@@ -122,8 +122,8 @@ def _keep(folder: RunFolder, found: Study, about: dict[str, Any]) -> dict[str, A
     """Write `study.json`, `run.toml` and the report; the document is what `study.json` holds."""
     import tomlkit
 
-    from shoal.cli.output import finite
     from shoal.core.atomic import write_atomically
+    from shoal.core.json_text import finite
     from shoal.report.study_page import render_study
 
     document: dict[str, Any] = finite(

@@ -46,6 +46,13 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             beside.unlink(missing_ok=True)
 
 
+def remove_left_over(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder; nobody may be writing there now."""
+    for left in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            left.unlink()
+
+
 def write_error(path: Path, error: OSError) -> ShoalError:
     """Return what to tell the user when `path` could not be written: a choice that cannot work, or a refusing disk."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

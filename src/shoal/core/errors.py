@@ -2,7 +2,13 @@
 
 
 class ShoalError(Exception):
-    """Base of every error that Shoal raises on purpose."""
+    """Base of every error that Shoal raises on purpose.
+
+    Text from elsewhere may stand in the message: what would break the line or steer a terminal becomes a space.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__("".join(each if each.isprintable() else " " for each in str(message)))
 
     exit_code = 1
 

@@ -27,9 +27,9 @@ STEP_NAMES = {
 
 
 class Record(BaseModel):
-    """A frozen, validated value; unknown fields are refused. NaN and infinity survive JSON as strings."""
+    """A frozen, validated value; unknown fields are refused. NaN and infinity survive as Python's JSON writes them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Finding(Record):

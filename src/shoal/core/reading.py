@@ -83,7 +83,7 @@ class Reading(Record):
     @classmethod
     def _axes_are_known(cls, value: Any) -> object:
         written = value.upper() if isinstance(value, str) else value
-        if written is not None and written not in AXES:
+        if written is not None and not (isinstance(written, str) and written in AXES):
             raise InputError(f"the axes `{value}` are unknown: write one of {', '.join(f'`{each}`' for each in AXES)}")
         return written
 

@@ -78,13 +78,18 @@ def parse_roles(given: str | Iterable[str] | Mapping[str, str | Iterable[str]]) 
     {'size': 'ordered:S<M<L'}
     """
     if isinstance(given, Mapping):
+        for name, role in given.items():
+            if not isinstance(name, str) or not isinstance(role, str | list | tuple):
+                raise InputError(
+                    f"the role `{role}` of column `{name}` cannot be read: give a text or a list of values"
+                )
         return {
             name: check_role(name, role if isinstance(role, str) else f"ordered:{'<'.join(map(str, role))}")
             for name, role in given.items()
         }
     found: dict[str, str] = {}
     for text in (given,) if isinstance(given, str) else given:
-        for part in _parts(text):
+        for part in _parts(str(text)):
             split = re.fullmatch(r"(.+)=([\w -]+(?::.*)?)", part, flags=re.DOTALL)
             if split is None:
                 raise InputError(f"the roles `{text}` cannot be read: write NAME=role, such as `zip=category`")

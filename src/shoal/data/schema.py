@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from math import prod
+from typing import Annotated, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from shoal.core.events import Kind, Record, Task
 from shoal.data.number_text import NumberStyle
@@ -28,6 +29,9 @@ Role = Literal[
 ]
 CellType = Literal["number", "boolean", "category", "ordered", "date"]
 ClassType = Literal["text", "integer", "number", "boolean"]
+
+MOST_VALUES = 1 << 28  # of one row
+Side = Annotated[int, Field(ge=1, le=MOST_VALUES)]
 
 
 class Column(Record):
@@ -59,14 +63,24 @@ class Schema(Record):
     class_type: ClassType = "text"  # in which the classes were given, and predictions are given back
     columns: tuple[Column, ...] = ()  # of tables
     missing: tuple[str, ...] | None = ()  # words that mean a missing cell; None: the usual ones, see `absence`
-    shape: tuple[int, ...] | None = None  # of one row of an array, as stored
+    shape: tuple[Side, ...] | None = Field(default=None, max_length=8)  # of one row of an array, as stored
     axes: str = ""  # of the array as it came, of `core.reading.AXES`; empty: as stored
     image_mode: Literal["L", "RGB"] | None = None  # of image folders
-    image_size: tuple[int, int] | None = None  # width, height
-    image_depth: str = "uint8"  # in which image files are read: uint8, uint16 or float32
+    image_size: tuple[Side, Side] | None = None  # width, height
+    image_depth: Literal["uint8", "uint16", "float32"] = (
+        "uint8"  # in which image files are read: uint8, uint16 or float32
+    )
     ends: tuple[float, float] | None = None  # black and white of images; none: an array on a scale unknown
     time: str | None = None
     group: str | None = None
+
+    @model_validator(mode="after")
+    def _row_is_bounded(self) -> Schema:
+        """A schema may come from a file, and new rows are made in its shape."""
+        for size in (self.shape or (), self.image_size or ()):
+            if prod(size) > MOST_VALUES:
+                raise ValueError(f"a row of shape {list(size)} has more than {MOST_VALUES} values")
+        return self
 
     def features(self) -> tuple[Column, ...]:
         """The columns that a model sees, in order."""

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 from torch import Tensor, nn
 
 from shoal.core import process
 from shoal.core.errors import InputError
-from shoal.core.events import Finding
-from shoal.core.names import did_you_mean
-from shoal.data import Features, read_rows
+from shoal.core.events import Finding, Record
+from shoal.data import ArrayFeatures, Features, read_rows
 from shoal.data.schema import Schema
 from shoal.ensemble.calibration import probabilities
 from shoal.nn import networks
+from shoal.nn.own_network import Named, own_network
 from shoal.prepare import Preparation, TargetScaling
 from shoal.prepare.targets import Answers
 
@@ -124,44 +123,64 @@ class Model:
         }
 
     @classmethod
-    def of(
-        cls, tensors: Mapping[str, Tensor], document: Mapping[str, Any], make_net: Callable[[], nn.Module] | None = None
-    ) -> Model:
+    def of(cls, tensors: Mapping[str, Tensor], document: Mapping[str, Any], make_net: Named | None = None) -> Model:
         """The model that `tensors` and `document` describe.
 
         Args:
             tensors: by `NUMBER.NAME`.
             document: as `document` gave it.
-            make_net: builds the user's own network where its name is not enough to find it again.
+            make_net: builds the user's own network: the function, or its name if it is the one that the document says.
 
         Raises:
-            InputError: a network cannot be built again or does not fit its weights.
+            InputError: a network cannot be built again or does not fit its weights; the document describes no model; or
+                a network of the user's own is described, and the caller does not name it.
         """
+        matrices = {name: tensor for name, tensor in tensors.items() if name.startswith("preparation.")}
+        known = {"tensors": {name.removeprefix("preparation."): tensor for name, tensor in matrices.items()}}
         try:
-            own = [name for name in tensors if name.startswith("preparation.")]
-            matrices = {name.removeprefix("preparation."): tensors[name] for name in own}
-            preparation = Preparation.of(document["preparation"], matrices)
-            target = TargetScaling.model_validate(document["target"])
-            schema = Schema.model_validate(document["schema"])
-            described = [
-                (each["architecture"], int(each["count"]), int(each["member"]), float(each["temperature"]))
-                for each in document["networks"]
-            ]
-        except (ValidationError, KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The saved model was written by another version of Shoal: fit again ({error!r:.80})"
-            ) from None
+            described = _Document.model_validate(document, context=known)
+        except InputError:
+            raise
+        except (ValidationError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(f"The saved model cannot be read: {_what_is_wrong(error)}; fit again") from None
         parts = []
-        for number, (architecture, count, member, temperature) in enumerate(described):
-            network = build(architecture, make_net)
+        for number, each in enumerate(described.networks):
             prefix = f"{number}."
             state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
             try:
-                network.load_state_dict(state)
+                network = _rebuilt(each.architecture, state, make_net)
             except RuntimeError as error:
                 raise InputError(f"The network of the saved model has changed since: {error}") from None
-            parts.append(Part(network.eval(), architecture, count, member, temperature))
-        return cls(tuple(parts), preparation, target, schema)
+            parts.append(
+                Part(
+                    network.eval(),
+                    each.architecture.model_dump(mode="json"),
+                    each.count,
+                    each.member,
+                    each.temperature,
+                )
+            )
+        model = cls(tuple(parts), described.preparation, described.target, described.data)
+        model._try_out()
+        return model
+
+    def _try_out(self) -> None:
+        """Answer one row without content: whatever does not hold together shows now, and not at the user's rows.
+
+        Raises:
+            InputError: the parts of the model do not fit one another.
+        """
+        try:
+            answers, _ = self.answers(_blank(self.schema))
+            self.target.decode(answers)
+        except Exception as error:  # numbers, names and shapes of a file: anything may be wrong with them
+            raise InputError(
+                f"The saved model does not hold together ({type(error).__name__}: {str(error)[:120]}): fit again, or "
+                "restore it from a copy"
+            ) from error
+        outputs = 1 if self.target.classes is None else len(self.target.classes)
+        if answers.shape != (1, outputs):
+            raise InputError(f"The saved model answers with {answers.shape[-1]} numbers and has {outputs} to give.")
 
 
 def batches(x: Tensor) -> tuple[Tensor, ...]:
@@ -173,42 +192,65 @@ def batches(x: Tensor) -> tuple[Tensor, ...]:
     return torch.split(x, max(1, min(BATCH, MOST_VALUES // max(1, prod(x.shape[1:])))))
 
 
-def build(architecture: Mapping[str, Any], make_net: Callable[[], nn.Module] | None) -> nn.Module:
-    """A fresh network by its description.
+class GivenNetwork(Record):
+    """A network of the user's own: what it was called, for comparison and for people."""
+
+    network: Literal["given"]
+    factory: str = Field(max_length=500)  # package.module:function, or ""
+
+
+class _DescribedPart(Record):
+    """One network in the saved document."""
+
+    architecture: Annotated[networks.Network | GivenNetwork, Field(discriminator="network")]
+    count: int = Field(ge=1, le=1_000_000)
+    member: int = Field(ge=0, lt=2**53)
+    temperature: float = Field(gt=0, le=1e9)
+
+
+class _Document(Record):
+    """What `Model.document` writes."""
+
+    networks: tuple[_DescribedPart, ...] = Field(min_length=1, max_length=1000)
+    preparation: Preparation
+    target: TargetScaling
+    data: Schema = Field(alias="schema")
+
+
+def _rebuilt(
+    architecture: networks.Network | GivenNetwork, state: Mapping[str, Tensor], named: Named | None
+) -> nn.Module:
+    """The network that a record describes, with its weights.
 
     Raises:
-        InputError: the user's function is neither given nor found.
+        InputError: it is the user's own and not given, or one of Shoal's own and given; the weights are another's.
     """
-    if architecture["network"] != "given":
-        return networks.from_document(architecture).build()
-    if make_net is not None:
-        return make_net()
-    if not architecture["factory"]:
-        raise InputError("The model's network came from a function that was not named: load it with make_net=.")
-    return find_factory(str(architecture["factory"]))()
-
-
-def find_factory(name: str, folder: Path | None = None) -> Callable[[], nn.Module]:
-    """The user's function `package.module:function`.
-
-    Args:
-        name: its name.
-        folder: where it is looked for too; by default in the working folder.
-
-    Raises:
-        InputError: there is no such module or function, or it cannot be called.
-    """
-    module_name, _, function = name.partition(":")
+    if not isinstance(architecture, GivenNetwork):
+        if named is not None:
+            raise InputError(f"The model's network is Shoal's own ({architecture.network}): leave your function out.")
+        return networks.with_weights(architecture, state)
+    make_net = own_network(architecture.factory, named)
     try:
-        with process.search_path(str(folder or Path.cwd())):
-            module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise InputError(f"The model {name} cannot be found: {error}; run from the folder that holds it.") from None
-    except Exception as error:  # whatever the user's own module does while it is loaded
-        raise InputError(f"The model {name} cannot be loaded: {type(error).__name__}: {error}") from error
-    found = getattr(module, function, None)
-    if not callable(found):
-        names: Sequence[str] = [each for each in vars(module) if callable(getattr(module, each)) and each[0] != "_"]
-        raise InputError(f"{module_name} has no function `{function}`{did_you_mean(function, names)}")
-    make_net: Callable[[], nn.Module] = found
-    return make_net
+        network = make_net()
+    except Exception as error:  # whatever the user's own function raises
+        raise InputError(f"The given network could not be built: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"The given function returned {type(network).__name__}: it must return a torch.nn.Module.")
+    network.load_state_dict(dict(state))
+    return network
+
+
+def _blank(schema: Schema) -> Features:
+    """One row in which nothing is known."""
+    if schema.kind == "table":
+        empty = {column.name: pl.Series([None], dtype=pl.String) for column in schema.features()}
+        return read_rows(pl.DataFrame(empty), schema).features
+    return ArrayFeatures(np.zeros((1, *(schema.shape or ())), dtype=np.float32))
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """The first thing, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"`{'.'.join(str(part) for part in first['loc'])}`: {first['msg']}"
+    return f"{type(error).__name__}: {str(error)[:120]}"

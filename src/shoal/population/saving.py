@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shoal.augment import Pixels
 from shoal.core.atomic import write_atomically
+from shoal.core.digest import digest_of
 from shoal.core.errors import InputError
 from shoal.optim import schedules
 from shoal.population.best import Best
@@ -19,7 +20,7 @@ from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan
 from shoal.population.training import Training
 
-FORMAT = "shoal-population-2"
+FORMAT = "shoal-population-3"
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
@@ -51,10 +52,9 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
             "plan": None if training.plan is None else asdict(training.plan),
             "pixels": None if training.pixels is None else training.pixels.model_dump(mode="json"),
         }
-    contents = to_bytes(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={"shoal": json.dumps(document)},
-    )
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    document["digest"] = digest_of(document, _contents(whole))
+    contents = to_bytes(whole, metadata={"shoal": json.dumps(document)})
     write_atomically(path, contents)
 
 
@@ -70,19 +70,23 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path} does not exist: give the file that Population.save wrote.")
     try:
         with safe_open(path, framework="pt") as file:
-            document = json.loads((file.metadata() or {}).get("shoal", "{}"))
+            document = dict(json.loads((file.metadata() or {}).get("shoal", "{}")))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from None
-    needed = {"members", "status", "loss", "own_loss", "dtype", "names", "shapes", "training"}
-    if document.get("format") == FORMAT and not needed <= document.keys():
-        raise InputError(f"{path} is damaged: its description is not whole.")
     if document.get("format") != FORMAT:
         raise InputError(f"{path} holds no population that this version of Shoal can read.")
+    if document.pop("digest", None) != digest_of(document, _contents(tensors)):
+        raise InputError(f"{path} is damaged: it does not hold what was saved; restore it from a copy.")
     return tensors, document
 
 
 _ASKED = ("epochs", "batch_size", "patience", "order_seed", "validated")
+
+
+def _contents(tensors: dict[str, Tensor]) -> dict[str, tuple[str, bytes]]:
+    """Tensors as their digest takes them."""
+    return {name: (f"{t.dtype} {list(t.shape)}", t.numpy().tobytes()) for name, t in tensors.items()}
 
 
 def _training_tensors(training: Training) -> dict[str, Tensor]:

@@ -23,12 +23,13 @@ import numpy as np
 from pydantic import JsonValue
 
 from shoal.core.atomic import write_atomically, write_error
+from shoal.core.digest import digest_of
 from shoal.core.errors import ShoalError
 from shoal.population import Population
 from shoal.recipe.journal import Arrays, Kept
 from shoal.store.plans import RecordedPlans
 
-FORMAT = "shoal-checkpoint-1"
+FORMAT = "shoal-checkpoint-2"
 EVERY_S = 10.0  # between two checkpoints of a piece that is under way
 LEAST_S = 0.5  # what took less is done again
 SHARE = 30.0  # a checkpoint that took a second is written after thirty: at most some 3 % of the time
@@ -53,9 +54,6 @@ class Checkpoint:
         self._since_s = now()  # the piece began, or was last kept
         self._failed = False
         self._notices: list[str] = []
-        for left in folder.glob(".*.tmp"):  # by a process that was killed while it wrote
-            with suppress(OSError):
-                left.unlink()
 
     def recall(self, piece: str, key: str) -> Kept | None:
         """The newest intact state of a piece that was asked for under this key."""
@@ -63,7 +61,7 @@ class Checkpoint:
         for path in sorted(self._states(piece), key=_age, reverse=True):
             try:
                 return _read(path, key)
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 self._notices.append(f"{path} is damaged: what it held is computed again")
         return None
 
@@ -128,6 +126,7 @@ class Checkpoint:
             population.save(_networks(path))
             header["networks"] = _digest(_networks(path))
         tensors = {name: np.array(array, order="C") for name, array in arrays.items()}
+        header["digest"] = digest_of(header, _contents(tensors))
         write_atomically(path, save(tensors, metadata={"shoal": json.dumps(header)}))
 
 
@@ -141,16 +140,30 @@ def _read(path: Path, key: str) -> Kept | None:
 
     try:
         with safe_open(path, framework="np") as file:
-            header = json.loads((file.metadata() or {})["shoal"])
+            header = dict(json.loads((file.metadata() or {})["shoal"]))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    if header["format"] != FORMAT or header["key"] != key:
+    if header["format"] != FORMAT:
+        return None
+    if header.pop("digest") != digest_of(header, _contents(arrays)) or _slug(header["piece"]) != _piece(path):
+        raise ValueError(f"{path} is not the file that was written")
+    if header["key"] != key:
         return None
     networks = _networks(path) if "networks" in header else None
     if networks is not None and _digest(networks) != header["networks"]:
         raise ValueError(f"{networks} is not the file that was written")
     return Kept(arrays, header["document"], networks, header["done"])
+
+
+def _contents(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, tuple[str, bytes]]:
+    """Arrays as their digest takes them."""
+    return {name: (f"{array.dtype.str} {array.shape}", array.tobytes()) for name, array in arrays.items()}
+
+
+def _piece(path: Path) -> str:
+    """Whose state a file says that it is."""
+    return path.name.rpartition("@")[0]
 
 
 def _slug(piece: str) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 from pydantic import ValidationError
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -29,6 +33,7 @@ from sqlalchemy import (
     event,
     insert,
     select,
+    update,
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -41,6 +46,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from shoal.core.digest import digest_of
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import Event, StepProgress, from_json, to_json
 
@@ -56,6 +62,7 @@ _EVENTS = Table(
     Column("time_s", Float(53), nullable=False),  # seconds since 1970, UTC
     Column("kind", String(64), nullable=False),
     Column("body", Text, nullable=False),  # JSON
+    Column("digest", String(64), nullable=False),  # of this event and of the one before it in its run
     Index("events_by_run", "run", "seq"),
     sqlite_autoincrement=True,
 )
@@ -73,19 +80,51 @@ class EventStore:
     []
     """
 
-    def __init__(self, where: str | Path) -> None:
+    def __init__(self, where: str | Path, *, read_only: bool = False) -> None:
         """Open the store, and make its table when it is new.
 
         Args:
             where: the path of an SQLite file, or a database URL: `sqlite:///...`, `postgresql://user@host/name`.
+            read_only: write nothing, neither a table nor a file.
 
         Raises:
             InputError: the URL cannot be read, its driver is not installed, or the database cannot be opened.
         """
         self.url = _url(where)
+        self._last: dict[str, str] = {}  # digest of the newest event, by run
+        self._copied: tempfile.TemporaryDirectory[str] | None = None
+        if read_only:
+            with self._refusals(InputError, "opened"):
+                self._engine = self._reader()
+            return
         self._engine = _engine(self.url)
         with self._refusals(InputError, "opened"):
             _create_table(self._engine)
+
+    def _reader(self) -> Engine:
+        """An engine that cannot write.
+
+        An SQLite file whose log was folded in is opened as a file that nobody changes. One with a log is read through
+        the log's index where that is there (its writer may be at work, or was killed), else as a copy: SQLite would
+        make the index beside it.
+        """
+        if self.url.get_backend_name() != "sqlite":
+            return _engine(self.url, read_only=True)
+        path = Path(self.url.database or "")
+        if not path.is_file():
+            raise InputError(f"the store {self.name} does not exist")
+        beside = {end: path.with_name(path.name + end) for end in ("-wal", "-shm")}
+        logged = beside["-wal"].exists() and beside["-wal"].stat().st_size > 0
+        if logged and not beside["-shm"].exists():
+            self._copied = tempfile.TemporaryDirectory(prefix="shoal-store-")
+            copy = Path(self._copied.name) / path.name
+            for source, target in ((path, copy), (beside["-wal"], copy.with_name(copy.name + "-wal"))):
+                shutil.copyfile(source, target)
+            return _engine(URL.create("sqlite", database=str(copy)))
+        options = {"mode": "ro", "uri": "true"} | ({} if logged else {"immutable": "1"})
+        return _engine(
+            URL.create("sqlite", database=f"file:{quote(str(path.resolve()))}", query=options), read_only=True
+        )
 
     def append(self, run: str, what: Event) -> None:
         """Append one event and commit it.
@@ -97,7 +136,12 @@ class EventStore:
             return
         row = {"run": run, "time_s": time.time(), "kind": what.kind, "body": to_json(what)}
         with self._refusals(RunError, "written"), self._engine.begin() as connection:
-            connection.execute(insert(_EVENTS), row)
+            if run not in self._last:
+                newest = select(_EVENTS.c.digest).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq.desc()).limit(1)
+                self._last[run] = connection.execute(newest).scalar() or ""
+            digest = _linked(self._last[run], row)
+            connection.execute(insert(_EVENTS), {**row, "digest": digest})
+        self._last[run] = digest
 
     def read(self, run: str) -> list[Event]:
         """Return all events of a run, oldest first; an unknown run has none.
@@ -105,13 +149,9 @@ class EventStore:
         Raises:
             InputError: the database cannot be read, or holds an event that this version does not know.
         """
-        query = (
-            select(_EVENTS.c.seq, _EVENTS.c.kind, _EVENTS.c.body).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq)
-        )
-        with self._refusals(InputError, "read"), self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(_EVENTS.c.seq)).all()
+        rows = self._rows(run)
         events = []
-        for seq, kind, body in rows:
+        for seq, kind, _, body in rows:
             try:
                 events.append(from_json(body))
             except ValidationError as error:
@@ -120,6 +160,26 @@ class EventStore:
                     "it is damaged, or was written by another version of Shoal"
                 ) from error
         return events
+
+    def _rows(self, run: str) -> list[tuple[int, str, float, str]]:
+        """Number, kind, time and body of a run's events, oldest first, each seen to be what was written.
+
+        Raises:
+            InputError: the database cannot be read, or an event was damaged, changed or taken away.
+        """
+        columns = (_EVENTS.c.seq, _EVENTS.c.kind, _EVENTS.c.time_s, _EVENTS.c.body, _EVENTS.c.digest)
+        query = select(*columns).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq)
+        with self._refusals(InputError, "read"), self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        last = ""
+        for seq, kind, time_s, body, digest in rows:
+            if digest != _linked(last, {"run": run, "time_s": time_s, "kind": kind, "body": body}):
+                raise InputError(
+                    f"the store {self.name} is damaged: event {seq} (`{kind}`) of the run {run}, or the one before it, "
+                    "is not what was written; restore it from a copy"
+                )
+            last = digest
+        return [(seq, kind, time_s, body) for seq, kind, time_s, body, _ in rows]
 
     def cut(self, run: str, keep: int) -> None:
         """Take back what a run told after its first `keep` events; that it was resumed, and notices, stay.
@@ -133,6 +193,18 @@ class EventStore:
             first = connection.execute(order.offset(keep).limit(1)).scalar()
             if first is not None:
                 connection.execute(delete(_EVENTS).where(told, _EVENTS.c.seq >= first))
+                self._link_again(connection, run)
+
+    def _link_again(self, connection: Connection, run: str) -> None:
+        """Let each event of a run follow on the one that is now before it."""
+        columns = (_EVENTS.c.seq, _EVENTS.c.kind, _EVENTS.c.time_s, _EVENTS.c.body)
+        last = ""
+        for seq, kind, time_s, body in connection.execute(
+            select(*columns).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq)
+        ).all():
+            last = _linked(last, {"run": run, "time_s": time_s, "kind": kind, "body": body})
+            connection.execute(update(_EVENTS).where(_EVENTS.c.seq == seq).values(digest=last))
+        self._last[run] = last
 
     def elapsed_s(self, run: str) -> float:
         """For how long a run has been at work, without the time in which it was interrupted.
@@ -140,11 +212,8 @@ class EventStore:
         Raises:
             InputError: the database cannot be read.
         """
-        query = select(_EVENTS.c.kind, _EVENTS.c.time_s).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq)
-        with self._refusals(InputError, "read"), self._engine.connect() as connection:
-            rows = connection.execute(query).all()
         total_s = 0.0
-        for (_, before_s), (kind, time_s) in pairwise(rows):
+        for (_, _, before_s, _), (_, kind, time_s, _) in pairwise(self._rows(run)):
             if kind != _NARRATION[0]:
                 total_s += max(time_s - before_s, 0.0)
         return total_s
@@ -164,6 +233,8 @@ class EventStore:
     def close(self) -> None:
         """Give the connections back; in SQLite this also folds the write-ahead log into the file."""
         self._engine.dispose()
+        if self._copied is not None:
+            self._copied.cleanup()
 
     def __enter__(self) -> Self:
         """Use the store in a `with` statement."""
@@ -188,6 +259,11 @@ class EventStore:
             raise error_type(f"the store {self.name} cannot be {done}: {reason[:200]}") from error
 
 
+def _linked(before: str, row: Mapping[str, Any]) -> str:
+    """The digest of an event that follows on one with the digest `before`."""
+    return digest_of([before, row["run"], float(row["time_s"]), row["kind"], row["body"]])
+
+
 def without_password(where: str) -> str:
     """Return a store's URL as it may be written down; the driver then takes the password from PGPASSWORD or `.pgpass`.
 
@@ -210,16 +286,17 @@ def _url(where: str | Path) -> URL:
     return url
 
 
-def _engine(url: URL) -> Engine:
-    """An engine with SQLite set up for one writer and many readers."""
+def _engine(url: URL, *, read_only: bool = False) -> Engine:
+    """An engine with SQLite set up for one writer and many readers, or one that cannot write."""
     backend = url.drivername.partition("+")[0]
     if backend not in ("sqlite", "postgresql"):
         raise InputError(f"the store cannot be a `{backend}` database: use SQLite or PostgreSQL")
     try:
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S} if backend == "sqlite" else {})
+        reading = {"options": "-c default_transaction_read_only=on"} if read_only else {}
+        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S} if backend == "sqlite" else reading)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise InputError(f"a `{backend}` store needs a driver: pip install 'shoal[postgres]'") from error
-    if backend == "sqlite":
+    if backend == "sqlite" and not read_only:
         event.listen(engine, "connect", _set_up_sqlite)
     return engine
 

@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from shoal.core.atomic import write_atomically, write_error
+from shoal.core.digest import digest_of
 from shoal.core.errors import InputError, RunError
 
 FORMAT = "shoal-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSORS_FILE = "model.safetensors"
 DOCUMENT_FILE = "model.json"
 
@@ -35,13 +36,14 @@ def save_model(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[st
         InputError: the folder cannot be made or may not be written to.
     """
     data = safetensors.torch.save({name: each.detach().cpu().contiguous().clone() for name, each in tensors.items()})
-    whole = {
+    whole: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "tensors": {"file": TENSORS_FILE, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)},
         "document": dict(document),
     }
     try:
+        whole["sha256"] = digest_of(whole)
         text = json.dumps(whole, allow_nan=False, ensure_ascii=False, indent=1)
     except ValueError as error:
         raise RunError(f"the model cannot be saved in {folder}: its description holds NaN or infinity") from error
@@ -68,12 +70,17 @@ def load_model(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if whole["format"] != FORMAT:
             raise InputError(f"{path} describes no model of Shoal")
         version, digest, document = whole["format_version"], whole["tensors"]["sha256"], whole["document"]
+        intact = version != FORMAT_VERSION or whole.pop("sha256") == digest_of(whole)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: fit again, or restore the folder from a copy") from error
     if version != FORMAT_VERSION or not isinstance(document, dict):
         raise InputError(f"{path} was written by another version of Shoal (format {version}): fit again")
+    if not intact:
+        raise InputError(
+            f"{path} is not what was saved: it was damaged or changed; fit again, or restore it from a copy"
+        )
     data = _read(folder / TENSORS_FILE)
     if hashlib.sha256(data).hexdigest() != digest:
         raise InputError(

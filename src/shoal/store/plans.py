@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from shoal.population.matrix import PLANS
 from shoal.population.plan import Plan, Plans
+
+MOST_WORKERS = 4096
+_PLAN = TypeAdapter(Plan)
 
 Document = Mapping[str, Mapping[str, Any]]
 
@@ -24,9 +29,11 @@ class RecordedPlans(Plans):
         self._record = record
         for signature, values in recorded.items():
             try:
-                super().put(signature, Plan(**values))
-            except TypeError:
+                plan = _PLAN.validate_python(dict(values))
+            except (ValidationError, TypeError, ValueError):
                 continue
+            if min(plan.rows, plan.workers, plan.evaluation_batch) >= 1 and plan.workers <= MOST_WORKERS:
+                super().put(signature, plan)
         self._new = bool(recorded)  # they may be another run's
 
     def find(self, signature: str) -> Plan | None:

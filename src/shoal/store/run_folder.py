@@ -6,24 +6,41 @@ import re
 import secrets
 import socket
 import tomllib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomlkit
+from pydantic import ConfigDict, Field, ValidationError
 
 from shoal.core import paths
-from shoal.core.atomic import write_atomically, write_error
+from shoal.core.atomic import remove_left_over, write_atomically, write_error
+from shoal.core.digest import digest_of
 from shoal.core.errors import InputError
-from shoal.core.events import Event
+from shoal.core.events import Event, Record
 from shoal.core.names import closest
 from shoal.core.settings import FitSettings
 from shoal.store.events_store import EventStore, without_password
 from shoal.store.lock import alone
 
 RUNS = Path("runs")
+
+
+class RunRecord(Record):
+    """The table `run` of `run.toml`: what identifies the run besides its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str | None = Field(default=None, max_length=1000)  # of its events in the store
+    data_hash: str | None = Field(default=None, max_length=200)
+    began_in: str = Field(default=".", max_length=5000)
+    given: tuple[Literal["data", "model"], ...] = Field(default=(), max_length=2)  # what was in memory
+    device: str | None = Field(default=None, max_length=200)
+    versions: dict[str, str] = Field(default={}, max_length=100)
+    machine: dict[str, str] = Field(default={}, max_length=100)
+    plans: dict[str, dict[str, Any]] = Field(default={}, max_length=100_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +130,36 @@ class RunFolder:
         folder = cls(paths.given(path))
         paths.there(folder.path)  # or it says why that cannot be known
         if _holds_a_run(folder.path):
+            folder._refuse_links()
             return folder
         state = "holds no run" if folder.path.exists() else "does not exist"
         near = _runs_nearby(folder.path)
         hint = f"did you mean {' or '.join(near)}?" if near else "a run folder is what `shoal fit` wrote, as runs/NAME"
         raise InputError(f"{folder.path} {state}: {hint}")
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Work on the run as the only process; nobody else may meanwhile.
+    def _refuse_links(self) -> None:
+        """Refuse a folder whose files lie elsewhere: what is written to them would be written there.
+
+        Raises:
+            InputError: names the link.
+        """
+        files = (self.run_toml, self.store_db, *(self.store_db.with_name(f"store.db{end}") for end in ("-wal", "-shm")))
+        others = (self._lock, self.summary_json, self.report_html, self.model, self.checkpoint)
+        for each in (*files, *others):
+            if each.is_symlink():
+                raise InputError(f"{each} is a link out of the run's folder: put the file itself there, or remove it")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Work on the run as the only process; nobody else may meanwhile. What killed writers left is removed.
 
         Raises:
             InputError: another process is at work on it.
         """
-        return alone(self._lock, str(self.path))
+        with alone(self._lock, str(self.path)):
+            for each in (self.path, self.model, self.checkpoint):
+                remove_left_over(each)
+            yield
 
     @property
     def _lock(self) -> Path:
@@ -140,7 +174,10 @@ class RunFolder:
         if self.summary_json.exists() or self.report_html.exists():
             return
         if self.store_db.exists():
-            with suppress(InputError), EventStore(self.store_db) as store:  # one that cannot be read holds nothing
+            with (
+                suppress(InputError),
+                EventStore(self.store_db, read_only=True) as store,
+            ):  # one that cannot be read holds nothing
                 if store.runs():
                     return
         with suppress(OSError):
@@ -170,7 +207,7 @@ class RunFolder:
             if values[name] != {}:
                 document[name] = values[name]
         document["run"] = {"key": key, **record}
-        write_atomically(self.run_toml, tomlkit.dumps(document))
+        self._write(document)
         return key
 
     def write_plans(self, plans: Mapping[str, Mapping[str, Any]]) -> None:
@@ -181,11 +218,46 @@ class RunFolder:
         """
         document = tomlkit.parse(self.run_toml.read_text(encoding="utf-8"))
         document["run"]["plans"] = {name: dict(plan) for name, plan in plans.items()}
+        self._write(document)
+
+    def _write(self, document: tomlkit.TOMLDocument) -> None:
+        """Write `run.toml` with its digest."""
+        document["run"].pop("digest", None)
+        document["run"]["digest"] = digest_of(tomllib.loads(tomlkit.dumps(document)))
         write_atomically(self.run_toml, tomlkit.dumps(document))
 
     def open_store(self, settings: FitSettings) -> EventStore:
         """Return the store that the settings ask for: `store.db` here, or a database for a team."""
         return EventStore(self.store_db if settings.store is None else settings.store)
+
+    def events_elsewhere(self) -> bool:
+        """Whether the run's events are in a database and not in its folder."""
+        return "store" in self._toml()
+
+    def store_of(self, named: str | None) -> str | None:
+        """The database that holds the run's events, or None for `store.db` here.
+
+        What a folder says is not followed: it may be somebody else's, and could name any file or host.
+
+        Args:
+            named: by the caller of this very call.
+
+        Raises:
+            InputError: the run's events are in a database that the caller does not name, or another one is named.
+        """
+        recorded = self._toml().get("store")
+        if recorded is None and named is None:
+            return None
+        if recorded is None:
+            raise InputError(f"the events of {self.path} are in its own folder: leave the store out")
+        if named is None:
+            raise InputError(
+                f"the events of {self.path} are in the database {recorded}, which is opened only when you name it in "
+                "this call: --store URL on the command line, store= in Python"
+            )
+        if without_password(named) != without_password(str(recorded)):
+            raise InputError(f"the events of {self.path} are in {recorded}, and another database is named")
+        return named
 
     def read_settings(self) -> FitSettings:
         """Return what `write_settings` wrote.
@@ -194,7 +266,14 @@ class RunFolder:
             InputError: the file is missing or damaged.
         """
         values = self._toml()
-        values.pop("run", None)
+        record = values.pop("run", None)
+        if "data" in values:
+            kept = {name: each for name, each in record.items() if name != "digest"} if isinstance(record, dict) else {}
+            if not isinstance(record, dict) or record.get("digest") != digest_of({**values, "run": kept}):
+                raise InputError(
+                    f"{self.run_toml} was changed or damaged since the run began, and a run cannot go on with other "
+                    "settings: restore it, or fit again with --config"
+                )
         if "data" not in values:
             raise InputError(
                 f"{self.run_toml} holds no settings: the run ended before it wrote them; "
@@ -202,26 +281,34 @@ class RunFolder:
             )
         return FitSettings(**values)
 
-    def read_record(self) -> dict[str, Any]:
+    def read_record(self) -> RunRecord:
         """Return what `write_settings` was given to identify the run, and the key of its events.
 
         Raises:
             InputError: the file is damaged.
         """
-        return dict(self._toml().get("run", {}))
+        try:
+            return RunRecord.model_validate(self._toml().get("run", {}))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(
+                f"{self.run_toml} is damaged (`run.{where}`: {first['msg']}): restore it from a copy"
+            ) from None
 
-    def read_events(self) -> list[Event]:
+    def read_events(self, named_store: str | None = None) -> list[Event]:
         """Return the run's events, from wherever its store is; also of a run that was moved or killed.
+
+        Args:
+            named_store: the database, where they are not in the folder; see `store_of`.
 
         Raises:
             InputError: there are none, or the store cannot be read.
         """
-        values = self._toml()
-        where = values.get("store", self.store_db)
-        if where == self.store_db and not self.store_db.exists():
+        where, key = self.store_of(named_store), self.read_record().key
+        if where is None and not self.store_db.exists():
             raise InputError(f"{self.store_db} is missing: the run ended before its first event, or it was removed")
-        with EventStore(where) as store:
-            key = values.get("run", {}).get("key")
+        with EventStore(self.store_db if where is None else where, read_only=True) as store:
             if key is None:  # killed before the settings were written
                 key = next(iter(store.runs()), self.name)
             events = store.read(key)
@@ -234,7 +321,7 @@ class RunFolder:
             return tomllib.loads(self.run_toml.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.run_toml} cannot be read: it is damaged; restore it from a copy") from error
 
     def _claim(self) -> bool:
@@ -249,6 +336,9 @@ class RunFolder:
         except NotADirectoryError as error:
             raise InputError(f"{self.path} cannot be a folder: a part of the path is a file") from error
         except OSError as error:
+            if self.made:
+                with suppress(OSError):
+                    self.path.rmdir()
             raise write_error(self.path, error) from error
         return True
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn
 
 from shoal.core.events import Record
 from shoal.nn.networks.layers import (
+    MOST_DOUBLINGS,
+    MOST_INPUTS,
+    MOST_OUTPUTS,
+    MOST_WIDTH,
     Activation,
     Normalization,
     activation,
     check_size,
+    check_width,
     convolution,
     halved,
     normalization,
@@ -30,11 +35,11 @@ class Cnn(Record):
     """
 
     network: Literal["cnn"] = "cnn"
-    channels: int = Field(ge=1)  # of the input
-    size: tuple[int, ...]  # of the input: (L,), (H, W) or (D, H, W)
-    outputs: int = Field(ge=1)
-    width: int = Field(default=16, ge=1)  # channels of the first block
-    blocks: int = Field(default=2, ge=1)
+    channels: int = Field(ge=1, le=MOST_WIDTH)  # of the input
+    size: tuple[Annotated[int, Field(le=MOST_INPUTS)], ...]  # of the input: (L,), (H, W) or (D, H, W)
+    outputs: int = Field(ge=1, le=MOST_OUTPUTS)
+    width: int = Field(default=16, ge=1, le=MOST_WIDTH)  # channels of the first block
+    blocks: int = Field(default=2, ge=1, le=MOST_DOUBLINGS)
     activation: Activation = "relu"
     normalization: Normalization = "batch"
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -43,9 +48,10 @@ class Cnn(Record):
         """A fresh network, [B, channels, *size] to [B, C].
 
         Raises:
-            InputError: `size` has no axis or more than three.
+            InputError: `size` has no axis or more than three, or the last layers would be wider than anything.
         """
         check_size("convolutional network", self.size)
+        check_width(self.width, self.blocks)
         layers: list[nn.Module] = []
         channels, width, size, rank = self.channels, self.width, self.size, len(self.size)
         for _ in range(self.blocks):

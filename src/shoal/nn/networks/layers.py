@@ -13,6 +13,13 @@ from shoal.nn import conv
 Activation = Literal["relu", "gelu", "silu", "mish", "selu", "tanh"]
 Normalization = Literal["none", "batch", "layer", "instance", "group"]
 
+# Bounds of a record, which may come from a file: far above what is trained here, far below what hangs or overflows.
+MOST_INPUTS = 1 << 28
+MOST_WIDTH = 1 << 20
+MOST_OUTPUTS = 1 << 20
+MOST_LAYERS = 1000
+MOST_DOUBLINGS = 16  # of the channels, from block to block
+
 SHORT = 4  # an axis this short is not halved any more
 MOST_GROUPS = 8  # of group normalization: as many as divide the channels, up to this (Wu & He 2018 used 32 of 64 up)
 
@@ -101,4 +108,16 @@ def check_size(network: str, size: tuple[int, ...]) -> None:
         raise InputError(
             f"a {network} runs over signals [C, L], images [C, H, W] or volumes [C, D, H, W]; "
             f"rows with positions of shape {list(size)} are none of these."
+        )
+
+
+def check_width(width: int, doublings: int) -> None:
+    """Refuse channels that would double beyond all bounds.
+
+    Raises:
+        InputError: the last layer would be wider than 2^20.
+    """
+    if width << (doublings - 1) > MOST_WIDTH:
+        raise InputError(
+            f"a width of {width} doubled {doublings - 1} times is more than {MOST_WIDTH}: take fewer blocks."
         )

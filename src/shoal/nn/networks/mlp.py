@@ -9,7 +9,18 @@ from torch import nn
 
 from shoal.core.events import Record
 from shoal.nn.networks.embeddings import PeriodicEmbedding
-from shoal.nn.networks.layers import Activation, Normalization, activation, normalization
+from shoal.nn.networks.layers import (
+    MOST_INPUTS,
+    MOST_LAYERS,
+    MOST_OUTPUTS,
+    MOST_WIDTH,
+    Activation,
+    Normalization,
+    activation,
+    normalization,
+)
+
+MOST_PERIODIC = 4096
 
 
 class Mlp(Record):
@@ -18,14 +29,14 @@ class Mlp(Record):
     """
 
     network: Literal["mlp"] = "mlp"
-    inputs: int = Field(ge=1)
-    outputs: int = Field(ge=1)
-    width: int = Field(default=128, ge=1)
-    depth: int = Field(default=2, ge=0)
+    inputs: int = Field(ge=1, le=MOST_INPUTS)
+    outputs: int = Field(ge=1, le=MOST_OUTPUTS)
+    width: int = Field(default=128, ge=1, le=MOST_WIDTH)
+    depth: int = Field(default=2, ge=0, le=MOST_LAYERS)
     activation: Activation = "relu"
     normalization: Normalization = "none"
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    periodic: tuple[int, ...] = ()  # numbers of the inputs that are embedded
+    periodic: tuple[int, ...] = Field(default=(), max_length=MOST_PERIODIC)  # numbers of the inputs that are embedded
 
     def build(self) -> nn.Module:
         """A fresh network, [B, D] (or [B, ...], flattened) to [B, C].

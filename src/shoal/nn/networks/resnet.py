@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -10,10 +10,16 @@ from torch import Tensor, nn
 
 from shoal.core.events import Record
 from shoal.nn.networks.layers import (
+    MOST_DOUBLINGS,
+    MOST_INPUTS,
+    MOST_LAYERS,
+    MOST_OUTPUTS,
+    MOST_WIDTH,
     Activation,
     Normalization,
     activation,
     check_size,
+    check_width,
     convolution,
     halved,
     normalization,
@@ -34,12 +40,12 @@ class Resnet(Record):
     """
 
     network: Literal["resnet"] = "resnet"
-    channels: int = Field(ge=1)  # of the input
-    size: tuple[int, ...]  # of the input: (L,), (H, W) or (D, H, W)
-    outputs: int = Field(ge=1)
-    width: int = Field(default=16, ge=1)  # channels of the stem and of the first stage
-    stages: int = Field(default=2, ge=1)
-    blocks: int = Field(default=1, ge=1)  # in each stage
+    channels: int = Field(ge=1, le=MOST_WIDTH)  # of the input
+    size: tuple[Annotated[int, Field(le=MOST_INPUTS)], ...]  # of the input: (L,), (H, W) or (D, H, W)
+    outputs: int = Field(ge=1, le=MOST_OUTPUTS)
+    width: int = Field(default=16, ge=1, le=MOST_WIDTH)  # channels of the stem and of the first stage
+    stages: int = Field(default=2, ge=1, le=MOST_DOUBLINGS)
+    blocks: int = Field(default=1, ge=1, le=MOST_LAYERS // MOST_DOUBLINGS)  # in each stage
     activation: Activation = "relu"
     normalization: Normalization = "batch"
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -48,9 +54,10 @@ class Resnet(Record):
         """A fresh network, [B, channels, *size] to [B, C].
 
         Raises:
-            InputError: `size` has no axis or more than three.
+            InputError: `size` has no axis or more than three, or the last layers would be wider than anything.
         """
         check_size("residual network", self.size)
+        check_width(self.width, self.stages)
         size, rank = self.size, len(self.size)
         window = halved(size)
         stem = [convolution(rank, self.channels, self.width, bias=self.normalization == "none")]
