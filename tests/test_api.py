@@ -20,7 +20,7 @@ import shoal
 from shoal import api
 from shoal import data as data_room
 from shoal.api import Run
-from shoal.core.errors import InputError
+from shoal.core.errors import DataWarning, InputError
 from shoal.core.events import (
     EnsembleChosen,
     EpochFinished,
@@ -130,7 +130,11 @@ def test_unseen_categories_and_missing_cells_are_answered_and_counted(tabled: Ru
         {"a": [0.1, None], "b": [2.0, -1.0], "c": [0.0, 0.0], "d": [1.0, 1.0], "colour": ["mauve", "red"]}
     )
     answer = api.predict(tabled.folder.path, rows)
-    assert len(answer.rows) == 2 and np.isfinite([row[1:] for row in answer.rows]).all()
+    assert len(answer.rows) == 2 and np.isfinite([row[2:] for row in answer.rows]).all()
+    with pytest.warns(DataWarning, match="a: 1 missing cell.*mauve") as noticed:
+        tabled.model.predict(rows)
+        tabled.model.predict_proba(rows)
+    assert len(noticed) == 2 and noticed[0].filename == __file__
     said = " ".join(finding.sentence for finding in answer.findings)
     assert "a: 1 missing cell" in said and "colour: 1 row" in said and "mauve" in said
     with pytest.raises(InputError, match="colour"):

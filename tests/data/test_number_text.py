@@ -164,9 +164,11 @@ def test_the_unit_is_in_the_note_and_new_rows_need_it(tmp_path: Path) -> None:
     dataset = read(path, target="y")
     notes = {column.name: column.note for column in dataset.schema.columns}
     assert [notes[name].rpartition(", ")[2] for name in ("rate", "weight", "price")] == ["in %", "in kg", "in $"]
-    rows = read_rows(write(tmp_path, "tsv", rate=["0.5"], weight=["5 lb"], price=["7"]), dataset.schema)
+    rows = read_rows(write(tmp_path, "tsv", rate=["0.5", "5%"], weight=["5 lb", "5 kg"], price=["7"]), dataset.schema)
     assert rows.features.frame.row(0) == (None, None, 7.0)
     assert [each.evidence["column"] for each in rows.warnings if each.code == "SHL209"] == ["rate", "weight"]
+    with pytest.raises(InputError, match=r"'rate': 60 of 60 cells, such as '0.5' in line 2, .* in %"):
+        read_rows(write(tmp_path, "tsv", rate=["0.5"], weight=["5 kg"], price=["7"]), dataset.schema)
 
 
 def test_a_number_column_can_be_forced(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ class InputError(ShoalError, ValueError):
     exit_code = 2
 
 
+class DataWarning(UserWarning):
+    """Something about the rows of a prediction that its reader should know; by `warnings.warn`, once a call."""
+
+
 class RunError(ShoalError, RuntimeError):
     """The run itself could not go on; the command line exits with 1."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
-from shoal.data import codes
+from shoal.data import cells, codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.depth import array_depth, array_ends
@@ -21,6 +21,8 @@ from shoal.data.layout import layout
 from shoal.data.limits import LARGEST_VALUE
 from shoal.data.ordering import time_column
 from shoal.data.schema import Schema
+from shoal.data.spelling import findings as spelling_findings
+from shoal.data.spelling import group_codes
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
 from shoal.data.wording import count, listing
@@ -215,7 +217,8 @@ def array_dataset(
         said.append(Finding(code=codes.UNUSED_ARRAYS, sentence=sentence, evidence={"arrays": list(arrays.unused)}))
     uneven = parts_without_class(answer, arrays.split, source)
     group, time, target = reading.group, reading.time, reading.target or "target"
-    groups = _groups(arrays.extra[group]) if group else None
+    groups, joined = _groups(arrays.extra[group], source, group) if group else (None, [])
+    said += joined
     moments = _moments(arrays.extra[time], source, time) if time else None
     if kind == "table":
         raw = as_table(x, source, feature_names)
@@ -302,9 +305,25 @@ def parts_without_class(answer: Target, split: NDArray[np.int8] | None, source: 
     return found
 
 
-def _groups(values: NDArray[np.generic]) -> NDArray[np.int64]:
-    codes: NDArray[np.int64] = np.unique(values.reshape(len(values), -1)[:, 0], return_inverse=True)[1].astype(np.int64)
-    return codes
+def _groups(values: NDArray[np.generic], source: str, name: str) -> tuple[NDArray[np.int64], list[Finding]]:
+    """Codes of the groups, and what is to be said of their spellings."""
+    if values.ndim != 1 and values.shape != (len(values), 1):
+        raise InputError(f"{source}: the group array {name!r} has the shape {list(values.shape)}; [N] is expected.")
+    flat = values.reshape(-1)
+    texts = cells.text(pl.Series(name, flat if flat.dtype.kind in "biuf" else [_cell(each) for each in flat.tolist()]))
+    missing = np.flatnonzero(texts.is_null().to_numpy())
+    if len(missing):
+        raise InputError(f"{source}: the group array {name!r} has no value in row {missing[0]}; fill it.")
+    found, joined = group_codes(texts)
+    return found, spelling_findings({name: joined})
+
+
+def _cell(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else None if value != value else str(value)
+    return None if value is None else str(value)
 
 
 def _moments(values: NDArray[np.generic], source: str, name: str) -> NDArray[np.float64]:

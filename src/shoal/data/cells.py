@@ -9,9 +9,7 @@ import polars as pl
 from shoal.data import moments, number_text
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column
-
-TRUE = ("true", "yes", "y", "t", "1", "1.0", "on")
-FALSE = ("false", "no", "n", "f", "0", "0.0", "off")
+from shoal.data.spelling import Known, truth
 
 
 @dataclass(frozen=True)
@@ -50,18 +48,16 @@ def numbers(series: pl.Series, style: NumberStyle = NumberStyle()) -> Cells:  # 
 
 
 def booleans(series: pl.Series) -> Cells:
-    """Truth values as 0 and 1."""
+    """Truth values as 0 and 1: words, and numbers that are 0 or 1."""
     cells = text(series).str.to_lowercase()
-    values = pl.select(
-        pl.when(cells.is_in(TRUE)).then(pl.lit(1.0)).when(cells.is_in(FALSE)).then(pl.lit(0.0)).otherwise(None)
-    ).to_series()
-    values = values.rename(series.name)
+    read = {cell: truth(cell) for cell in cells.drop_nulls().unique().to_list()}
+    values = cells.replace_strict(read, default=None, return_dtype=pl.Float64).rename(series.name)
     return Cells(values, cells.is_not_null() & values.is_null())
 
 
 def positions(series: pl.Series, levels: tuple[str, ...]) -> Cells:
     """Places of the cells in an order, from 0 for the lowest."""
-    cells = text(series)
+    cells = Known(levels).read(text(series))
     values = cells.replace_strict(list(levels), [float(k) for k in range(len(levels))], default=None)
     values = values.cast(pl.Float64).rename(series.name)
     return Cells(values, cells.is_not_null() & values.is_null())
@@ -84,15 +80,24 @@ def dates(series: pl.Series, formats: tuple[str, ...]) -> Cells:
 def parse(series: pl.Series, column: Column) -> Cells:
     """The cells of a column by the rule that its schema states."""
     if column.cells == "number":
-        return numbers(series, column.numbers)
+        read = numbers(series, column.numbers)
+        return _with_truths(read, series) if column.role == "boolean" else read
     if column.cells == "boolean":
         return booleans(series)
     if column.cells == "date":
         return dates(series, column.date_formats)
     if column.cells == "ordered":
         return positions(series, column.levels)
-    cells = text(series)
+    cells = text(series) if column.exact else Known(column.values).read(text(series))
     return Cells(cells, pl.repeat(False, cells.len(), eager=True))
+
+
+def _with_truths(read: Cells, series: pl.Series) -> Cells:
+    """Numbers that were 0 and 1 in training, true and false among them read too."""
+    if not read.odd.any():
+        return read
+    words = booleans(series)
+    return Cells(read.values.fill_null(words.values), read.odd & words.odd)
 
 
 def _nan(series: pl.Series) -> pl.Series:

@@ -68,6 +68,8 @@
 | SHL275 | a target of numbers that may be quantities or classes | guessed, which `task` overrides |
 | SHL281 | words that often mean a missing cell, among values of their kind | read as values |
 | SHL282 | words that mean a missing cell, and are as frequent as values | those cells count as missing |
+| SHL284 | several spellings of one value | joined |
+| SHL285 | values that differ in letter case alone | kept apart |
 | SHL283 | words that were named as missing, and stand in no cell | named |
 """
 
@@ -138,3 +140,5 @@ TASK_GUESSED = "SHL275"
 WORDS_ARE_VALUES = "SHL281"
 WORDS_ARE_MISSING = "SHL282"
 WORDS_UNUSED = "SHL283"
+SPELLINGS_JOINED = "SHL284"
+SPELLINGS_APART = "SHL285"

@@ -29,10 +29,12 @@ from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column, Role
+from shoal.data.spelling import FALSE, TRUE, Joined, join
 from shoal.data.wording import count, listing, percent
 
 NUMBER_SHARE = 0.95
 ONE_MARKER_SHARE = 0.80
+TRUTH_WORDS = TRUE[:4] + FALSE[:4]  # a column of numbers is looked at as such
 OWN_VALUE_SHARE = 0.5  # above it most rows have their own value
 MOSTLY_MISSING = 0.5
 MOST_ODD = 0.5  # share of cells that a given role may leave unread
@@ -51,6 +53,7 @@ class Inferred:
     tags: frozenset[str] = field(default_factory=frozenset)  # of `column_findings`
     style: number_style.Found | None = None  # of numbers that came as text
     given: bool = False  # by the user
+    spellings: Joined | None = None  # of a category
 
 
 def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | None = None) -> Inferred:
@@ -88,7 +91,7 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
         return _date(facts, filled, compact)
     if series.dtype.is_numeric() or series.dtype == pl.Duration:
         return _number(raw, facts, series, cells.numbers(series))
-    if present.str.to_lowercase().is_in(cells.TRUE[:4] + cells.FALSE[:4]).all():
+    if present.str.to_lowercase().is_in(TRUTH_WORDS).all():
         return _typed(facts, filled, "boolean")
     return _words(raw, facts, filled, present, signs)
 
@@ -269,10 +272,12 @@ def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozens
         example = f"{count(facts.unique, 'value')} in {count(present.len(), 'row')}, such as {_short(present[0])}"
         words = float(present.str.count_matches(r"\s+").mean() or 0) + 1  # type: ignore[arg-type]
         return Inferred(facts.aside("free text" if words >= 2 else "identifier", example), None)
-    order = scales.ordered(present.unique().to_list()) if facts.unique <= scales.MOST else None
+    joined = join(filled)
+    values = joined.values.drop_nulls().unique()
+    order = scales.ordered(values.to_list()) if values.len() <= scales.MOST else None
     if order is not None:
-        return _ordered(facts, filled, order)
-    return _as_category(facts, filled, present, tags)
+        return replace(_ordered(facts, joined.values, order), spellings=joined)
+    return _as_category(facts, joined, tags)
 
 
 def _ordered(facts: Facts, filled: pl.Series, levels: tuple[str, ...]) -> Inferred:
@@ -280,20 +285,23 @@ def _ordered(facts: Facts, filled: pl.Series, levels: tuple[str, ...]) -> Inferr
     return _typed(facts, filled, "ordered", levels=levels, note=note)
 
 
-def _as_category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
+def _as_category(facts: Facts, joined: Joined, tags: frozenset[str]) -> Inferred:
+    filled = joined.values
+    present = filled.drop_nulls()
     often = present.value_counts().sort("count", present.name, descending=[True, False], maintain_order=True)
     shown = often.get_column(present.name).head(3).to_list()
-    note = _note(facts, f"{count(facts.unique, 'value')}: {listing((_short(v) for v in shown), 3)}")
+    note = _note(facts, f"{count(often.height, 'value')}: {listing((_short(v) for v in shown), 3)}")
     column = Column(
         name=facts.name,
         role="category",
         cells="category",
         feature=True,
         missing=facts.missing,
-        unique=facts.unique,
+        unique=often.height,
         note=note,
+        values=tuple(sorted(often.get_column(present.name).to_list())),
     )
-    return Inferred(column, filled, tags=_tags(facts, tags))
+    return Inferred(column, filled, tags=_tags(facts, tags), spellings=joined)
 
 
 def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series, given: str, signs: Signs) -> Inferred:
@@ -309,7 +317,7 @@ def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series,
     if present.len() == 0:
         raise InputError(f"{raw.source}, column {facts.name!r}: no cell is filled, so it cannot be {role}.")
     if role in ("category", "exact"):
-        found = _as_category(facts, texts, present, frozenset())
+        found = _as_category(facts, Joined(texts, {}) if role == "exact" else join(texts), frozenset())
         return replace(found, column=found.column.model_copy(update={"exact": role == "exact"}))
     if role == "numeric":
         found = _given_numbers(raw, facts, series if series.dtype.is_numeric() else texts, present, signs)

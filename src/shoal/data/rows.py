@@ -20,9 +20,11 @@ from shoal.data import absence, archives, arrays, builtin, cells, codes, frames,
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.reading import existing, open_table, unknown_format
-from shoal.data.schema import Schema
+from shoal.data.schema import Column, Schema
 from shoal.data.targets import known_target
 from shoal.data.wording import closest, count, listing
+
+MOST_UNREAD = 0.5  # of a column's filled cells; above, rows are refused
 
 
 def read_rows(source: Any, schema: Schema) -> Rows:
@@ -264,19 +266,7 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
                     f"{raw.source}, column {column.name!r}: infinity in {raw.places(infinite)}; "
                     "replace it by a number or leave the cell empty."
                 )
-        odd = np.flatnonzero(read.odd.to_numpy())
-        if len(odd):
-            example = series[int(odd[0])]
-            cells_read = f"{count(len(odd), 'cell')} such as {example!r} could not be read as {column.cells}"
-            sentence = f"{column.name}: {cells_read} and count as missing."
-            said.append(
-                Finding(
-                    code=codes.ODD_CELLS,
-                    level="warning",
-                    sentence=sentence,
-                    evidence={"column": column.name, "cells": len(odd)},
-                )
-            )
+        said += _odd_cells(raw, column, series, read.odd)
         columns.append(read.values.rename(column.name))
     known = {column.name for column in schema.columns}
     extra = [name for name in raw.frame.columns if name not in known]
@@ -289,6 +279,32 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
     if schema.target is None or schema.target not in raw.frame.columns:
         return rows
     return _scored(rows, absence.answers(raw.frame.get_column(schema.target), schema), schema)
+
+
+def _odd_cells(raw: RawTable, column: Column, series: pl.Series, unread: pl.Series) -> list[Finding]:
+    """What is to be said of cells that could not be read; those that training met, such as `unknown`, aside.
+
+    Raises:
+        InputError: most of the filled cells: the column holds something else than it held in training.
+    """
+    if not unread.any():
+        return []
+    texts = cells.text(series)
+    odd = np.flatnonzero((unread & ~texts.is_in(column.markers).fill_null(False)).to_numpy())
+    if not len(odd):
+        return []
+    example, filled = series[int(odd[0])], texts.len() - texts.null_count()
+    if len(odd) > MOST_UNREAD * filled:
+        note = f" ({column.note})" if column.note else ""
+        raise InputError(
+            f"{raw.source}, column {column.name!r}: {len(odd)} of {count(filled, 'cell')}, such as {example!r} in "
+            f"{raw.places(odd[:1])}, cannot be read as {column.cells}, which training found here{note}; "
+            "write the cells as they were in training, or leave them empty."
+        )
+    cells_read = f"{count(len(odd), 'cell')} such as {example!r} could not be read as {column.cells}"
+    sentence = f"{column.name}: {cells_read} and count as missing."
+    evidence: dict[str, JsonValue] = {"column": column.name, "cells": len(odd)}
+    return [Finding(code=codes.ODD_CELLS, level="warning", sentence=sentence, evidence=evidence)]
 
 
 def _with_truth(rows: Rows, answers: NDArray[np.generic], schema: Schema) -> Rows:

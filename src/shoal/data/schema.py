@@ -47,6 +47,8 @@ class Column(Record):
     levels: tuple[str, ...] = ()  # of an ordered column, lowest first: a cell is read as its place, from 0
     word_values: tuple[str, ...] = ()  # words that usually mean a missing cell, and are values here; in small letters
     exact: bool = False  # cells are values as they are written
+    values: tuple[str, ...] = ()  # of a category column, as training spelled them
+    markers: tuple[str, ...] = ()  # cells of the training data that could not be read, and counted as missing
     numbers: NumberStyle = NumberStyle()  # of a number column that came as text
     date_formats: tuple[str, ...] = ()  # of `moments`; none for a column that came as dates
     date_parts: Literal["all", "cycles"] = "all"  # cycles: nothing that keeps growing, for the column that orders rows

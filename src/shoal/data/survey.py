@@ -12,7 +12,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
 from shoal.core.roles import levels_of
-from shoal.data import absence, cells, column_checks, column_findings, leaks, ordering, roles, wild_cells
+from shoal.data import absence, cells, column_checks, column_findings, leaks, ordering, roles, spelling, wild_cells
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -40,6 +40,9 @@ def check_columns(raw: RawTable, reading: Reading) -> None:
             f"{raw.source}: column {twice[0]!r} is asked for in two roles; "
             "choose one of target, time, group, drop and roles."
         )
+
+
+MOST_MARKERS = 20  # that a column remembers
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
         for name in raw.frame.columns
         if name not in aside
     }
+    inferred = {name: _with_markers(raw, name, found) for name, found in inferred.items()}
     findings = _of_words(raw, inferred, words)
+    spellings = {name: found.spellings for name, found in inferred.items() if found.spellings is not None}
     raw = _without_words(raw, inferred, words, reading)
     repeats = leaks.Repeats.of(inferred, answer)
     columns = _columns(raw, inferred, repeats, reading)
@@ -88,14 +93,18 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     kept = [(column.name, values[column.name]) for column in columns if column.feature]
     features = TableFeatures(pl.DataFrame([series.rename(name) for name, series in kept if series is not None]))
     own = [column.name for column in columns if column.role in ("identifier", "dropped")]
-    keys = leaks.row_keys(raw.frame.drop(own), answer.values if answer else None)
+    groups: NDArray[np.int64] | None = None
+    if reading.group is not None:
+        groups, spellings[reading.group] = _group(raw, reading.group)
+        values[reading.group] = pl.Series(groups)
+    findings += spelling.findings(spellings)
+    keys = leaks.row_keys(_one_spelling(raw, values).drop(own), answer.values if answer else None)
     findings += column_findings.of_columns(said, repeats, raw.frame.height)
     findings += column_checks.of_values(columns, features, answer)
     findings += wild_cells.of_columns(raw, columns, features, answer)
     if answer is not None:
         findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
         findings += leaks.repeated_rows(keys)
-    groups = _group(raw, reading.group) if reading.group is not None else None
     return Survey(tuple(columns), features, tuple(findings), moments, groups, keys)
 
 
@@ -122,6 +131,22 @@ def _infer_without(
     found = roles.infer(left, series.name, given, signs)
     kept = tuple(value for value in values if value in absence.USUAL)
     return replace(found, column=found.column.model_copy(update={"word_values": kept})) if kept else found
+
+
+def _with_markers(raw: RawTable, name: str, found: roles.Inferred) -> roles.Inferred:
+    """With the cells that could not be read, for new rows may hold them too."""
+    if not found.odd or found.column.cells is None:
+        return found
+    series = raw.frame.get_column(name)
+    markers = cells.text(series.filter(cells.parse(series, found.column).odd)).unique(maintain_order=True)
+    return replace(found, column=found.column.model_copy(update={"markers": tuple(markers.head(MOST_MARKERS))}))
+
+
+def _one_spelling(raw: RawTable, values: dict[str, pl.Series | None]) -> pl.DataFrame:
+    """The columns as they were read, and those that were not as trimmed text."""
+    read = [values.get(name) for name in raw.frame.columns]
+    columns = [cells.text(series) if known is None else known for series, known in zip(raw.frame, read, strict=True)]
+    return pl.DataFrame([s.rename(name) for s, name in zip(columns, raw.frame.columns, strict=True)])
 
 
 def _without_words(
@@ -179,7 +204,7 @@ def _columns(
     return columns
 
 
-def _group(raw: RawTable, name: str) -> NDArray[np.int64]:
+def _group(raw: RawTable, name: str) -> tuple[NDArray[np.int64], spelling.Joined]:
     filled = cells.text(raw.frame.get_column(name))
     missing = np.flatnonzero(filled.is_null().to_numpy())
     if len(missing):
@@ -187,4 +212,4 @@ def _group(raw: RawTable, name: str) -> NDArray[np.int64]:
             f"{raw.source}, group column {name!r}: {count(len(missing), 'cell')} missing ({raw.places(missing)}); "
             "fill them or delete these rows (option `missing` says which words mean an empty cell)."
         )
-    return np.unique(filled.to_numpy().astype(str), return_inverse=True)[1].astype(np.int64)
+    return spelling.group_codes(filled)

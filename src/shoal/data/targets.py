@@ -20,6 +20,8 @@ from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import ClassType
+from shoal.data.spelling import Known, join
+from shoal.data.spelling import findings as spelling_findings
 from shoal.data.wording import count, listing, percent, setting
 
 RARE_SHARE = 0.1  # of an even share of the rows, below which a class is named
@@ -145,8 +147,10 @@ def known_target(
         if read.values.null_count():
             return None, f"{listing(filled.filter(read.values.is_null()).unique(maintain_order=True), 3)}: no number"
         return read.values.to_numpy(), ""
-    lookup = {name: code for code, name in enumerate(classes or ())}
-    names = [lookup.get(value, lookup.get(label_text(value), -1)) for value in filled.to_list()]
+    known = Known(classes or ())
+    lookup: dict[str | None, int] = {name: code for code, name in enumerate(classes or ())}
+    code_of = {value: lookup.get(known.find(value), -1) for value in filled.unique().to_list()}
+    names = [code_of[value] for value in filled.to_list()]
     found = np.asarray(names, dtype=np.int64)
     if style is not None:  # other ways to write the same number
         numbers = {number: code for code, number in enumerate(number_text.values(pl.Series(classes), style))}
@@ -249,11 +253,14 @@ def _by_rule(values: NDArray[np.float64], task: Task | None, raw: RawTable, wher
 
 
 def _labels(values: NDArray[np.object_], raw: RawTable, where: str) -> Target:
-    names, inverse = np.unique(values.astype(str), return_inverse=True)
+    joined = join(pl.Series(values.astype(str)))
+    names, inverse = np.unique(joined.values.to_numpy().astype(str), return_inverse=True)
     if len(names) < 2:
         only = names[0] if len(names) else ""
         raise InputError(f"{where}: one class only, {str(only)!r}; there is nothing to tell apart.")
-    return _classes(inverse.astype(np.int64), tuple(str(name) for name in names), raw, where)
+    target = _classes(inverse.astype(np.int64), tuple(str(name) for name in names), raw, where)
+    said = spelling_findings({"the target": joined})
+    return replace(target, findings=(*said, *target.findings))
 
 
 def _classes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +16,7 @@ from pydantic import Field, JsonValue, ValidationError
 from torch import Tensor, nn
 
 from shoal.core import process
-from shoal.core.errors import InputError
+from shoal.core.errors import DataWarning, InputError
 from shoal.core.events import Finding, Record
 from shoal.data import ArrayFeatures, Features, read_rows
 from shoal.data.schema import Schema
@@ -60,6 +61,8 @@ class Model:
 
         Raises:
             InputError: a feature column is missing, or the rows do not fit the model.
+
+        What was noticed in the rows (cells that cannot be read, unseen categories) is one `DataWarning`, with counts.
         """
         return self.target.decode(self._answer(rows))
 
@@ -75,7 +78,12 @@ class Model:
 
     def _answer(self, rows: Any) -> Floats:
         given = np.asarray(rows) if isinstance(rows, list) else rows
-        return self.answers(read_rows(given, self.schema).features)[0]
+        read = read_rows(given, self.schema)
+        answers, noticed = self.answers(read.features)
+        said = [each.sentence for each in (*read.warnings, *noticed) if each.level in ("warning", "problem")]
+        if said:
+            warnings.warn(" ".join(said), DataWarning, stacklevel=3)  # where `predict` was called
+        return answers
 
     @torch.no_grad()
     def answers(self, features: Features) -> tuple[Floats, tuple[Finding, ...]]:

@@ -1,0 +1,226 @@
+"""Which spellings are one value.
+
+Spaces at the ends, Unicode's two forms of é and the type of a cell never make a difference (see `cells.text`): 3, 3.0
+and `3` are one category. In a column of text these do not either:
+
+1. `12` and `12.0`, where all cells are numbers. Leading zeros make a code, which is no number: 007 is not 7.
+2. `yes`, `Yes` and `YES`: the commonest spelling stands for all. Two spellings stay apart where both are common and
+   they are no plain words: fewer than three letters (`a` and `A`, `Mg` and `mg`), digits, or capitals inside.
+
+The role `exact` keeps all cells as they are written. In a group column spellings are always joined: what may be one
+group never stands on both sides of a split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shoal.core.events import Finding
+from shoal.data import codes
+from shoal.data.wording import count, listing, setting
+
+TRUE = ("true", "yes", "y", "t", "1", "1.0", "on")
+FALSE = ("false", "no", "n", "f", "0", "0.0", "off")
+COMMON_SHARE = 0.1  # of the rows of the commoner spelling
+COMMON_ROWS = 4
+FEWEST_LETTERS = 3
+NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")
+SHOWN_SPELLINGS = 4
+K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A column with one spelling for each value."""
+
+    values: pl.Series
+    others: Mapping[str, tuple[str, ...]]  # a value and its other spellings
+    apart: tuple[tuple[str, str], ...] = ()  # spellings that differ in letter case alone and stay two values
+
+
+def join(texts: pl.Series, *, always: bool = False) -> Joined:
+    """One spelling for each value.
+
+    Args:
+        texts: trimmed text, missing cells null.
+        always: join whatever may be one value, for groups.
+
+    >>> join(pl.Series(["yes", "Yes", "yes", "no"])).values.to_list()
+    ['yes', 'yes', 'yes', 'no']
+    >>> join(pl.Series(["a", "A"] * 9)).apart
+    (('A', 'a'),)
+    """
+    counted = texts.drop_nulls().value_counts(name="rows")
+    rows = dict(zip(counted.get_column(texts.name).to_list(), counted.get_column("rows").to_list(), strict=True))
+    numbers = always or all(NUMBER.fullmatch(value) for value in rows)
+    families: dict[str, list[str]] = {}
+    for value in sorted(rows, key=lambda each: (-rows[each], each)):
+        plain = _whole(value) if numbers else value
+        families.setdefault(plain.casefold(), []).append(value)
+    names: dict[str, str] = {}
+    apart: list[tuple[str, str]] = []
+    for family in families.values():
+        heads = [family[0]]
+        for value in family[1:]:
+            head = next((each for each in heads if always or not _differ(each, value, rows)), None)
+            if head is None:
+                apart.append((heads[0], value))
+                heads.append(value)
+            else:
+                names[value] = head
+    if not names:
+        return Joined(texts, {}, tuple(apart))
+    if numbers:  # the plain spelling stands for a number, whichever is the commonest
+        plain = {head: _whole(head) for head in {*names.values()}}
+        names = {value: plain[head] for value, head in names.items()} | {h: p for h, p in plain.items() if h != p}
+    others: dict[str, tuple[str, ...]] = {}
+    for value, head in names.items():
+        others[head] = (*others.get(head, ()), value)
+    others = {head: tuple(value for value in values if value != head) for head, values in others.items()}
+    return Joined(texts.replace(names), {head: values for head, values in others.items() if values}, tuple(apart))
+
+
+class Known:
+    """The values of a column or a target as training met them, found again whatever their spelling."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        """Of the values as training named them."""
+        self.values = tuple(values)
+
+    def read(self, texts: pl.Series) -> pl.Series:
+        """The value of each cell, and the cell itself where it is none of them."""
+        distinct = texts.drop_nulls().unique().to_list()
+        found = {cell: value for cell in distinct if (value := self.find(cell)) is not None and value != cell}
+        return texts.replace(found) if found else texts
+
+    def find(self, cell: str) -> str | None:
+        """The value that a cell spells: exactly, as a number, in another letter case, or as a truth value.
+
+        >>> known = Known(["3", "Yes", "no"])
+        >>> [known.find(cell) for cell in ("3.0", "03", "YES", "maybe")]
+        ['3', None, 'Yes', None]
+        >>> Known(["False", "True"]).find("1")
+        'True'
+        """
+        if cell in self._exact:
+            return cell
+        number = float(cell) if NUMBER.fullmatch(cell) else None
+        same = self._numbers.get(number) if number is not None else self._folded.get(cell.casefold())
+        return same or self._truths.get(_truth(cell))
+
+    @cached_property
+    def _exact(self) -> frozenset[str]:
+        return frozenset(self.values)
+
+    @cached_property
+    def _numbers(self) -> dict[float, str]:
+        return _once((float(value), value) for value in self.values if NUMBER.fullmatch(value))
+
+    @cached_property
+    def _folded(self) -> dict[str, str]:
+        return _once((value.casefold(), value) for value in self.values)
+
+    @cached_property
+    def _truths(self) -> dict[bool | None, str]:
+        truths = {_truth(value): value for value in self.values}
+        return truths if len(self.values) == 2 and set(truths) == {True, False} else {}
+
+
+def truth(cell: str) -> float | None:
+    """What a cell says as a truth value: 1, 0 or neither.
+
+    >>> truth("Yes"), truth("0.00"), truth("2")
+    (1.0, 0.0, None)
+    """
+    word = cell.lower()
+    if word in TRUE or word in FALSE:
+        return float(word in TRUE)
+    return float(cell) if re.fullmatch(r"[01]\.0*", cell) else None
+
+
+def group_codes(texts: pl.Series) -> tuple[NDArray[np.int64], Joined]:
+    """Codes [N] of the groups that a column without missing cells names, and which spellings were joined."""
+    joined = join(texts, always=True)
+    names = joined.values.unique().to_list()
+    numbers = all(NUMBER.fullmatch(name) for name in names)
+    order = {name: code for code, name in enumerate(sorted(names, key=float if numbers else None))}
+    return joined.values.replace_strict(order, return_dtype=pl.Int64).to_numpy(), joined
+
+
+def findings(columns: Mapping[str, Joined]) -> list[Finding]:
+    """Which spellings were joined, and which differ in letter case alone and were not."""
+    found: list[Finding] = []
+    joined = {name: each.others for name, each in columns.items() if each.others}
+    if joined:
+        parts = listing(
+            f"{name} ({count(sum(map(len, others.values())), 'spelling')}, such as {_example(others)})"
+            for name, others in joined.items()
+        )
+        shown = {name: {head: list(others[head]) for head in list(others)[:50]} for name, others in joined.items()}
+        found.append(
+            Finding(
+                code=codes.SPELLINGS_JOINED,
+                level="warning",
+                sentence=f"Spellings of one value were joined: {parts}.",
+                evidence={"columns": dict(shown)},
+                fix=f"if they are different values: {setting('roles', f'{next(iter(joined))}=exact')}",
+            )
+        )
+    apart = {name: each.apart for name, each in columns.items() if each.apart}
+    if apart:
+        parts = listing(f"{name} (`{pairs[0][0]}` and `{pairs[0][1]}`)" for name, pairs in apart.items())
+        found.append(
+            Finding(
+                code=codes.SPELLINGS_APART,
+                sentence=f"Values that differ in letter case alone, both common, were kept apart: {parts}.",
+                evidence={"columns": {name: [list(pair) for pair in pairs[:50]] for name, pairs in apart.items()}},
+                fix="write them alike if they are one",
+            )
+        )
+    return found
+
+
+def _example(others: Mapping[str, tuple[str, ...]]) -> str:
+    head = next(iter(others))
+    return f"{listing((f'`{each}`' for each in others[head]), SHOWN_SPELLINGS)} as `{head}`"
+
+
+def _whole(value: str) -> str:
+    """A whole number without its decimals: 12.0 as 12."""
+    return re.sub(r"\.0+$", "", value).removeprefix("+") if NUMBER.fullmatch(value) else value
+
+
+def _differ(common: str, other: str, rows: Mapping[str, int]) -> bool:
+    """Whether two spellings that differ in letter case may be two values."""
+    if rows[other] < max(COMMON_ROWS, COMMON_SHARE * rows[common]) or _whole(common) == _whole(other):
+        return False
+    return not (_is_word(common) and _is_word(other))
+
+
+def _is_word(value: str) -> bool:
+    letters = sum(map(str.isalpha, value))
+    usual = (value.lower(), value.upper(), value.capitalize(), value.title())
+    return letters >= FEWEST_LETTERS and not any(map(str.isdigit, value)) and value in usual
+
+
+def _truth(cell: str) -> bool | None:
+    read = truth(cell)
+    return None if read is None else bool(read)
+
+
+def _once(pairs: Iterable[tuple[K, str]]) -> dict[K, str]:
+    """What each key stands for, where it stands for one value alone."""
+    found: dict[K, str] = {}
+    twice: set[K] = set()
+    for key, value in pairs:
+        twice.update([key] if key in found else [])
+        found[key] = value
+    return {key: value for key, value in found.items() if key not in twice}
