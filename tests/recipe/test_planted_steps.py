@@ -19,6 +19,7 @@ from shoal.core.events import (
     SearchRound,
 )
 from shoal.diagnose.initial_loss import TOLERANCE
+from shoal.recipe import rate_step
 from tests.recipe import planted
 
 CASES: dict[str, tuple[Callable[[], planted.Data], dict[str, Any]]] = {
@@ -35,7 +36,8 @@ CASES: dict[str, tuple[Callable[[], planted.Data], dict[str, Any]]] = {
         planted.shuffled_labels,
         {"model": planted.small_net(4, 3), "ranges": {"lr": (1e-4, 1e-1)}},
     ),
-    "optimum outside": (planted.blobs, {"ranges": {"lr": (1e-5, 1e-4)}, "budget": "trials=24"}),
+    "optimum outside": (planted.blobs, {"budget": "trials=24"}),
+    "optimum outside, lr given": (planted.blobs, {"ranges": {"lr": (1e-5, 1e-4)}, "budget": "trials=24"}),
     "optimum inside": (planted.blobs, {"ranges": {"lr": (1e-5, 1.0)}, "budget": "trials=24"}),
     "two epochs": (planted.blobs, {"ranges": {"lr": (1e-4, 1e-3)}, "epochs": 2}),
     "twenty epochs": (planted.blobs, {"ranges": {"lr": (1e-3, 1e-2)}, "epochs": 20}),
@@ -61,7 +63,11 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
         if case not in runs:
             make_data, settings = CASES[case]
             out = str(tmp_path_factory.mktemp("runs") / "run")
-            runs[case] = shoal.fit(make_data(), **{"budget": "trials=8", "out": out, **settings})
+            with pytest.MonkeyPatch.context() as patch:
+                if case == "optimum outside":
+                    patch.setattr(rate_step, "SWEEP_RANGE", (1e-5, 1e-4))
+                    patch.setattr(rate_step, "HIGHEST_LR", 1e-4)
+                runs[case] = shoal.fit(make_data(), **{"budget": "trials=8", "out": out, **settings})
         return runs[case]
 
     return run_of
@@ -112,22 +118,25 @@ def test_step_2_a_network_too_weak_for_its_sample(fitted: Fitted) -> None:
     assert findings(fitted("linear on a ring"))["SHL113"] == "problem"
 
 
-def test_step_3_a_range_ten_thousand_times_too_low_moves_up(fitted: Fitted) -> None:
+def test_step_3_a_given_range_ten_thousand_times_too_low_stays_and_is_said(fitted: Fitted) -> None:
     bad, good = decisions(fitted("lr too low"), 3)[0], decisions(fitted("healthy"), 3)[0]
     assert (bad.code, good.code) == ("SHL121", "SHL120")
-    assert bad.evidence["moved_from"][0] == [1e-10, 1e-8]
-    assert good.evidence["best_lr"] / 30 < bad.evidence["best_lr"] < good.evidence["best_lr"] * 30
-    coarse = search_rounds(fitted("lr too low"))[0]
-    assert coarse.ranges["lr"].low > 1e-8 and coarse.ranges["lr"].was == (1e-10, 1e-8)
-    assert fitted("lr too low").summary["test"] > 0.85
+    assert bad.evidence["moved_from"] == [] and bad.evidence["range"] == [1e-10, 1e-8]
+    assert "the whole range that you gave is of no use" in bad.verdict
+    (said,) = [
+        e.finding for e in fitted("lr too low").events if isinstance(e, FindingRaised) and e.finding.code == bad.code
+    ]
+    assert said.fix == 'Give higher learning rates, as in ranges={"lr": (1e-08, 0.0001)}, or --range lr=1e-08:0.0001.'
+    for each in search_rounds(fitted("lr too low")):
+        assert all(1e-10 <= member.values["lr"] <= 1e-8 for member in each.members)
 
 
-def test_step_3_a_range_far_too_high_moves_down(fitted: Fitted) -> None:
+def test_step_3_a_given_range_far_too_high_stays_and_is_said(fitted: Fitted) -> None:
     bad, good = decisions(fitted("lr too high"), 3)[0], decisions(fitted("lr well"), 3)[0]
     assert (bad.code, good.code) == ("SHL123", "SHL120")
-    assert bad.evidence["best_lr"] < 1 and bad.evidence["moved_from"] == [[1e2, 1e4]]
-    assert search_rounds(fitted("lr too high"))[0].ranges["lr"].high < 1
-    assert fitted("lr too high").summary["test"] > 0.3
+    assert bad.evidence["moved_from"] == [] and bad.evidence["range"] == [1e2, 1e4]
+    assert "the whole range that you gave is of no use" in bad.verdict
+    assert all(1e2 <= m.values["lr"] <= 1e4 for each in search_rounds(fitted("lr too high")) for m in each.members)
 
 
 @pytest.mark.parametrize("case", ["labels shuffled", "labels shuffled, lr given"])
@@ -152,6 +161,16 @@ def test_steps_4_and_5_an_optimum_beyond_the_wall_moves_the_wall(fitted: Fitted)
     assert reaching and reaching[0].was is not None and reaching[0].was[1] <= 1e-4 * (1 + 1e-9)
     best = next(m for m in search_rounds(run)[-1].members if m.id == search_rounds(run)[-1].best)
     assert best.values["lr"] > 1e-4
+
+
+def test_steps_4_and_5_a_given_wall_stays_and_a_wider_range_is_advised(fitted: Fitted) -> None:
+    run = fitted("optimum outside, lr given")
+    near = [each for step in (4, 5) for each in decisions(run, step) if each.evidence["edges_given"]]
+    assert near and all(each.code in ("SHL141", "SHL151") and not each.evidence["edges"] for each in near)
+    assert "the best lr lies near the high edge of the range that you gave" in near[0].verdict
+    assert "--range lr=1e-05:0.000562" in near[0].action
+    for each in search_rounds(run):
+        assert all(1e-5 <= member.values["lr"] <= 1e-4 for member in each.members)
 
 
 def test_steps_4_and_5_an_optimum_well_inside_leaves_the_walls(fitted: Fitted) -> None:

@@ -27,7 +27,7 @@ def searched(draw: st.DrawFn) -> tuple[str, Range]:
 def test_a_wall_moves_exactly_when_the_best_value_is_near_it(case: tuple[str, Range], where: float) -> None:
     name, range_ = case
     least, most = edges.NATURAL[name]
-    moved, sides = edges.extend({name: range_}, {name: value_at(range_, where)}, 4)
+    moved, sides = edges.extend({name: range_}, {name: value_at(range_, where)}, 4, {})
     after, near = moved[name], sides.get(name)
     assert least <= after.low <= range_.low and range_.high <= after.high <= most
     if 0.101 < where < 0.899:
@@ -69,3 +69,38 @@ def test_one_lucky_trial_moves_a_wall_tenfold_at_most() -> None:
     wide = Range(low=1e-6, high=1.0)
     assert edges.moved("weight_decay", wide, "high", 1).high == pytest.approx(10.0)
     assert edges.moved("weight_decay", wide, "low", 1).low == pytest.approx(1e-7)
+
+
+@settings(deadline=None)
+@given(searched(), searched(), st.floats(0, 1))
+def test_no_rule_leaves_a_range_that_the_user_gave(
+    case: tuple[str, Range], other: tuple[str, Range], where: float
+) -> None:
+    name, given_range = case
+    given_walls = {name: (given_range.low, given_range.high)}
+    asked = {name: value_at(given_range, 3 * where - 1)}  # also outside
+    kept = edges.bounded(asked, given_walls)
+    assert given_range.low <= kept[name] <= given_range.high
+    moved, sides = edges.extend({name: given_range}, kept, 1, given_walls)
+    assert moved == {name: given_range} and sides == {}
+    low, high = sorted((value_at(given_range, 4 * where - 1.5), value_at(given_range, 1.2 - 2 * where)))
+    log = given_range.log
+    wanted = Range(low=low, high=high + (high if log else 0.01), log=log)
+    cut = edges.within({name: wanted, "another": other[1]}, given_walls)
+    assert given_range.low <= cut[name].low < cut[name].high <= given_range.high
+    assert cut["another"] is other[1]
+    if cut[name] != wanted:
+        assert position(given_range, cut[name].high) - position(given_range, cut[name].low) >= 0.25 - 1e-6
+
+
+def test_a_narrowed_range_may_grow_back_to_the_wall_that_the_user_gave_and_no_further() -> None:
+    narrowed, walls = Range(low=1e-3, high=8e-3), {"lr": (1e-4, 1e-2)}
+    moved, sides = edges.extend({"lr": narrowed}, {"lr": 7.9e-3}, 2, walls)
+    assert (moved["lr"].low, moved["lr"].high, sides) == (1e-3, 1e-2, {"lr": "high"})
+    assert edges.extend({"lr": narrowed}, {"lr": 7.9e-3}, 2, {})[0]["lr"].high > 1e-2
+
+
+def test_only_a_given_wall_that_could_be_wider_holds_the_search() -> None:
+    walls = {"lr": (1e-4, 1e-2), "dropout": (0.0, 0.5), "momentum": (0.5, 0.9)}
+    assert edges.held(walls, {"lr": 9.9e-3, "dropout": 0.01, "weight_decay": 1e-4}) == {"lr": "high"}
+    assert edges.held(walls, {"lr": 1e-3, "dropout": 0.49}) == {"dropout": "high"}

@@ -54,11 +54,24 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1g} %"
 
 
-def setting(name: str, value: str) -> str:
+def setting(name: str, value: str | int) -> str:
     """How an option is given, from Python and on the command line.
 
     >>> setting("time", "date")
     'time="date", or --time date'
+    >>> setting("epochs", 20)
+    'epochs=20, or --epochs 20'
     """
+    if isinstance(value, int):
+        return f"{name}={value}, or --{name} {value}"
     quoted = value.replace('"', '\\"')
     return f'{name}="{quoted}", or --{name} {shlex.quote(value)}'
+
+
+def range_setting(name: str, low: float, high: float) -> str:
+    """How a range of the search is given, from Python and on the command line.
+
+    >>> range_setting("lr", 1e-4, 0.1)
+    'ranges={"lr": (0.0001, 0.1)}, or --range lr=0.0001:0.1'
+    """
+    return f'ranges={{"{name}": ({low:.3g}, {high:.3g})}}, or --range {name}={low:.3g}:{high:.3g}'

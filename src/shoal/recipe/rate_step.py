@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from shoal.core.events import Event, LearningRateSweep, Level, Range, StepStarted
-from shoal.data.wording import count
+from shoal.data.wording import count, range_setting
 from shoal.diagnose import learning_rate
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
@@ -18,6 +18,7 @@ from shoal.population import Member
 from shoal.prepare.part import Part
 from shoal.recipe.course import Course, decided, finished, once
 from shoal.recipe.journal import Arrays
+from shoal.search import edges
 
 SWEEP_RANGE = (1e-5, 1.0)
 SWEEP_POINTS = 13
@@ -45,34 +46,28 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
         exhibit, sweeps = yield from _sweep(course, low, high)
         chosen = _better_optimizer(exhibit, sweeps)
         sweep = sweeps[chosen]
-        further = _elsewhere(sweep, low, high, climb=given is None or bool(moves))
+        further = None if given else _elsewhere(sweep, low, high)
         if further is None or len(moves) == MOST_SHIFTS:
             break
         moves.append((low, high))
         low, high = further
     found = sweep.outcome == "found"
     course.optimizer = chosen if found else OPTIMIZERS[0]
-    if given is not None and not moves:
-        walls = given
-    else:
-        walls = (sweep.low / BELOW, sweep.high) if found else FALLBACK
+    walls = given or ((sweep.low / BELOW, sweep.high) if found else FALLBACK)
     course.ranges["lr"] = Range(
         low=walls[0], high=walls[1], was=moves[0] if moves else None, moved_in_round=0 if moves else None
     )
     yield exhibit.model_copy(update={"chosen": walls, "chosen_optimizer": course.optimizer, "best": sweep.best})
-    verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls)
+    verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls, given is not None)
     yield from decided(3, verdict, f"Search lr from {walls[0]:.2g} to {walls[1]:.2g} with `{course.optimizer}`.")
     yield finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
 
 
-def _elsewhere(sweep: Sweep, low: float, high: float, climb: bool) -> tuple[float, float] | None:
-    """Where to sweep next, or None where this sweep has said what there is to say.
-
-    A range that the user gave is left only when it is of no use: then `climb`, past a best value at the top, is False.
-    """
+def _elsewhere(sweep: Sweep, low: float, high: float) -> tuple[float, float] | None:
+    """Where to sweep next, or None where this sweep has said what there is to say."""
     if sweep.outcome == "too_high":
         return (max(low / SHIFT, LOWEST_LR), low) if low > LOWEST_LR else None
-    if sweep.outcome == "too_low" or (sweep.outcome == "found" and sweep.at_top and climb):
+    if sweep.outcome == "too_low" or (sweep.outcome == "found" and sweep.at_top):
         return (high, min(high * SHIFT, HIGHEST_LR)) if high < HIGHEST_LR else None
     return None
 
@@ -85,14 +80,15 @@ def _sweep(
     optimizers = OPTIMIZERS if left >= 2 * SWEEP_POINTS else OPTIMIZERS[:1]
     seeds = SWEEP_SEEDS if left >= SWEEP_POINTS * SWEEP_SEEDS * len(optimizers) else 1
     points = max(5, min(SWEEP_POINTS, left // (seeds * len(optimizers))))
-    rates = [exp(log(low) + i / (points - 1) * (log(high) - log(low))) for i in range(points)]
+    rates = [low, *(exp(log(low) + i / (points - 1) * (log(high) - log(low))) for i in range(1, points - 1)), high]
+    momentum = edges.bounded({"momentum": 0.9}, course.options.ranges)["momentum"]
     members = [
         Member(
             seed=course.options.seed + seed,
             optimizer=optimizer,
             lr=lr,
             init=course.init,
-            momentum=0.9 if optimizer == "nesterov" else None,
+            momentum=momentum if optimizer == "nesterov" else None,
             weight_decay=0.0,
         )
         for optimizer in optimizers
@@ -193,6 +189,7 @@ def _sweep_verdict(
     chosen: str,
     moves: list[tuple[float, float]],
     walls: tuple[float, float],
+    given: bool,
 ) -> Verdict:
     sweep = sweeps[chosen]
     evidence = {
@@ -208,11 +205,11 @@ def _sweep_verdict(
     }
     rose = sum(not end < start for start, end in zip(exhibit.start, exhibit.end, strict=True))  # NaN: diverged
     went = f"{exhibit.steps} steps at lr {sweep.best:.2g} lower the loss by {sweep.improvement:.0%}"
-    first, bounds = (moves or [SWEEP_RANGE])[0], f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}."
-    between = f"Between lr {first[0]:.2g} and {first[1]:.2g} the loss"
     rows = "Check that targets belong to their rows, and that a useful column was not set aside."
     said: tuple[str, Level, str, str, str]  # code, level, phrase, sentence, fix
-    if sweep.outcome != "found" and not isfinite(sweep.improvement):
+    if given and sweep.outcome in ("too_low", "too_high"):
+        said = _given_for_nothing(sweep, walls)
+    elif sweep.outcome != "found" and not isfinite(sweep.improvement):
         sentence = f"At every learning rate, down to {min(exhibit.lr):.2g}, the training diverged."
         scale = "Check the scale of the inputs and the network's own arithmetic."
         said = "SHL124", "problem", "every training diverged", sentence, scale
@@ -228,14 +225,26 @@ def _sweep_verdict(
             f"usual frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the target."
         )
         said = "SHL122", "warning", "no better than answering blindly", sentence, rows
-    elif moves and first[0] > sweep.best:
-        sentence = f"{between} only rose, so the range was moved down: {went}."
+    elif moves and moves[0][0] > sweep.best:
+        sentence = (
+            f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss only rose, so lower ones were tried: {went}."
+        )
+        bounds = f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}."
         said = "SHL123", "warning", "range was too high, moved down", sentence, bounds
-    elif moves and first != SWEEP_RANGE:
-        sentence = f"{between} hardly moved, so the range was moved up: {went}."
-        said = "SHL121", "warning", "range was too low, moved up", sentence, bounds
     else:
         sentence = f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged."
         said = "SHL120", "fine", f"best near {sweep.best:.2g}", sentence, ""
     code, level, phrase, sentence, fix = said
     return Verdict(code=code, level=level, phrase=phrase, sentence=sentence, evidence=evidence, fix=fix)
+
+
+def _given_for_nothing(sweep: Sweep, given: tuple[float, float]) -> tuple[str, Level, str, str, str]:
+    """What is said where the whole range that the user gave is of no use: code, level, phrase, sentence, fix."""
+    low, high = given
+    between = f"Between lr {low:.2g} and {high:.2g} the loss"
+    kept = "the whole range that you gave is of no use, and is searched all the same"
+    if sweep.outcome == "too_high":
+        sentence, fix = f"{between} only rose, or the training diverged: {kept}.", range_setting("lr", low / SHIFT, low)
+        return "SHL123", "warning", "your range is too high", sentence, f"Give lower learning rates, as in {fix}."
+    sentence, fix = f"{between} hardly moved: {kept}.", range_setting("lr", high, high * SHIFT)
+    return "SHL121", "warning", "your range is too low", sentence, f"Give higher learning rates, as in {fix}."

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from math import sqrt
 
 from shoal.core.events import CurveVerdict, Event, Range, StepStarted
+from shoal.data.wording import count, range_setting, setting
 from shoal.diagnose import curves
 from shoal.diagnose.curves import NOISES, Curves, Reading
 from shoal.diagnose.initial_loss import expected
@@ -16,6 +17,7 @@ from shoal.losses import all_equal
 from shoal.recipe.course import Candidate, Course, decided, finished, row_scores
 from shoal.recipe.search_steps import Loop, inside, words
 from shoal.recipe.trained import Trained
+from shoal.search import edges
 from shoal.search.narrow import narrow
 
 MOST_ROUNDS = 6
@@ -106,7 +108,6 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
     values = trained.values
     best = dict(values[trained.best()])
     loop.best = best
-    fixed = course.options.ranges
     if reading.verdict == "more_training":
         if course.options.epochs is not None:
             return False
@@ -114,16 +115,7 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
         loop.epochs = min(2 * epochs, MOST_EPOCHS)
         return loop.epochs > epochs
     if reading.verdict == "overfitting":
-        if "dropout" in loop.ranges and "dropout" not in fixed:
-            low = min(best["dropout"], 0.6)
-            loop.ranges["dropout"] = Range(
-                low=low, high=min(0.8, max(low + 0.3, loop.ranges["dropout"].high)), log=False
-            )
-        if "weight_decay" not in fixed:
-            low = min(best["weight_decay"], 1.0)
-            loop.ranges["weight_decay"] = Range(low=low, high=max(100 * low, loop.ranges["weight_decay"].high))
-        if "augment" in loop.ranges and "augment" not in fixed:
-            loop.ranges["augment"] = Range(low=min(best["augment"], 0.5), high=1.0, log=False)
+        loop.ranges = edges.within(_stronger(loop.ranges, best), course.options.ranges)
         return len(loop.history) < 2 or loop.history[-1][0] != "overfitting"
     if reading.verdict == "underfitting":
         larger = course.network.wider()
@@ -132,17 +124,37 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
         loop.previous, course.network = course.network, larger
         return True
     if reading.verdict == "diverged":
-        loop.ranges["lr"] = Range(low=loop.ranges["lr"].low / 10, high=loop.ranges["lr"].high / 5)
-        return True
+        before, lower = loop.ranges, _lower(loop.ranges)
+        loop.ranges = edges.within(lower, course.options.ranges)
+        return loop.ranges != before
     loop.ranges = {**loop.ranges, **narrow(loop.ranges, [inside(loop.ranges, v) for v in values], trained.standings())}
     return False
+
+
+def _stronger(ranges: dict[str, Range], best: dict[str, float]) -> dict[str, Range]:
+    """Ranges from the best value on to more regularization."""
+    changed = dict(ranges)
+    if "dropout" in ranges:
+        low = min(best["dropout"], 0.6)
+        changed["dropout"] = Range(low=low, high=min(0.8, max(low + 0.3, ranges["dropout"].high)), log=False)
+    low = min(best["weight_decay"], 1.0)
+    changed["weight_decay"] = Range(low=low, high=max(100 * low, ranges["weight_decay"].high))
+    if "augment" in ranges:
+        changed["augment"] = Range(low=min(best["augment"], 0.5), high=1.0, log=False)
+    return changed
+
+
+def _lower(ranges: dict[str, Range]) -> dict[str, Range]:
+    """The same ranges with lower learning rates."""
+    return {**ranges, "lr": Range(low=ranges["lr"].low / 10, high=ranges["lr"].high / 5)}
 
 
 def _answer_to(course: Course, loop: Loop, reading: Reading) -> str:
     """What the verdict asks for, in words."""
     if reading.verdict == "more_training":
         if course.options.epochs is not None:
-            return f"Allow more than {course.options.epochs} epochs (--epochs)."
+            most = course.options.epochs
+            return f"Allow more than {count(most, 'epoch')}, as in {setting('epochs', 2 * most)}."
         return "Train for twice as many epochs."
     if reading.verdict == "overfitting":
         return f"Search stronger {'augmentation, ' if 'augment' in loop.ranges else ''}dropout and weight decay."
@@ -151,7 +163,11 @@ def _answer_to(course: Course, loop: Loop, reading: Reading) -> str:
             return "Give the network more width or depth."
         return "Try a network twice as wide."
     if reading.verdict == "diverged":
-        return "Lower the learning rates."
+        lower = _lower(loop.ranges)["lr"]
+        if edges.within({"lr": lower}, course.options.ranges)["lr"] == lower:
+            return "Lower the learning rates."
+        wider = range_setting("lr", lower.low, course.options.ranges["lr"][1])
+        return f"Lower the learning rates within the range that you gave; to let them go lower: {wider}."
     return "Narrow the ranges."
 
 

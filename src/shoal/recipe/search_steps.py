@@ -9,7 +9,7 @@ from math import isfinite
 
 from shoal.core.errors import RunError
 from shoal.core.events import Event, Range, SearchRound, StepStarted
-from shoal.data.wording import count
+from shoal.data.wording import count, range_setting
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
 from shoal.recipe import augmenting
@@ -28,7 +28,6 @@ RANGES = {
 DROPOUT = Range(low=0.0, high=0.5, log=False)
 SMOOTHING = Range(low=0.0, high=0.15, log=False)
 AUGMENT = Range(low=0.0, high=1.0, log=False)  # share of the strengths that are allowed
-LINEAR = ("dropout", "label_smoothing", "momentum", "augment")
 
 
 @dataclass
@@ -49,6 +48,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     started = time.perf_counter()
     yield from _begin(course)
     ranges = _initial_ranges(course)
+    yield from _unused(course, ranges)
     allotment = course.pace.coarse(augmented="augment" in ranges)
     values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
     trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
@@ -57,35 +57,38 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     whole = {"augment": ranges["augment"]} if "augment" in ranges else {}  # a few epochs say nothing about it
     finer = narrow(ranges, values, trained.standings()) | whole
     best = values[trained.best()]
-    moved, sides = _beyond(ranges, finer, best, 1)
+    given = course.options.ranges
+    moved, sides = _beyond(ranges, finer, best, 1, given)
+    held = edges.held(given, best)
     spread = [score for score in scores if isfinite(score)]
     if not spread:
         sentence = f"All {len(values)} trainings diverged."
     else:
         sentence = (
-            f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} ({_edgewords(sides)})."
+            f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} "
+            f"({_edgewords(sides, held)})."
         )
     verdict = Verdict(
-        code="SHL141" if sides else "SHL140",
-        level="note" if sides else ("fine" if spread else "problem"),
-        phrase=f"best {max(spread):.3f}" + (f", near the edge of {', '.join(sides)}" if sides else "")
-        if spread
-        else "all diverged",
+        code="SHL141" if sides or held else "SHL140",
+        level="note" if sides or held else ("fine" if spread else "problem"),
+        phrase=_phrase(max(spread), sides, held) if spread else "all diverged",
         sentence=sentence,
         evidence={
             "members": len(values),
             "epochs": allotment.epochs,
             "best": best,
             "edges": dict(sides),
+            "edges_given": dict(held),
             "margin": edges.MARGIN,
             "diverged": trained.last.status.count("diverged"),
         },
     )
     kept = "; augment stays whole, because a few epochs favour none" if whole else ""
-    yield from decided(4, verdict, f"Refine within {words(moved)}{kept}.")
+    yield from decided(4, verdict, f"Refine within {words(moved)}{kept}.{_advice(held, given)}")
     yield finished(4, verdict, count(len(values), "network"), started)
     if not course.candidates:
-        raise RunError("Every training diverged: no network can be kept; check the scale of inputs and targets.")
+        cure = "give lower learning rates" if "lr" in given else "check the scale of inputs and targets"
+        raise RunError(f"Every training diverged: no network can be kept; {cure}.")
     return Loop(ranges=moved, best=best, incumbent=course.best(), epochs=course.options.epochs)
 
 
@@ -108,15 +111,17 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     trained = yield from train(course, f"refine {round_}", 5, round_, values, allotment.epochs, halve=True)
     yield _exhibit(trained, 5, round_, loop.ranges)
     best = trained.best()
-    moved, sides = edges.extend(loop.ranges, inside(loop.ranges, values[best]), round_)
+    given = course.options.ranges
+    moved, sides = edges.extend(loop.ranges, inside(loop.ranges, values[best]), round_, given)
+    held = edges.held(given, values[best])
     score = trained.scores()[best]
     verdict = Verdict(
-        code="SHL151" if sides else "SHL150",
-        level="note" if sides else "fine",
-        phrase=f"best {score:.3f}" + (f", near the edge of {', '.join(sides)}" if sides else ""),
+        code="SHL151" if sides or held else "SHL150",
+        level="note" if sides or held else "fine",
+        phrase=_phrase(score, sides, held),
         sentence=(
             f"{count(len(values), 'setting')}, {count(allotment.epochs, 'epoch')}: best validation score {score:.4f} "
-            f"({_edgewords(sides)})."
+            f"({_edgewords(sides, held)})."
         ),
         evidence={
             "members": len(values),
@@ -124,6 +129,7 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
             "best": values[best],
             "score": score,
             "edges": dict(sides),
+            "edges_given": dict(held),
             "margin": edges.MARGIN,
             "pruned": trained.last.status.count("pruned"),
             "diverged": trained.last.status.count("diverged"),
@@ -131,7 +137,7 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     )
     action = f"Move the walls to {words({name: moved[name] for name in sides})}." if sides else "Keep the ranges."
     loop.ranges = moved
-    yield from decided(5, verdict, action)
+    yield from decided(5, verdict, action + _advice(held, given))
     yield finished(5, verdict, f"{count(len(values), 'network')}, {count(allotment.epochs, 'epoch')}", started, round_)
     return trained
 
@@ -157,19 +163,40 @@ def _initial_ranges(course: Course) -> dict[str, Range]:
         ranges["label_smoothing"] = SMOOTHING
     if course.augment.active:
         ranges["augment"] = AUGMENT
-    for name, (low, high) in course.options.ranges.items():
+    for name, walls in course.options.ranges.items():
         if name != "lr" and (name != "augment" or course.augment.active):
-            ranges[name] = Range(low=low, high=high, log=name not in LINEAR)
+            ranges[name] = edges.as_given(name, walls)
     if course.optimizer == "adamw":
         ranges.pop("momentum", None)
     return ranges
 
 
+def _unused(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, None]:
+    """Say which ranges the user gave for nothing."""
+    reasons = {
+        "momentum": f"step 3 chose the optimizer `{course.optimizer}`, which has none",
+        "augment": "no augmentation is searched",
+    }
+    unused = [name for name in course.options.ranges if name not in ranges]
+    if not unused:
+        return
+    why = "; ".join(f"{name}: {reasons[name]}" for name in unused)
+    verdict = Verdict(
+        code="SHL146",
+        level="warning",
+        phrase=f"no use for the range of {', '.join(unused)}",
+        sentence=f"Not every range that you gave can be searched ({why}).",
+        evidence={"unused": {name: list(course.options.ranges[name]) for name in unused}},
+        fix=f"Leave out what ranges, or --range, says of {', '.join(unused)}.",
+    )
+    yield from decided(4, verdict, "Search the other hyperparameters.")
+
+
 def _beyond(
-    searched: dict[str, Range], finer: dict[str, Range], best: dict[str, float], round_: int
+    searched: dict[str, Range], finer: dict[str, Range], best: dict[str, float], round_: int, given: edges.Walls
 ) -> tuple[dict[str, Range], dict[str, edges.Side]]:
     """The finer ranges, reaching past the walls that were searched where the best value lies near one."""
-    extended, sides = edges.extend(searched, best, round_)
+    extended, sides = edges.extend(searched, best, round_, given)
     moved = {}
     for name, range_ in finer.items():
         wall = extended[name]
@@ -207,12 +234,24 @@ def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range])
     )
 
 
-def _edgewords(sides: dict[str, edges.Side]) -> str:
-    if not sides:
-        return "no best value near the edge of its range"
-    return "; ".join(
-        f"the best {name} lies near the {side} edge of its range, which moves" for name, side in sides.items()
-    )
+def _phrase(score: float, sides: dict[str, edges.Side], held: dict[str, edges.Side]) -> str:
+    near = ", ".join({**sides, **held})
+    return f"best {score:.3f}" + (f", near the edge of {near}" if near else "")
+
+
+def _edgewords(sides: dict[str, edges.Side], held: dict[str, edges.Side]) -> str:
+    said = [f"the best {name} lies near the {side} edge of its range, which moves" for name, side in sides.items()]
+    said += [f"the best {name} lies near the {side} edge of the range that you gave" for name, side in held.items()]
+    return "; ".join(said) or "no best value near the edge of its range"
+
+
+def _advice(held: dict[str, edges.Side], given: edges.Walls) -> str:
+    """How to set wider the ranges whose walls were in the way."""
+    said = ""
+    for name, side in held.items():
+        wider = edges.moved(name, edges.as_given(name, given[name]), side, 0)
+        said += f" To search further: {range_setting(name, wider.low, wider.high)}."
+    return said
 
 
 def words(ranges: dict[str, Range]) -> str:

@@ -15,6 +15,7 @@ from shoal.ensemble.calibration import fit_temperature
 from shoal.population import EpochRecord, Member, Population
 from shoal.recipe.course import Candidate, Course, answers, infos, member_of
 from shoal.recipe.journal import pack, unpack
+from shoal.search import edges
 
 KEPT_CANDIDATES = 12  # of each population: what the ensemble may choose from
 PRUNE_AT = 0.25  # share of the epochs after which the worse half of a refined round ends (successive halving)
@@ -79,7 +80,7 @@ def train(
         name: of the population.
         step: of the recipe.
         round_: of the loop.
-        values: hyperparameters of each member.
+        values: hyperparameters of each member; none is trained outside a range that the user gave.
         epochs: passes over the training rows.
         paired: all members share one seed, so that they differ by their hyperparameters alone.
         halve: end the worse half after a quarter of the epochs.
@@ -87,6 +88,7 @@ def train(
     Returns:
         The trained population, its leaders with the weights of their best epoch.
     """
+    values = [edges.bounded(each, course.options.ranges) for each in values]
     ids = list(range(course.next_id, course.next_id + len(values)))
     course.next_id += len(values)
     members = [member_of(course, ids[0] if paired else number, v) for number, v in zip(ids, values, strict=True)]
@@ -119,7 +121,7 @@ def train(
     course.epochs_trained += member_epochs
     course.pace.learned(course.pace.elapsed_s - started, member_epochs * course.steps_per_epoch())
     course.pace.spend(len(ids))
-    trained = Trained(name, ids, members, list(values), training.records, leaders)
+    trained = Trained(name, ids, members, values, training.records, leaders)
     _keep_candidates(course, trained)
     if interrupted is not None:
         raise interrupted

@@ -1,19 +1,24 @@
-"""The edge rule: a best value near its range's border says that the optimum may lie outside, so the range moves."""
+"""The edge rule: a best value near its range's border says that the optimum may lie outside, so the range moves.
+
+A range that the user gave is never left: its walls are as fixed as the natural ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
-from shoal.core.events import Range
-from shoal.search.space import Ranges, position, value_at
+from shoal.core.events import Interval, Range
+from shoal.search.narrow import LEAST_WIDTH
+from shoal.search.space import LINEAR, Ranges, Values, position, value_at
 
 Side = Literal["low", "high"]
+Walls = Mapping[str, Interval]
 
 MARGIN = 0.1  # share of a range, on its own scale, that counts as its edge
 STRETCH = 0.75  # how far beyond the wall the range then reaches, as a share of its width
 MOST = 10.0  # and at most this many times beyond it, on a logarithmic scale: one lucky trial moves it no farther
-NATURAL: Mapping[str, tuple[float, float]] = {  # walls that no rule moves: outside them a value has no meaning
+NATURAL: Walls = {  # walls that no rule moves: outside them a value has no meaning
     "lr": (1e-10, 1e2),
     "weight_decay": (1e-10, 1e2),
     "momentum": (0.0, 0.999),
@@ -23,7 +28,7 @@ NATURAL: Mapping[str, tuple[float, float]] = {  # walls that no rule moves: outs
 }
 
 
-def edge_of(name: str, range_: Range, value: float) -> Side | None:
+def edge_of(name: str, range_: Range, value: float, walls: Walls = NATURAL) -> Side | None:
     """The wall that a value is near, or None; a wall that cannot move is no edge.
 
     >>> edge_of("lr", Range(low=1e-4, high=1e-3), 9.5e-4)
@@ -31,7 +36,7 @@ def edge_of(name: str, range_: Range, value: float) -> Side | None:
     >>> edge_of("dropout", Range(low=0.0, high=0.5, log=False), 0.01) is None
     True
     """
-    low, high = NATURAL[name]
+    low, high = walls[name]
     where = position(range_, value)
     if where <= MARGIN and range_.low > low * (1 + 1e-9):
         return "low"
@@ -40,29 +45,67 @@ def edge_of(name: str, range_: Range, value: float) -> Side | None:
     return None
 
 
-def moved(name: str, range_: Range, side: Side, round_: int) -> Range:
+def moved(name: str, range_: Range, side: Side, round_: int, walls: Walls = NATURAL) -> Range:
     """The range with one wall moved outwards by `STRETCH` of its width; remembers where the walls were."""
-    low, high = NATURAL[name]
+    low, high = walls[name]
     if side == "low":
         wall = value_at(range_, -STRETCH)
-        walls = max(low, wall, range_.low / MOST if range_.log else wall), range_.high
+        reach = max(low, wall, range_.low / MOST if range_.log else wall), range_.high
     else:
         wall = value_at(range_, 1 + STRETCH)
-        walls = range_.low, min(high, wall, range_.high * MOST if range_.log else wall)
-    return Range(low=walls[0], high=walls[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_)
+        reach = range_.low, min(high, wall, range_.high * MOST if range_.log else wall)
+    return Range(low=reach[0], high=reach[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_)
 
 
-def extend(ranges: Ranges, best: Mapping[str, float], round_: int) -> tuple[dict[str, Range], dict[str, Side]]:
+def extend(
+    ranges: Ranges, best: Mapping[str, float], round_: int, given: Walls
+) -> tuple[dict[str, Range], dict[str, Side]]:
     """Apply the edge rule to each range.
 
     Args:
         ranges: that were searched.
         best: values of the best trial.
         round_: number of the round, for the record.
+        given: walls that the user set, which stay.
 
     Returns:
         The ranges, and which wall of which moved.
     """
-    sides = {name: edge_of(name, range_, best[name]) for name, range_ in ranges.items()}
+    walls = {**NATURAL, **given}
+    sides = {name: edge_of(name, range_, best[name], walls) for name, range_ in ranges.items()}
     hit = {name: side for name, side in sides.items() if side is not None}
-    return {n: moved(n, r, hit[n], round_) if n in hit else r for n, r in ranges.items()}, hit
+    return {n: moved(n, r, hit[n], round_, walls) if n in hit else r for n, r in ranges.items()}, hit
+
+
+def as_given(name: str, walls: Interval) -> Range:
+    """The whole range that the user gave for one hyperparameter."""
+    return Range(low=walls[0], high=walls[1], log=name not in LINEAR)
+
+
+def held(given: Walls, best: Mapping[str, float]) -> dict[str, Side]:
+    """Which walls that the user gave the best values are near, of those that could be set wider."""
+    sides = {name: edge_of(name, as_given(name, walls), best[name]) for name, walls in given.items() if name in best}
+    return {name: side for name, side in sides.items() if side is not None}
+
+
+def within(ranges: Ranges, given: Walls) -> dict[str, Range]:
+    """The ranges, cut where they leave the ones that the user gave; what is cut keeps a share of those, at that end."""
+    return {
+        name: _cut(range_, as_given(name, given[name])) if name in given else range_ for name, range_ in ranges.items()
+    }
+
+
+def _cut(range_: Range, given: Range) -> Range:
+    if given.low <= range_.low and range_.high <= given.high:
+        return range_
+    low = min(max(range_.low, given.low), value_at(given, 1 - LEAST_WIDTH))
+    high = max(min(range_.high, given.high), value_at(given, LEAST_WIDTH))
+    return range_.model_copy(update={"low": low, "high": high})
+
+
+def bounded(values: Mapping[str, float], given: Walls) -> Values:
+    """The values, moved onto the nearest wall where they lie outside the ranges that the user gave."""
+    return {
+        name: min(max(value, given[name][0]), given[name][1]) if name in given else value
+        for name, value in values.items()
+    }

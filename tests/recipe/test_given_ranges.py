@@ -1,0 +1,111 @@
+"""A range that the user gave is never left, whatever a step finds: whole runs, each verdict planted in turn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from shoal.augment import parse
+from shoal.core.budget import Budget
+from shoal.core.events import (
+    Decision,
+    DecisionMade,
+    Event,
+    FindingRaised,
+    Interval,
+    LearningRateSweep,
+    PopulationStarted,
+    SearchRound,
+)
+from shoal.diagnose import curves
+from shoal.diagnose.curves import Answer, Curves, Reading
+from shoal.nn import Mlp
+from shoal.recipe import first_steps, rate_step, recipe
+from shoal.recipe.problem import BuiltIn, Options
+from tests.recipe import planted
+from tests.recipe.test_loop import finished, problem_of
+
+LR = (1e-2, 3e-2)
+WALLS: dict[str, Interval] = {
+    "lr": LR,
+    "weight_decay": (1e-3, 2e-3),
+    "dropout": (0.1, 0.15),
+    "label_smoothing": (0.02, 0.03),
+    "momentum": (0.5, 0.6),
+    "augment": (0.2, 0.3),
+}
+
+
+def run(walls: dict[str, Interval], trials: int = 16, epochs: int | None = 2) -> list[Event]:
+    x, y = planted.ring(240)
+    network = BuiltIn(Mlp(inputs=2, outputs=2, width=4, depth=1))
+    problem = problem_of(3 * torch.from_numpy(x), torch.from_numpy(y), network)
+    options = Options(epochs=epochs, ranges=walls, augment=parse("noise=0.1"))
+    return finished(recipe.run(problem, Budget(trials=trials), options))[0]
+
+
+@pytest.fixture(autouse=True)
+def only_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks of steps 1 and 2 search nothing."""
+    for step in ("check_initial_loss", "overfit_small_sample"):
+        monkeypatch.setattr(first_steps, step, lambda _: iter(()))
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, verdict: Answer) -> None:
+    """Every reading of the curves says this."""
+    judge = curves.judge
+
+    def judged(of: Curves, **how: bool) -> Reading:
+        return judge(of, **how).model_copy(update={"verdict": verdict})
+
+    monkeypatch.setattr(curves, "judge", judged)
+
+
+def decisions(events: list[Event], step: int) -> list[Decision]:
+    return [each.decision for each in events if isinstance(each, DecisionMade) and each.decision.step == step]
+
+
+def outside(events: list[Event], walls: dict[str, Interval]) -> list[tuple[str, float]]:
+    """What was trained, or was going to be, beyond a wall."""
+    seen: list[tuple[str, float]] = []
+    for event in events:
+        if isinstance(event, LearningRateSweep):
+            seen += [("lr", lr) for lr in event.lr]
+        if isinstance(event, PopulationStarted):
+            seen += [(name, float(str(m.values[name]))) for m in event.members for name in walls if name in m.values]
+        if isinstance(event, SearchRound):
+            seen += [(name, wall) for name, of in event.ranges.items() for wall in (of.low, of.high) if name in walls]
+    assert {name for name, _ in seen} == set(walls)
+    return [(n, v) for n, v in seen if not walls[n][0] * (1 - 1e-12) <= v <= walls[n][1] * (1 + 1e-12)]
+
+
+@pytest.mark.parametrize("verdict", ["good", "more_training", "overfitting", "underfitting", "diverged"])
+def test_no_verdict_leaves_a_given_range(monkeypatch: pytest.MonkeyPatch, verdict: Answer) -> None:
+    monkeypatch.setattr(rate_step, "OPTIMIZERS", ("nesterov",))
+    plant(monkeypatch, verdict)
+    events = run(WALLS, epochs=None if verdict == "more_training" else 2)
+    rounds = [each for each in events if isinstance(each, SearchRound)]
+    assert len(rounds) >= (2 if verdict == "good" else 3)  # what narrows asks for no round of its own
+    assert outside(events, WALLS) == []
+    if verdict == "underfitting":
+        assert len({str(e.network["width"]) for e in events if isinstance(e, PopulationStarted)}) > 1
+    if verdict == "overfitting":
+        assert rounds[2].ranges["dropout"].low > rounds[0].ranges["dropout"].low  # stronger, inside
+    if verdict == "diverged":
+        assert rounds[2].ranges["lr"].high < LR[1]  # lower, inside
+        assert "--range lr=" in decisions(events, 6)[0].action and "ranges={" in decisions(events, 6)[0].action
+
+
+def test_what_was_not_given_moves_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, "diverged")
+    events = run({"dropout": (0.1, 0.15)})
+    first, *_, last = [each.ranges["lr"] for each in events if isinstance(each, SearchRound)]
+    assert last.low < first.low
+    assert decisions(events, 6)[0].action == "Lower the learning rates."
+
+
+def test_ranges_without_use_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_step, "OPTIMIZERS", ("adamw",))
+    (finding,) = [e.finding for e in run(WALLS, 4) if isinstance(e, FindingRaised) and e.finding.code == "SHL146"]
+    assert "momentum: step 3 chose the optimizer `adamw`" in finding.sentence
+    assert finding.evidence == {"unused": {"momentum": [0.5, 0.6]}}
