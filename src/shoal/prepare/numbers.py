@@ -41,6 +41,7 @@ class NumberColumn(Record):
     knots: tuple[float, ...] = ()  # ascending values; none where there is no rank input
     scores: tuple[float, ...] = ()  # Phi^-1(F) at the knots, linear between them
     indicator: bool  # cells were missing in training: one more input says where
+    rows: int = 0  # training rows in which the cell was filled
 
     def names(self) -> list[str]:
         """The inputs that it makes."""
@@ -81,6 +82,7 @@ def fit_number(name: str, values: NDArray[np.float64]) -> NumberColumn:
         knots=knots,
         scores=scores,
         indicator=missing,
+        rows=len(present),
     )
 
 

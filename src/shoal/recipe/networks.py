@@ -17,6 +17,7 @@ from shoal.nn.adoption import told
 from shoal.nn.networks import Cnn, Mlp, Resnet
 from shoal.population.template import adopt
 from shoal.prepare import Preparation
+from shoal.prepare.numbers import FEWEST_ROWS_FOR_RANK
 from shoal.recipe.problem import Architecture, BuiltIn, Given
 
 MLP_WIDTH, MLP_DEPTH = 128, 2
@@ -60,13 +61,13 @@ def choose(kind: Kind, preparation: Preparation, outputs: int, model: str) -> Ar
 def spread_numbers(preparation: Preparation) -> tuple[int, ...]:
     """The inputs that come of numbers with many values: a periodic embedding helps with these.
 
-    They are those that the preparation gives a rank beside the value: more than ten values, in a thousand rows or more.
-    None are, where there are more than 256 of them.
+    They are those that the preparation gives a rank beside the value, in a thousand rows or more: in fewer, a long tail
+    alone gets a rank. None are, where there are more than 256 of them.
     """
     found: list[int] = []
     start = len(preparation.numbers.names()) if preparation.numbers else 0  # these went through other steps
     for column in preparation.columns:
-        if column.kind == "number" and column.knots:
+        if column.kind == "number" and column.knots and column.rows >= FEWEST_ROWS_FOR_RANK:
             found += [start, start + 1]
         start += len(column.names())
     return tuple(found) if len(found) <= MOST_PERIODIC else ()
