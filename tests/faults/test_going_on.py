@@ -161,6 +161,8 @@ def changed(out: Path, kind: str) -> int:
     connection.execute("UPDATE events SET body = ? WHERE seq = ?", (json.dumps(body), rows[place][0]))
     connection.commit()
     connection.close()
+    with EventStore(out / "store.db") as store, store._engine.begin() as writing:
+        store._link_again(writing, out.name)  # as if the run itself had told it so
     return place
 
 
