@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code."""
     from shoal.cli.output import BrokenOutput, forget_stdout
-    from shoal.cli.signals import Stopped, ends_in_order
+    from shoal.cli.signals import NOTHING_YET, Stopped, asked_to_end, ends_in_order
 
     try:
         with ends_in_order():
@@ -42,6 +42,8 @@ def run(arguments: list[str]) -> int:
         forget_stdout()
         return 0
     except Exception as error:
+        if asked_to_end():  # a library that was being loaded made another error of it
+            return _failed(arguments, 130, NOTHING_YET)
         if "--debug" in arguments:
             traceback.print_exc()
         return _failed(arguments, *_code_and_sentence(error, arguments))

@@ -17,6 +17,14 @@ class Stopped(BaseException):
     """The user ended the command; no `except Exception` of a library may keep it."""
 
 
+_ASKED = threading.Event()  # a signal came: what is raised in its place, while libraries load, may be another error
+
+
+def asked_to_end() -> bool:
+    """Whether the user asked this command to end."""
+    return _ASKED.is_set()
+
+
 class Told(Protocol):
     """Who is told that the run will end soon: what shows it."""
 
@@ -31,8 +39,10 @@ def ends_in_order() -> Iterator[None]:
     """A signal raises `Stopped`, wherever the program is."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        _ASKED.set()
         raise Stopped("interrupted")
 
+    _ASKED.clear()
     with _handled(stop):
         yield
 
@@ -55,6 +65,7 @@ def ends_after_the_epoch(stop: threading.Event, told: Told) -> Iterator[None]:
             os._exit(130)
         stop.set()  # a library may swallow what is raised here
         if not told.started:
+            _ASKED.set()
             raise Stopped(NOTHING_YET)
         told.stopping()
 
