@@ -68,8 +68,10 @@ def read(settings: FitSettings, data: Any, folder: Path | None = None) -> Datase
     Args:
         settings: what to read and how.
         data: the rows themselves, or None.
-        folder: where a relative path begins; by default in the working folder.
+        folder: where a relative path begins, if it is there; by default in the working folder.
     """
+    if folder is not None and not (folder / settings.data).exists():
+        folder = None  # the name of data that come along, such as iris
     named = settings.data if folder is None else str(folder / settings.data)
     dataset = data_room.read(named if data is None else data, settings.part())
     return dataset if folder is None else replace(dataset, source=settings.data)
