@@ -17,7 +17,7 @@ from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.depth import array_depth, array_ends
 from shoal.data.frames import RawTable
-from shoal.data.layout import layout
+from shoal.data.layout import Layout, layout
 from shoal.data.limits import LARGEST_VALUE
 from shoal.data.ordering import time_column
 from shoal.data.schema import Schema
@@ -199,48 +199,84 @@ def array_dataset(
     Raises:
         InputError: no answers, lengths that differ, values that are no numbers, NaN or infinity.
     """
+    y = _answers(arrays, source)
+    laid = _laid_out(arrays, reading, source)
+    answer = array_target(y, source, reading.task, table=laid.kind == "table", names=arrays.names)
+    beside = _beside(arrays, reading, source)
+    said = (*laid.findings, *_unused(arrays), *beside.findings)
+    uneven = parts_without_class(answer, arrays.split, source)
+    if laid.kind == "table":
+        raw = as_table(laid.x, source, feature_names)
+        asked = Reading(roles=reading.roles, missing=reading.missing)
+        found = table_dataset(raw, name=name, reading=asked, given=answer, given_split=arrays.split)
+        found = replace(found, findings=(*said, *found.findings, *uneven))
+    else:
+        found = _of_shape(laid, answer, arrays.split, reading, name=name, source=source)
+        found = replace(found, findings=(*said, *found.findings, *uneven, *of_arrays(laid.x, laid.kind)))
+    about = {"group": reading.group, "time": reading.time, "shape": laid.x.shape[1:]}
+    return replace(
+        found,
+        schema=found.schema.model_copy(update=about),
+        target_name=reading.target or "target",
+        time=beside.moments,
+        group=beside.groups,
+        content_hash=fingerprint(found.features, answer.values, arrays.split, beside.moments, beside.groups),
+    )
+
+
+def _answers(arrays: Arrays, source: str) -> NDArray[np.generic]:
+    """The answers, if there is one for each row of inputs."""
     if arrays.y is None:
         raise InputError(f"{source} holds inputs without answers; add y (y_train and so on) to learn from.")
     if arrays.x.ndim == 0 or arrays.y.ndim == 0:
         raise InputError(f"{source}: a single number where rows are expected.")
     if len(arrays.x) != len(arrays.y):
         raise InputError(f"{source}: {len(arrays.x)} rows of inputs and {len(arrays.y)} answers; they must be as many.")
+    return arrays.y
+
+
+def _laid_out(arrays: Arrays, reading: Reading, source: str) -> Layout:
+    """The inputs in the stored layout of their kind, all of them numbers that can be computed with."""
     check_features(arrays.x, source, table=True)
     laid = layout(arrays.x, reading, source, channels_first=arrays.channels_first)
-    x, kind, said = laid.x, laid.kind, list(laid.findings)
-    if x.dtype == np.bool_:
-        x = x.astype(np.uint8)
-    check_features(x, source, table=kind == "table")
-    answer = array_target(arrays.y, source, reading.task, table=kind == "table", names=arrays.names)
-    if arrays.unused:
-        sentence = f"Not used: {listing(arrays.unused)}."
-        said.append(Finding(code=codes.UNUSED_ARRAYS, sentence=sentence, evidence={"arrays": list(arrays.unused)}))
-    uneven = parts_without_class(answer, arrays.split, source)
-    group, time, target = reading.group, reading.time, reading.target or "target"
+    if laid.x.dtype == np.bool_:
+        laid = replace(laid, x=laid.x.astype(np.uint8))
+    check_features(laid.x, source, table=laid.kind == "table")
+    return laid
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What an archive says of its rows beside inputs and answers."""
+
+    groups: NDArray[np.int64] | None
+    moments: NDArray[np.float64] | None
+    findings: tuple[Finding, ...]
+
+
+def _beside(arrays: Arrays, reading: Reading, source: str) -> _Beside:
+    group, time = reading.group, reading.time
     groups, joined = _groups(arrays.extra[group], source, group) if group else (None, [])
-    said += joined
-    moments = _moments(arrays.extra[time], source, time) if time else None
-    if kind == "table":
-        raw = as_table(x, source, feature_names)
-        table = table_dataset(
-            raw,
-            name=name,
-            reading=Reading(roles=reading.roles, missing=reading.missing),
-            given=answer,
-            given_split=arrays.split,
-        )
-        digest = fingerprint(table.features, answer.values, arrays.split, moments, groups)
-        schema = table.schema.model_copy(update={"shape": (x.shape[1],), "group": group, "time": time})
-        return replace(
-            table, schema=schema, findings=(*said, *table.findings, *uneven), time=moments, group=groups,
-            content_hash=digest, target_name=target,
-        )  # fmt: skip
+    return _Beside(groups, _moments(arrays.extra[time], source, time) if time else None, tuple(joined))
+
+
+def _unused(arrays: Arrays) -> list[Finding]:
+    if not arrays.unused:
+        return []
+    sentence = f"Not used: {listing(arrays.unused)}."
+    return [Finding(code=codes.UNUSED_ARRAYS, sentence=sentence, evidence={"arrays": list(arrays.unused)})]
+
+
+def _of_shape(
+    laid: Layout, answer: Target, split: NDArray[np.int8] | None, reading: Reading, *, name: str, source: str
+) -> Dataset:
+    """Images, signals or volumes, whose features are the array itself."""
+    x, kind = laid.x, laid.kind
     for option, value in (("roles", reading.roles or None), ("missing", reading.missing)):
         if value is not None:
             raise InputError(
                 f"{source} holds {kind} data without columns: the option `{option}` cannot be used with it."
             )
-    features = ArrayFeatures(x)
     onto = array_ends(x) if kind == "image" else None
     schema = Schema(
         kind=kind,
@@ -251,24 +287,22 @@ def array_dataset(
         axes=laid.axes,
         image_depth=array_depth(x, onto),
         ends=onto,
-        group=group,
-        time=time,
     )
     return Dataset(
         name=name,
         source=source,
         kind=kind,
         task=answer.task,
-        features=features,
+        features=ArrayFeatures(x),
         target=answer.values,
         classes=answer.classes,
-        target_name=target,
+        target_name="target",
         schema=schema,
-        findings=(*said, *answer.findings, *uneven, *of_arrays(x, kind)),
-        given_split=arrays.split,
-        time=moments,
-        group=groups,
-        content_hash=fingerprint(features, answer.values, arrays.split, moments, groups),
+        findings=answer.findings,
+        given_split=split,
+        time=None,
+        group=None,
+        content_hash="",
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from shoal.core.events import Finding
+from collections.abc import Iterator
+
+from shoal.core.events import Finding, Level
 from shoal.data import codes, leaks, moments, number_style, roles
 from shoal.data.wording import count, listing, percent, setting
 
@@ -11,6 +13,53 @@ REASONS: dict[str, tuple[str, str]] = {
     "free text": (codes.FREE_TEXT, "free text"),
     "constant": (codes.CONSTANT, "the same value in every row"),
     "empty": (codes.EMPTY, "no cell is filled"),
+}
+
+TAGS: dict[str, tuple[str, Level, str]] = {  # of `roles.Inferred.tags`: code, level, sentence
+    "zeros": (codes.LEADING_ZEROS, "note", "{} holds digits with leading zeros: read as codes, not as numbers."),
+    "comma": (codes.DECIMAL_COMMA, "note", "{}: decimal commas were read as decimal points."),
+    "listed": (
+        codes.MAYBE_DECIMALS,
+        "note",
+        "{} holds numbers with a comma inside, which a comma-delimited file leaves open: read as text "
+        '(numbers, if you say so: decimal=",", or --decimal ,).',
+    ),
+    "against": (
+        codes.AGAINST_DECIMAL,
+        "warning",
+        "{} cannot be read with the decimal sign that was given, and was read with the other one.",
+    ),
+    "numbering": (
+        codes.NUMBERS_ROWS,
+        "note",
+        "{}: whole numbers without gaps, each once; kept as numbers. Where they only number the rows, leave them out.",
+    ),
+    "mixed": (codes.MIXED, "warning", "{} mixes numbers with words: read as categories."),
+    "ambiguous": (
+        codes.AMBIGUOUS_DATE,
+        "warning",
+        "{}: day, month and year could be in another order; read as in the format given.",
+    ),
+    "two_digit": (
+        codes.TWO_DIGIT_YEARS,
+        "warning",
+        f"{{}}: years have two figures; {moments.PIVOTED}.",
+    ),
+    "formats": (
+        codes.MIXED_DATES,
+        "warning",
+        "{}: dates are written in several formats; each was read by its own.",
+    ),
+    "offsets": (
+        codes.MIXED_ZONES,
+        "warning",
+        "{}: some dates have an offset from UTC and some have none; the others were read as if they were UTC.",
+    ),
+    "zones": (
+        codes.MIXED_ZONES,
+        "warning",
+        "{}: names of time zones are not read; clocks stay as they are written.",
+    ),
 }
 
 
@@ -65,81 +114,36 @@ def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows
             )
         )
     found += number_style.findings({name: column.style for name, column in inferred.items() if column.style})
-    return found + _cell_findings(inferred)
+    return [*found, *_odd_cells(inferred), *_tagged(inferred)]
 
 
-def _cell_findings(inferred: dict[str, roles.Inferred]) -> list[Finding]:
-    found: list[Finding] = []
+def _odd_cells(inferred: dict[str, roles.Inferred]) -> Iterator[Finding]:
+    """Cells that broke the rule of their column."""
     for name, column in inferred.items():
         if column.odd:
             read = (
                 f"{count(column.odd, 'cell')} such as {column.odd_example!r} could not be read as {column.column.role}"
             )
-            sentence = f"{name}: {read} and count as missing."
-            found.append(
-                Finding(
-                    code=codes.ODD_CELLS,
-                    level="warning",
-                    sentence=sentence,
-                    evidence={"column": name, "cells": column.odd},
-                )
+            yield Finding(
+                code=codes.ODD_CELLS,
+                level="warning",
+                sentence=f"{name}: {read} and count as missing.",
+                evidence={"column": name, "cells": column.odd},
             )
-    said = {
-        "zeros": (codes.LEADING_ZEROS, "note", "{} holds digits with leading zeros: read as codes, not as numbers."),
-        "comma": (codes.DECIMAL_COMMA, "note", "{}: decimal commas were read as decimal points."),
-        "listed": (
-            codes.MAYBE_DECIMALS,
-            "note",
-            "{} holds numbers with a comma inside, which a comma-delimited file leaves open: read as text "
-            '(numbers, if you say so: decimal=",", or --decimal ,).',
-        ),
-        "against": (
-            codes.AGAINST_DECIMAL,
-            "warning",
-            "{} cannot be read with the decimal sign that was given, and was read with the other one.",
-        ),
-        "numbering": (
-            codes.NUMBERS_ROWS,
-            "note",
-            "{}: whole numbers without gaps, each once; kept as numbers. Where they only number the rows, leave them "
-            "out.",
-        ),
-        "mixed": (codes.MIXED, "warning", "{} mixes numbers with words: read as categories."),
-        "ambiguous": (
-            codes.AMBIGUOUS_DATE,
-            "warning",
-            "{}: day, month and year could be in another order; read as in the format given.",
-        ),
-        "two_digit": (
-            codes.TWO_DIGIT_YEARS,
-            "warning",
-            f"{{}}: years have two figures; {moments.PIVOTED}.",
-        ),
-        "formats": (
-            codes.MIXED_DATES,
-            "warning",
-            "{}: dates are written in several formats; each was read by its own.",
-        ),
-        "offsets": (
-            codes.MIXED_ZONES,
-            "warning",
-            "{}: some dates have an offset from UTC and some have none; the others were read as if they were UTC.",
-        ),
-        "zones": (
-            codes.MIXED_ZONES,
-            "warning",
-            "{}: names of time zones are not read; clocks stay as they are written.",
-        ),
-    }
-    for tag, (code, level, sentence) in said.items():
+
+
+def _tagged(inferred: dict[str, roles.Inferred]) -> Iterator[Finding]:
+    """What `roles` noted of columns by a tag, one finding for each tag."""
+    for tag, (code, level, sentence) in TAGS.items():
         names = [name for name, column in inferred.items() if tag in column.tags]
         if names:
-            formats = (
-                {name: list(inferred[name].column.date_formats) for name in names} if tag in moments.DOUBTS else {}
-            )
+            doubted = names if tag in moments.DOUBTS else []
+            formats = {name: list(inferred[name].column.date_formats) for name in doubted}
             shown = [f"{name} ({' and '.join(formats[name])})" if name in formats else name for name in names]
-            evidence = {"columns": list(names), **({"formats": formats} if formats else {})}
-            finding = {"code": code, "level": level, "sentence": sentence.format(listing(shown)), "evidence": evidence}
-            fix = {"fix": "write dates as 2021-01-31"} if tag in ("ambiguous", "two_digit", "formats") else {}
-            found.append(Finding.model_validate({**finding, **fix}))
-    return found
+            yield Finding(
+                code=code,
+                level=level,
+                sentence=sentence.format(listing(shown)),
+                evidence={"columns": list(names), **({"formats": formats} if formats else {})},
+                fix="write dates as 2021-01-31" if tag in ("ambiguous", "two_digit", "formats") else "",
+            )
