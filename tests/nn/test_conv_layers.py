@@ -72,7 +72,7 @@ def test_whoever_knows_torchs_layers_knows_ours(rank: int) -> None:
     assert ours[0].bias.abs().max() == 0
     adopted = [template.adopt(network, torch.float64, torch.device("cpu")) for network in (ours, theirs)]
     assert isinstance(ours[0], nn.modules.conv._ConvNd)
-    assert torch.equal(adopted[0].decayed, adopted[1].decayed)
+    assert torch.equal(adopted[0].connections, adopted[1].connections)
 
 
 def network(layer: type[nn.Module]) -> nn.Module:

@@ -66,7 +66,7 @@ def shared(rows: int = ROWS, seed: int = 7) -> dict[str, Tensor]:
         "l1": DRAWS["l1"][0] * (DRAWS["l1"][1] / DRAWS["l1"][0]) ** u[0],
         "decoupled_l1": (number // 2) % 2,
         "clip_value": torch.where(number % 3 == 2, torch.inf, 0.3 + 2.7 * u[1]),
-        "decayed": DECAYED,
+        "decay_factor": DECAYED,
     }
 
 
@@ -97,7 +97,7 @@ def displacement(
     """theta_n - theta_0 of the rows, trained together by `rule.update`."""
     rows = list(range(len(losses.start))) if rows is None else rows
     start = losses.start[rows].to(dtype)
-    own = {name: value if name == "decayed" else value[rows] for name, value in hyper.items()}
+    own = {name: value if name == "decay_factor" else value[rows] for name, value in hyper.items()}
     theta, state = start.clone(), fresh_state(rule, len(rows), start.shape[1], dtype=dtype)
     for t in range(steps):
         grad = torch.stack([losses.gradient(row, theta[k], t) for k, row in enumerate(rows)])
@@ -116,7 +116,7 @@ def torch_displacement(
     moved = []
     for row, start in enumerate(losses.start.to(dtype)):
         parameters = [p.detach()[0].clone().requires_grad_() for p in LAYOUT.views(start.unsqueeze(0)).values()]
-        optimizer = make(parameters, {n: float(value[row]) for n, value in hyper.items() if n != "decayed"})
+        optimizer = make(parameters, {n: float(value[row]) for n, value in hyper.items() if n != "decay_factor"})
         for t in range(steps):
             theta = torch.cat([p.detach().reshape(-1) for p in parameters])
             pieces = losses.gradient(row, theta, t).split([prod(p.shape) for p in parameters])

@@ -39,7 +39,8 @@ def problem(each: Rule, rows: int, parameters: int, dtype: torch.dtype, seed: in
     theta, grad, average, *slots = torch.randn(
         3 + len(each.slots), rows, parameters, generator=generator, dtype=torch.float64
     ).to(dtype)
-    further = {**shared(rows), "decayed": (torch.arange(parameters) % 4 > 0).to(dtype)}
+    further = {**shared(rows), "decay_factor": (torch.arange(parameters) % 4 > 0).to(dtype)}
+    further["lr_factor"] = 0.5 + (torch.arange(parameters) % 3).to(dtype)
     further["grad_factor"] = torch.rand(rows, 1, generator=generator, dtype=torch.float64)
     state = fresh_state(each, rows, parameters, dtype=dtype)
     state |= {name: slot.abs() if "buffer" not in name else slot for name, slot in zip(each.slots, slots, strict=True)}
@@ -61,7 +62,10 @@ def taken(given: dict[str, Any], rows: Tensor | list[int]) -> dict[str, Any]:
         "theta": given["theta"][rows],
         "grad": given["grad"][rows],
         "state": {name: slot[rows] for name, slot in given["state"].items()},
-        "hyper": {name: value if name == "decayed" else value[rows] for name, value in given["hyper"].items()},
+        "hyper": {
+            name: value if name.endswith("_factor") and name != "grad_factor" else value[rows]
+            for name, value in given["hyper"].items()
+        },
         "step": given["step"][rows],
         "average": Average(*(each[rows] for each in given["average"])),
     }

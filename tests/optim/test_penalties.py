@@ -47,7 +47,7 @@ def reference(name: str) -> Tensor:
 def test_every_rule_equals_torch_with_the_penalties_written_around_it(name: str) -> None:
     ours, theirs = displacement(rule(name), LOSSES, mixed(name), steps=STEPS), reference(name)
     assert agree(ours, theirs), gap(ours, theirs)
-    no_penalty = displacement(rule(name), LOSSES, {**mixed(name), "decayed": DECAYED * 0}, steps=STEPS)
+    no_penalty = displacement(rule(name), LOSSES, {**mixed(name), "decay_factor": DECAYED * 0}, steps=STEPS)
     assert gap(no_penalty, theirs) > 1e-3  # the penalties have something to do
 
 
@@ -62,7 +62,7 @@ def _threshold_before_the_step(theta: Tensor, step: Tensor, c: dict[str, Tensor]
 
 
 def _everything_penalised(theta: Tensor, step: Tensor, c: dict[str, Tensor]) -> Tensor:
-    return right_descent(theta, step, {name: value for name, value in c.items() if name != "decayed"})
+    return right_descent(theta, step, {name: value for name, value in c.items() if name != "decay_factor"})
 
 
 right_descent = penalties.descended
@@ -83,7 +83,7 @@ def test_what_is_off_changes_no_number(name: str) -> None:
     each = rule(name)
     own = {**hyper(each), "weight_decay": hyper(each)["weight_decay"] * 0}
     zero = torch.zeros(6, 1)
-    off = {**own, "l1": zero, "clip_value": zero + torch.inf, "grad_factor": zero + 1, "decayed": DECAYED}
+    off = {**own, "l1": zero, "clip_value": zero + torch.inf, "grad_factor": zero + 1, "decay_factor": DECAYED}
     for places in (zero, zero + 1):
         with_switches = {**off, "decoupled_weight_decay": places, "decoupled_l1": places}
         for dtype in (torch.float32, torch.float64):

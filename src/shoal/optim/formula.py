@@ -19,7 +19,8 @@ weight_decay is anything that broadcasts to [K, P]. Besides a rule's own (`Rule.
 
     decoupled_weight_decay   0 or 1 by row: weight decay beside the gradient; without it, where the rule has it
     l1, decoupled_l1         strength of the L1 penalty, and 0 or 1 by row: beside the gradient
-    decayed                  [P] of 0 and 1: which weights the penalties act on; without it, on all
+    decay_factor             [P]: what the penalties of each weight are multiplied by, 0 where they do not act
+    lr_factor                [P]: what the learning rate of each weight is multiplied by
     clip_value               largest component of the gradient; infinity is off
     grad_factor              what the gradient is multiplied by, such as `clip.factor`
 

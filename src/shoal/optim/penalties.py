@@ -5,7 +5,8 @@
 
 Coupled penalties are the gradient of (weight_decay / 2) ||theta||^2 + l1 |theta| and pass through the rule's state.
 Decoupled ones shrink the weights apart from it; the L1 one as the soft threshold, which makes weights exactly 0.
-A strength of 0 changes no number. lr is the row's learning rate, schedule included.
+A strength of 0 changes no number. lr is the row's learning rate, schedule included, times the weight's `lr_factor`: the
+step of every rule is proportional to lr, so it is the same as a parameter group of its own in torch.optim.
 
 Source: Loshchilov & Hutter 2019, "Decoupled weight decay regularization", with the learning rate as the factor;
 Daubechies, Defrise & De Mol 2004, "An iterative thresholding algorithm for linear inverse problems" (soft threshold).
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-NAMES = ("decoupled_weight_decay", "l1", "decoupled_l1", "decayed")
+NAMES = ("decoupled_weight_decay", "l1", "decoupled_l1", "decay_factor", "lr_factor")
 """What a caller may add to a rule's hyperparameters; see `Hyper`."""
 
 
@@ -31,7 +32,8 @@ def coefficients(hyper: Mapping[str, Tensor], beside: bool, dtype: torch.dtype) 
         dtype: theta's.
 
     Returns:
-        some of `coupled_decay`, `decoupled_decay`, `coupled_l1`, `decoupled_l1`, `decayed`, in `dtype`.
+        some of `coupled_decay`, `decoupled_decay`, `coupled_l1`, `decoupled_l1`, `decay_factor`, `lr_factor`, in
+        `dtype`.
     """
     found = {}
     for strength, default in (("weight_decay", beside), ("l1", False)):
@@ -47,8 +49,7 @@ def coefficients(hyper: Mapping[str, Tensor], beside: bool, dtype: torch.dtype) 
         else:
             share = switch.to(lr.dtype)
             found[f"coupled_{place}"], found[f"decoupled_{place}"] = value * (1 - share), value * share * lr
-    if "decayed" in hyper:
-        found["decayed"] = hyper["decayed"].reshape(1, -1)
+    found |= {name: hyper[name].reshape(1, -1) for name in ("decay_factor", "lr_factor") if name in hyper}
     return {name: value.to(dtype) for name, value in found.items()}
 
 
@@ -64,14 +65,19 @@ def coupled(grad: Tensor, theta: Tensor, c: Mapping[str, Tensor]) -> Tensor:
 def descended(theta: Tensor, step: Tensor, c: Mapping[str, Tensor]) -> Tensor:
     """The weights after a step, shrunk by the decoupled penalties."""
     if "decoupled_decay" in c:
-        theta = theta * (1 - strength(c, "decoupled_decay"))
-    theta = theta - step
+        theta = theta * (1 - _at_rate(strength(c, "decoupled_decay"), c))
+    theta = theta - _at_rate(step, c)
     if "decoupled_l1" in c:
-        threshold = strength(c, "decoupled_l1")
+        threshold = _at_rate(strength(c, "decoupled_l1"), c)
         theta = theta - torch.clamp(theta, -threshold, threshold)
     return theta
 
 
 def strength(c: Mapping[str, Tensor], name: str) -> Tensor:
-    """A penalty's strength where weights may be penalised, 0 elsewhere."""
-    return c[name] * c["decayed"] if "decayed" in c else c[name]
+    """A penalty's strength by weight."""
+    return c[name] * c["decay_factor"] if "decay_factor" in c else c[name]
+
+
+def _at_rate(step: Tensor, c: Mapping[str, Tensor]) -> Tensor:
+    """What is proportional to the learning rate, at that of each weight."""
+    return step * c["lr_factor"] if "lr_factor" in c else step

@@ -58,6 +58,6 @@ class Noise:
     def _scale(self, like: Tensor, key: Tensor) -> Tensor:
         """DropConnect's mask / (1 - p), [c, P]."""
         rate = self.set.dropconnect
-        dropped = keyed.bernoulli(key, rate, like.shape[1:]) & (self.template.decayed > 0)
-        scale = torch.where(self.template.decayed > 0, 1.0 / (1.0 - rate.unsqueeze(1)), 1.0)
+        dropped = keyed.bernoulli(key, rate, like.shape[1:]) & self.template.connections
+        scale = torch.where(self.template.connections, 1.0 / (1.0 - rate.unsqueeze(1)), 1.0)
         return scale.masked_fill(dropped, 0.0)

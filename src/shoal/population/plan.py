@@ -127,7 +127,7 @@ class Work:
     @property
     def weights_bytes(self) -> int:
         """One row's weights."""
-        return self.template.layout.parameters * torch.empty(0, dtype=self.template.decayed.dtype).element_size()
+        return self.template.layout.parameters * torch.empty(0, dtype=self.template.decay_factor.dtype).element_size()
 
     @property
     def row_bytes(self) -> int:
@@ -169,7 +169,7 @@ class Work:
             self.channels_last,
             self.chain,
             list(self.batch.shape),
-            str(self.template.decayed.dtype),
+            str(self.template.decay_factor.dtype),
             self.steps > 0,
             self.compiling_pays,
             self.measuring_pays,

@@ -24,6 +24,8 @@ from shoal.population.executor import Workers
 from shoal.population.functional import RowsFunction, rows_function
 from shoal.population.matrix import PLANS, Array, Matrix
 from shoal.population.member import Member, check
+from shoal.population.multipliers import Multipliers
+from shoal.population.multipliers import checked as multipliers_of
 from shoal.population.plan import EVALUATION_BATCH, Plans
 from shoal.population.probe import measured_cost
 from shoal.population.record import EpochRecord, Floats, scatter
@@ -60,6 +62,8 @@ class Population(Matrix):
             weights, optimizer state and losses then are float32.
         memory_bytes: what the rows at work may take together.
         plans: how such work was computed before; what is chosen joins them. By default those of this process.
+        multipliers: of the learning rate and of the penalties of some parameters, by pattern of their names:
+            `{"embedding.*": {"lr": 0.1, "weight_decay": 0}}`. Without them matrices decay and nothing else does.
 
     Raises:
         InputError: no members, a field out of range (the message names the member), or a network that cannot be
@@ -76,6 +80,7 @@ class Population(Matrix):
         dtype: torch.dtype = torch.float32,
         memory_bytes: int = 2 << 30,
         plans: Plans | None = None,
+        multipliers: Multipliers | None = None,
     ) -> None:
         checked, place = check(members), _device(device)
         if not isinstance(make_net, nn.Module) and not callable(make_net):
@@ -87,7 +92,7 @@ class Population(Matrix):
         dtype = torch.float32 if bfloat16 else dtype
         if dtype not in saving.DTYPES.values():
             raise InputError(f"dtype={dtype} is not supported: use torch.float32, torch.float64 or torch.bfloat16.")
-        template = adopt(network, dtype, place)
+        template = adopt(network, dtype, place, multipliers_of(multipliers))
         theta, buffers = fresh_rows(self._make_net, template, checked, dtype)
         super().__init__(
             template,
@@ -411,6 +416,7 @@ class Population(Matrix):
             device=device,
             memory_bytes=memory_bytes,
             plans=plans,
+            multipliers=document.get("multipliers"),
         )
         population.training = saving.fill(population, tensors, document, Path(path))
         return population

@@ -20,7 +20,8 @@ from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan
 from shoal.population.training import Training
 
-FORMAT = "shoal-population-3"
+FORMAT = "shoal-population-4"
+READABLE = (FORMAT, "shoal-population-3")  # the older one knew no multipliers
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
@@ -40,6 +41,7 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
         "loss": population.loss.name,
         "own_loss": population.loss.own,
         "dtype": "bfloat16" if population.bfloat16 else str(population.dtype).removeprefix("torch."),
+        "multipliers": {name: each.model_dump() for name, each in population.template.multipliers.items()},
         "names": list(population.template.layout.names),
         "shapes": [list(shape) for shape in population.template.layout.shapes],
         "training": None,
@@ -74,7 +76,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, ValueError, TypeError, OSError, RecursionError) as error:
         raise InputError(f"{path} is damaged or no safetensors file: {error}") from None
-    if document.get("format") != FORMAT:
+    if document.get("format") not in READABLE:
         raise InputError(f"{path} holds no population that this version of Shoal can read.")
     if document.pop("digest", None) != digest_of(document, _contents(tensors)):
         raise InputError(f"{path} is damaged: it does not hold what was saved; restore it from a copy.")

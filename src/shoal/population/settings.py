@@ -20,7 +20,7 @@ class RowSettings:
 
     members: tuple[Member, ...]
     seeds: Tensor  # int64, on the CPU
-    hyper: dict[str, Tensor]  # float64 [c, 1], as `optim.Hyper` names them; `decayed` is [P]
+    hyper: dict[str, Tensor]  # float64 [c, 1], as `optim.Hyper` names them; factors are [P]
     smoothing: Tensor | None  # None where no row smooths its labels
     rates: dict[str, Tensor]  # dropout, by layer
     clip: Tensor
@@ -100,7 +100,9 @@ def _hyper(template: Template, members: Sequence[Member], device: torch.device) 
 
     own = [member.hyper() for member in members]
     columns = {name: column([values[name] for values in own]) for name in own[0]}
-    columns["decayed"] = template.decayed
+    columns["decay_factor"] = template.decay_factor
+    if template.lr_factor is not None:
+        columns["lr_factor"] = template.lr_factor
     if any(member.decoupled_weight_decay is not None for member in members):
         decoupled = members[0].rule().decoupled
         given = [member.decoupled_weight_decay for member in members]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from shoal.nn import initializers
 from shoal.nn.adoption import Adopted, adopt_layers
 from shoal.nn.dropout import Dropout
 from shoal.population.member import Member
+from shoal.population.multipliers import Multiplier, by_parameter
 
 MakeNet = Callable[[], nn.Module]
 
@@ -32,7 +33,12 @@ class Template:
     layout: Layout
     buffers: dict[str, Tensor]  # one network's, at the start; frozen parameters count as buffers
     dropouts: dict[str, float]  # layer name: the network's own rate
-    decayed: Tensor  # [P]: 1 where weight decay applies, 0 for biases and normalization
+    connections: Tensor  # bool [P]: weights of matrices and kernels, not biases and not those of normalization
+    decay_factor: (
+        Tensor  # [P]: of weight decay and L1; 1 for connections, 0 for others, unless multipliers say otherwise
+    )
+    lr_factor: Tensor | None  # [P], of the learning rate; None where it is 1 everywhere
+    multipliers: dict[str, Multiplier]  # where both factors come from, by pattern of names
     kernels: frozenset[str]  # parameters that are kernels of convolutions
     aliases: dict[str, tuple[str, ...]]  # every place of a parameter, also of frozen ones, by its first
     buffer_places: dict[str, tuple[str, ...]]  # every place of a buffer, by its first
@@ -45,17 +51,20 @@ class Template:
         return copy.deepcopy(self.skeleton)
 
 
-def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Template:
+def adopt(
+    network: nn.Module, dtype: torch.dtype, device: torch.device, multipliers: Mapping[str, Multiplier] | None = None
+) -> Template:
     """Read the structure of a network.
 
     Args:
         network: a fresh network; it is copied.
         dtype: floating-point type of the population.
         device: where it will live.
+        multipliers: by pattern of parameter names.
 
     Raises:
         InputError: the network has no parameters, parameters without values or that are not real floating-point
-            numbers, or cannot be copied.
+            numbers, or cannot be copied; a pattern fits no parameter.
     """
     _check(network)
     try:
@@ -70,11 +79,19 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
         if isinstance(module, initializers.NORMALIZATIONS)
         for parameter in module.parameters(recurse=False)
     }
-    decayed = torch.cat(
-        [torch.full((p.numel(),), float(p.dim() >= 2 and id(p) not in exempt), dtype=dtype) for _, p in named]
-    )
+    connected = [p.dim() >= 2 and id(p) not in exempt for _, p in named]
     buffers = {name: _typed(value, dtype).clone() for name, value in _constants(skeleton).items()}
     layout = Layout.of((name, tuple(parameter.shape)) for name, parameter in named)
+    factors = by_parameter(multipliers or {}, layout.names)
+    rates = [1.0 if factor.lr is None else factor.lr for factor in factors]
+    decays = [
+        float(own) if factor.weight_decay is None else factor.weight_decay
+        for own, factor in zip(connected, factors, strict=True)
+    ]
+
+    def by_weight(values: Sequence[float], kind: torch.dtype) -> Tensor:
+        return torch.cat([torch.full((p.numel(),), v, dtype=kind) for (_, p), v in zip(named, values, strict=True)])
+
     for module in skeleton.modules():
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
             module.sparse = False  # rows of a matrix have dense gradients; they are the same numbers
@@ -86,7 +103,10 @@ def adopt(network: nn.Module, dtype: torch.dtype, device: torch.device) -> Templ
         layout=layout,
         buffers=buffers,
         dropouts=dropouts,
-        decayed=decayed.to(device),
+        connections=by_weight(connected, torch.bool).to(device),
+        decay_factor=by_weight(decays, dtype).to(device),
+        lr_factor=None if set(rates) == {1.0} else by_weight(rates, dtype).to(device),
+        multipliers=dict(multipliers or {}),
         kernels=_kernels(skeleton),
         aliases=_places(skeleton.named_parameters(remove_duplicate=False)),
         buffer_places={
