@@ -41,8 +41,6 @@ def numbers(series: pl.Series, style: NumberStyle = NumberStyle()) -> Cells:  # 
         cells = text(series)
         values = number_text.values(cells, style)
         return Cells(values, cells.is_not_null() & values.is_null())
-    if series.dtype in (pl.Duration, pl.Time):
-        series = series.to_physical() / 1e6
     values = series.cast(pl.Float64, strict=False).fill_nan(None)
     return Cells(values, series.is_not_null() & values.is_null() & ~_nan(series))
 

@@ -47,6 +47,7 @@
 | SHL243 | new rows: missing cells where training had none | filled with the training median |
 | SHL244 | new rows: true answers that cannot be scored | not scored |
 | SHL245 | new rows: the part of the file or folder that was taken | named |
+| SHL246 | column names of several levels, in a pandas frame | joined by `_` |
 | SHL251 | rows on both sides of the split | kept, counted |
 | SHL252 | rows on one side of the split that are nearly those of the other | kept, counted |
 | SHL253 | column from which alone the target can be told (almost) always | kept, named |
@@ -118,6 +119,7 @@ UNSEEN_CATEGORIES = "SHL242"
 NEW_MISSING = "SHL243"
 TRUTH_UNUSABLE = "SHL244"
 PART_TAKEN = "SHL245"
+JOINED_NAMES = "SHL246"
 ACROSS_SPLIT = "SHL251"
 NEARLY_ACROSS_SPLIT = "SHL252"
 TELLS_TARGET = "SHL253"

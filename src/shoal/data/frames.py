@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
-from shoal.data import codes
+from shoal.data import codes, typed
 from shoal.data.limits import check_bytes, check_columns
+from shoal.data.wording import listing
 
 Unwanted = Callable[[str], bool]
 """Whether a column of that name is left unread, whatever its cells are."""
@@ -31,20 +32,29 @@ class RawTable:
     frame: pl.DataFrame
     source: str
     lines: NDArray[np.int64] | None = None  # [N] 1-based
+    numbers: NDArray[np.int64] | None = None  # [N] of the rows in the source, where some were left out
     findings: tuple[Finding, ...] = ()
     delimiter: str = ""  # of a text file
     unread: frozenset[str] = frozenset()  # columns that nobody wants: empty cells stand in their place
+    orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # categories that their type orders
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages: a line of the file, or a row counted from 0."""
-        return f"line {int(self.lines[row])}" if self.lines is not None else f"row {row}"
+        return self.places(np.array([row]))
 
     def places(self, rows: NDArray[np.int64], most: int = 5) -> str:
         """Where the first of several rows stand."""
-        shown = [str(int(self.lines[row])) if self.lines is not None else str(int(row)) for row in rows[:most]]
+        stand = self.lines if self.lines is not None else self.numbers
+        shown = [str(int(row if stand is None else stand[row])) for row in rows[:most]]
         word = "line" if self.lines is not None else "row"
         more = ", ..." if len(rows) > most else ""
         return f"{word}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
+
+    def take(self, rows: NDArray[np.int64]) -> RawTable:
+        """Some of the rows, which keep their places."""
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        lines = None if self.lines is None else self.lines[rows]
+        return replace(self, frame=self.frame[rows], lines=lines, numbers=numbers)
 
 
 def read_parquet(path: Path, unwanted: Unwanted = _none) -> RawTable:
@@ -108,22 +118,37 @@ def from_frame(source: Any, name: str = "the frame", unwanted: Unwanted = _none)
 
     if isinstance(source, pl.LazyFrame):
         source = source.collect()
-    native_names = [str(column) for column in getattr(source, "columns", [])]
-    _refuse_duplicates(native_names, name)
     if isinstance(source, pl.DataFrame):
         emptied = [pl.lit(None, dtype=pl.String).alias(each) for each in source.columns if unwanted(each)]
         return _checked(source.with_columns(emptied), name, unwanted)
+    source, said = _flat_names(source)
+    _refuse_duplicates([str(column) for column in getattr(source, "columns", [])], name)
     try:
         frame = nw.from_native(source)
         if isinstance(frame, nw.LazyFrame):
             frame = frame.collect()
     except Exception as error:  # the other library's own errors are not known here
         raise InputError(f"{name}: this frame cannot be read ({error}).") from error
+    wanted = {str(column): frame.get_column(column) for column in frame.columns if not unwanted(str(column))}
     columns = [
-        _empty(str(column), len(frame)) if unwanted(str(column)) else _series(str(column), frame.get_column(column))
-        for column in frame.columns
+        typed.from_native(each, wanted[each]) if each in wanted else _empty(each, len(frame))
+        for each in map(str, frame.columns)
     ]
-    return replace(_checked(pl.DataFrame(columns), name, unwanted), findings=_index(source))
+    orders = {each: order for each, column in wanted.items() if (order := typed.order_of(column))}
+    found = _checked(pl.DataFrame(columns), name, unwanted)
+    return replace(found, findings=(*said, *_index(source)), orders=orders)
+
+
+def _flat_names(source: Any) -> tuple[Any, tuple[Finding, ...]]:
+    """A pandas frame whose columns have names of several levels, with these joined; any other as it is."""
+    levels = getattr(getattr(source, "columns", None), "nlevels", 1)
+    if levels < 2:
+        return source, ()
+    names = ["_".join(str(part) for part in parts if str(part)) for parts in source.columns]
+    flat = source.copy(deep=False)
+    flat.columns = names
+    sentence = f"The columns have names of {levels} levels, which were joined: {listing(names, 4)}."
+    return flat, (Finding(code=codes.JOINED_NAMES, sentence=sentence, evidence={"levels": levels}),)
 
 
 def _empty(name: str, rows: int) -> pl.Series:
@@ -141,54 +166,6 @@ def _index(source: Any) -> tuple[Finding, ...]:
     return (Finding(code=codes.FRAME_INDEX, sentence=sentence, evidence={"index": list(names)}, fix=fix),)
 
 
-def _series(name: str, column: Any) -> pl.Series:
-    """One column of a narwhals frame as a polars series of numbers, booleans, dates or text."""
-    dtype = column.dtype
-    if dtype.is_numeric():
-        values = [None if _absent(value) else value for value in column.to_list()]
-        if dtype.is_float() or dtype.is_decimal():
-            return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
-        filled = [value for value in values if value is not None] or [0]
-        least, most = min(filled), max(filled)
-        wide: type[pl.DataType] = pl.Int128
-        if least >= -(2**63) and most < 2**64:
-            wide = pl.Int64 if most < 2**63 else pl.UInt64 if least >= 0 else pl.Int128
-        return pl.Series(name, values, dtype=wide)  # strict: what does not fit raises
-    cells = column.to_list()
-    if type(dtype).__name__ in ("Categorical", "Enum"):
-        return pl.Series(name, [None if _absent(cell) else str(cell) for cell in cells], dtype=pl.Categorical)
-    if dtype.is_temporal():
-        kept = [None if _absent(cell) else cell for cell in cells]
-        return pl.Series(name, kept, strict=False)
-    return _from_objects(name, cells)
-
-
-def _from_objects(name: str, cells: list[Any]) -> pl.Series:
-    """Cells of unknown types as truth values or whole numbers where all are, else as text; missing ones as null."""
-    for row, cell in enumerate(cells):
-        if isinstance(cell, list | tuple | dict | set | np.ndarray | complex):
-            raise InputError(
-                f"column {name!r}, row {row}: a cell of type {type(cell).__name__}; only plain values are read, "
-                "drop it (option `drop`)."
-            )
-    kept = [None if _absent(cell) else cell for cell in cells]
-    truths = [isinstance(cell, bool | np.bool_) for cell in kept if cell is not None]
-    wholes = [isinstance(cell, int | np.integer) and -(2**63) <= int(cell) < 2**63 for cell in kept if cell is not None]
-    if truths and all(truths):
-        return pl.Series(name, kept, dtype=pl.Boolean)
-    if wholes and all(wholes) and not any(truths):
-        return pl.Series(name, kept, dtype=pl.Int64)
-    texts = [None if cell is None else str(cell) for cell in kept]
-    return pl.Series(name, texts, dtype=pl.String)
-
-
-def _absent(cell: object) -> bool:
-    """Whether a cell is missing: None, NaN, or pandas' NA and NaT, which are known by their names alone."""
-    if isinstance(cell, float | np.floating):
-        return bool(cell != cell)
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType")
-
-
 def _checked(frame: pl.DataFrame, source: str, unwanted: Unwanted) -> RawTable:
     _refuse_duplicates(frame.columns, source)
     if frame.width == 0 or frame.height == 0:
@@ -197,6 +174,7 @@ def _checked(frame: pl.DataFrame, source: str, unwanted: Unwanted) -> RawTable:
         )
     check_columns(frame.width, source)
     _refuse_nested(frame.schema, source)
+    frame = pl.DataFrame([typed.plain(series) for series in frame])
     return RawTable(frame, source, unread=frozenset(filter(unwanted, frame.columns)))
 
 

@@ -85,11 +85,11 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
     if moments.is_typed(series):
         return _date(facts, series, moments.of_type(series))
     if series.dtype in (pl.Categorical, pl.Enum):  # declared: digits and dates among them are names
-        return _category(facts, filled, present, frozenset())
+        return _declared(raw, facts, filled, present)
     compact = _compact_dates(facts, present)
     if compact is not None:
         return _date(facts, filled, compact)
-    if series.dtype.is_numeric() or series.dtype == pl.Duration:
+    if series.dtype.is_numeric():
         return _number(raw, facts, series, cells.numbers(series))
     if present.str.to_lowercase().is_in(TRUTH_WORDS).all():
         return _typed(facts, filled, "boolean")
@@ -278,6 +278,15 @@ def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozens
     if order is not None:
         return replace(_ordered(facts, joined.values, order), spellings=joined)
     return _as_category(facts, joined, tags)
+
+
+def _declared(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series) -> Inferred:
+    """Categories that came as such, in the order that their type gives them, where it does."""
+    order = raw.orders.get(facts.name, ())
+    levels = cells.text(pl.Series(order, dtype=pl.String))
+    if levels.len() < 2 or levels.null_count() or levels.n_unique() < levels.len():
+        return _category(facts, filled, present, frozenset())
+    return _ordered(facts, filled, tuple(levels))
 
 
 def _ordered(facts: Facts, filled: pl.Series, levels: tuple[str, ...]) -> Inferred:
