@@ -49,6 +49,15 @@ def test_predictions_carry_row_and_identifiers_and_equal_the_target(folder: Path
     assert without.columns[:2] == ["row", "prediction"]
 
 
+def test_rows_without_a_true_answer_are_predicted_and_not_scored(folder: Path) -> None:
+    given = pl.read_csv(folder / "train.csv")
+    some = given.with_columns(label=pl.when(pl.int_range(N) < 60).then(pl.col("label")))
+    scored, first = api.evaluate(folder / "run", some), api.evaluate(folder / "run", given.head(60))
+    assert (scored["rows"], scored["score"]) == (60, first["score"])
+    assert "30 rows of 90 without a true answer: not scored." in [each["sentence"] for each in scored["findings"]]
+    assert len(api.predict(folder / "run", some).rows) == N
+
+
 def test_text_from_the_data_is_quoted_and_steers_no_terminal() -> None:
     text = _as_csv(["row", "na,me", "prediction", "probability_a"], [[0, 'x"\x1b[2J,\ny', "a\x07", 0.123456789]])
     assert "\x1b" not in text and "\x07" not in text and len(text.splitlines()) == 2

@@ -171,7 +171,7 @@ def test_values_that_are_refused() -> None:
     flat = RNG.normal(size=(60, 2))
     flat[9, 1] = np.inf
     refused((flat, Y), "'x1'", "row 9", "infinity")
-    refused((RNG.normal(size=(60, 2)), np.where(Y == 1, np.nan, 0.5)), "NaN", "1, 4")
+    refused((RNG.normal(size=(60, 2)), np.where(Y == 1, np.inf, 0.5)), "infinity", "1, 4")
 
 
 def test_whole_number_answers_of_images_are_classes_even_if_many() -> None:

@@ -231,7 +231,7 @@ def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dic
     if rows.truth is None:
         what = f"column `{model.schema.target}`" if model.schema.target else "true answers"
         raise InputError(f"{source} has no usable {what}: give rows whose answers are known.")
-    answers, warnings = model.answers(rows.features)
+    answers, warnings = model.answers(rows.scored())
     if model.target.classes is not None:
         scores = scoring.of_classes(answers, rows.truth.astype(np.int64))
     else:

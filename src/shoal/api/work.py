@@ -114,7 +114,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
         kind=dataset.kind,
         inputs=tuple(preparation.feature_names),
         pixels=_pixels(settings, dataset, plan, preparation),
-        describe_row=lambda row: {"row": int(plan.test[row]), **describe(dataset, int(plan.test[row]))},
+        describe_row=lambda row: {"row": dataset.number(int(plan.test[row])), **describe(dataset, int(plan.test[row]))},
     )
     return Work(dataset, plan, preparation, target, problem)
 

@@ -48,7 +48,7 @@ def marks(series: pl.Series, words: Words) -> pl.Series:
     >>> marks(pl.Series([-999.0, 1.5, None]), ("-999", "NA")).to_list()
     [True, False, False]
     """
-    numbers = [number for number in map(_number, words or ()) if number is not None]
+    numbers = numbers_of(words or ())
     if series.dtype.is_numeric():
         return series.cast(pl.Float64, strict=False).is_in(numbers).fill_null(False)
     if not _is_text(series):
@@ -155,9 +155,10 @@ def of_words(values: Iterable[Kept], missing: Iterable[Kept]) -> list[Finding]:
     return found
 
 
-def unused(raw: RawTable, words: tuple[str, ...]) -> list[Finding]:
-    """Words that the user named and no cell holds."""
-    idle = [word for word in words if word and not any(marks(series, (word,)).any() for series in raw.frame)]
+def unused(columns: Iterable[pl.Series], words: Words) -> list[Finding]:
+    """Words that the user named and no cell holds, of features or of answers."""
+    held = [*columns]
+    idle = [word for word in words or () if word and not any(marks(series, (word,)).any() for series in held)]
     if not idle:
         return []
     sentence = f"No cell holds {_quoted(idle)}, which would count as missing (option `missing`)."
@@ -242,6 +243,11 @@ def _is_text(series: pl.Series) -> bool:
 
 def _lower(series: pl.Series) -> pl.Series:
     return series.cast(pl.String).str.strip_chars().str.to_lowercase()
+
+
+def numbers_of(words: Iterable[str]) -> list[float]:
+    """Those of the words that are numbers, which count by their value."""
+    return [number for number in map(_number, words) if number is not None]
 
 
 def _number(word: str) -> float | None:

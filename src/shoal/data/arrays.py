@@ -10,15 +10,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.core.events import Finding
+from shoal.core.events import Finding, Kind
 from shoal.core.reading import Reading
-from shoal.data import cells, codes
+from shoal.data import absence, answers, cells, codes
+from shoal.data.answers import Answers
 from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.depth import array_depth, array_ends
 from shoal.data.frames import RawTable
 from shoal.data.layout import Layout, layout
-from shoal.data.limits import LARGEST_VALUE
+from shoal.data.limits import LARGEST_VALUE, check_bytes
 from shoal.data.ordering import time_column
 from shoal.data.schema import Schema
 from shoal.data.spelling import findings as spelling_findings
@@ -29,6 +30,7 @@ from shoal.data.wording import count, listing
 
 PARTS: dict[int, tuple[str, ...]] = {0: ("train", "training"), 1: ("val", "valid", "validation"), 2: ("test",)}
 INPUTS = ("x", "images", "image", "data", "features", "inputs", "signals", "volumes")
+BLOCK_ROWS = 4096
 ANSWERS = ("y", "labels", "label", "target", "targets")
 NAMES = ("classes", "class_names", "target_names", "label_names")
 
@@ -199,29 +201,53 @@ def array_dataset(
     Raises:
         InputError: no answers, lengths that differ, values that are no numbers, NaN or infinity.
     """
-    y = _answers(arrays, source)
+    y = answers.of_array(_answers(arrays, source), reading.missing or (), source)
     laid = _laid_out(arrays, reading, source)
-    answer = array_target(y, source, reading.task, table=laid.kind == "table", names=arrays.names)
-    beside = _beside(arrays, reading, source)
-    said = (*laid.findings, *_unused(arrays), *beside.findings)
-    uneven = parts_without_class(answer, arrays.split, source)
-    if laid.kind == "table":
-        raw = as_table(laid.x, source, feature_names)
+    table = laid.kind == "table"
+    answer = array_target(y.values, source, reading.task, table=table, names=arrays.names, numbers=y.rows)
+    aside = _aside(arrays, reading, source).take(y.rows)
+    said = (*laid.findings, *_unused(arrays), *aside.findings, *y.findings)
+    uneven = parts_without_class(answer, aside.split, source)
+    if table:
         asked = Reading(roles=reading.roles, missing=reading.missing)
-        found = table_dataset(raw, name=name, reading=asked, given=answer, given_split=arrays.split)
+        raw = as_table(laid.x, source, feature_names)
+        found = _table_beside(raw, y, answer, asked, name=name, split=aside.split)
         found = replace(found, findings=(*said, *found.findings, *uneven))
     else:
-        found = _of_shape(laid, answer, arrays.split, reading, name=name, source=source)
+        found = _of_shape(laid, y, answer, reading, name=name, source=source)
         found = replace(found, findings=(*said, *found.findings, *uneven, *of_arrays(laid.x, laid.kind)))
     about = {"group": reading.group, "time": reading.time, "shape": laid.x.shape[1:]}
     return replace(
         found,
         schema=found.schema.model_copy(update=about),
         target_name=reading.target or "target",
-        time=beside.moments,
-        group=beside.groups,
-        content_hash=fingerprint(found.features, answer.values, arrays.split, beside.moments, beside.groups),
+        given_split=aside.split,
+        time=aside.moments,
+        group=aside.groups,
+        content_hash=fingerprint(found.features, answer.values, aside.split, aside.moments, aside.groups),
     )
+
+
+def beside(raw: RawTable, y: NDArray[np.generic], reading: Reading, *, name: str) -> Dataset:
+    """A data set from a frame and the answers that came beside it.
+
+    Raises:
+        InputError: as `table_dataset` and `array_target`.
+    """
+    given = answers.of_array(y, reading.missing or (), raw.source)
+    answer = array_target(given.values, raw.source, reading.task, table=True, names=None, numbers=given.rows)
+    found = _table_beside(raw, given, answer, reading.but(target=None), name=name)
+    return replace(found, findings=(*given.findings, *found.findings))
+
+
+def _table_beside(
+    raw: RawTable, y: Answers, answer: Target, reading: Reading, *, name: str, split: NDArray[np.int8] | None = None
+) -> Dataset:
+    """The rows of a table that have an answer, which came beside it."""
+    idle = absence.unused([*raw.frame, *([] if y.given is None else [y.given])], reading.missing)
+    kept = raw if y.rows is None else raw.take(y.rows)
+    found = table_dataset(kept, name=name, reading=reading, given=answer, given_split=split)
+    return replace(found, findings=(*idle, *found.findings))
 
 
 def _answers(arrays: Arrays, source: str) -> NDArray[np.generic]:
@@ -246,18 +272,31 @@ def _laid_out(arrays: Arrays, reading: Reading, source: str) -> Layout:
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """What an archive says of its rows beside inputs and answers."""
+class _Aside:
+    """What an archive says of its rows besides inputs and answers."""
 
+    split: NDArray[np.int8] | None
     groups: NDArray[np.int64] | None
     moments: NDArray[np.float64] | None
     findings: tuple[Finding, ...]
 
+    def take(self, rows: NDArray[np.int64] | None) -> _Aside:
+        """Of some of the rows; None: of all."""
+        if rows is None:
+            return self
+        return _Aside(
+            None if self.split is None else self.split[rows],
+            None if self.groups is None else self.groups[rows],
+            None if self.moments is None else self.moments[rows],
+            self.findings,
+        )
 
-def _beside(arrays: Arrays, reading: Reading, source: str) -> _Beside:
+
+def _aside(arrays: Arrays, reading: Reading, source: str) -> _Aside:
     group, time = reading.group, reading.time
     groups, joined = _groups(arrays.extra[group], source, group) if group else (None, [])
-    return _Beside(groups, _moments(arrays.extra[time], source, time) if time else None, tuple(joined))
+    moments = _moments(arrays.extra[time], source, time) if time else None
+    return _Aside(arrays.split, groups, moments, tuple(joined))
 
 
 def _unused(arrays: Arrays) -> list[Finding]:
@@ -267,16 +306,16 @@ def _unused(arrays: Arrays) -> list[Finding]:
     return [Finding(code=codes.UNUSED_ARRAYS, sentence=sentence, evidence={"arrays": list(arrays.unused)})]
 
 
-def _of_shape(
-    laid: Layout, answer: Target, split: NDArray[np.int8] | None, reading: Reading, *, name: str, source: str
-) -> Dataset:
+def _of_shape(laid: Layout, y: Answers, answer: Target, reading: Reading, *, name: str, source: str) -> Dataset:
     """Images, signals or volumes, whose features are the array itself."""
     x, kind = laid.x, laid.kind
-    for option, value in (("roles", reading.roles or None), ("missing", reading.missing)):
-        if value is not None:
-            raise InputError(
-                f"{source} holds {kind} data without columns: the option `{option}` cannot be used with it."
-            )
+    if reading.roles:
+        raise InputError(f"{source} holds {kind} data without columns: the option `roles` cannot be used with it.")
+    _refuse_missing(x, reading.missing or (), source, kind)
+    features = ArrayFeatures(x)
+    if y.rows is not None:
+        check_bytes(len(y.rows) * x[0].nbytes, source, "its rows with an answer")  # they may be mapped, and are copied
+        features = features.take(y.rows)
     onto = array_ends(x) if kind == "image" else None
     schema = Schema(
         kind=kind,
@@ -285,6 +324,7 @@ def _of_shape(
         class_type=answer.class_type,
         shape=x.shape[1:],
         axes=laid.axes,
+        missing=reading.missing or (),
         image_depth=array_depth(x, onto),
         ends=onto,
     )
@@ -293,17 +333,32 @@ def _of_shape(
         source=source,
         kind=kind,
         task=answer.task,
-        features=ArrayFeatures(x),
+        features=features,
         target=answer.values,
         classes=answer.classes,
         target_name="target",
         schema=schema,
-        findings=answer.findings,
-        given_split=split,
+        findings=(*absence.unused([] if y.given is None else [y.given], reading.missing), *answer.findings),
+        given_split=None,
         time=None,
         group=None,
         content_hash="",
+        numbers=y.rows,
     )
+
+
+def _refuse_missing(x: NDArray[np.generic], words: tuple[str, ...], source: str, kind: Kind) -> None:
+    """Refuse values that the user calls missing: a network can learn from a row of an array only as a whole."""
+    numbers = absence.numbers_of(words)
+    for start in range(0, len(x) if numbers else 0, BLOCK_ROWS):
+        held = np.isin(x[start : start + BLOCK_ROWS], numbers).reshape(len(x[start : start + BLOCK_ROWS]), -1)
+        if held.any():
+            row = int(np.flatnonzero(held.any(axis=1))[0])
+            value = x[start + row].reshape(-1)[int(np.flatnonzero(held[row])[0])]
+            raise InputError(
+                f"{source}, row {start + row}: {value:g} among the values, which means missing (option `missing`), and "
+                f"{kind}s cannot have missing values; mend it or delete the row."
+            )
 
 
 def as_table(x: NDArray[np.generic], source: str, names: tuple[str, ...] | None = None) -> RawTable:

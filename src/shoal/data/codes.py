@@ -71,6 +71,7 @@
 | SHL282 | words that mean a missing cell, and are as frequent as values | those cells count as missing |
 | SHL284 | several spellings of one value | joined |
 | SHL285 | values that differ in letter case alone | kept apart |
+| SHL286 | rows without an answer | left out |
 | SHL283 | words that were named as missing, and stand in no cell | named |
 """
 
@@ -144,3 +145,4 @@ WORDS_ARE_MISSING = "SHL282"
 WORDS_UNUSED = "SHL283"
 SPELLINGS_JOINED = "SHL284"
 SPELLINGS_APART = "SHL285"
+UNANSWERED = "SHL286"

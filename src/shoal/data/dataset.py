@@ -63,6 +63,11 @@ class Dataset:
     group: NDArray[np.int64] | None  # [N] codes
     content_hash: str
     row_keys: NDArray[np.uint64] | None = None  # [N] of a table: equal for rows that are equal, identifiers aside
+    numbers: NDArray[np.int64] | None = None  # [N] of the rows in the source, where some had no answer
+
+    def number(self, row: int) -> int:
+        """Which row of the source a row is, counted from 0."""
+        return row if self.numbers is None else int(self.numbers[row])
 
     @property
     def rows(self) -> int:
@@ -89,9 +94,14 @@ class Rows:
     truth: NDArray[np.int64] | NDArray[np.float64] | None
     identifiers: pl.DataFrame | None = None  # columns that name the rows of a table, as they came
     files: tuple[str, ...] | None = None  # of images, below the folder that was given
+    answered: NDArray[np.int64] | None = None  # [M] the rows that `truth` is of, where others have no answer
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def scored(self) -> Features:
+        """The features of the rows that `truth` is of."""
+        return self.features if self.answered is None else self.features.take(self.answered)
 
 
 def fingerprint(features: Features, *arrays: NDArray[np.generic] | None) -> str:

@@ -32,11 +32,11 @@ class RawTable:
     frame: pl.DataFrame
     source: str
     lines: NDArray[np.int64] | None = None  # [N] 1-based
-    numbers: NDArray[np.int64] | None = None  # [N] of the rows in the source, where some were left out
     findings: tuple[Finding, ...] = ()
     delimiter: str = ""  # of a text file
     unread: frozenset[str] = frozenset()  # columns that nobody wants: empty cells stand in their place
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # categories that their type orders
+    numbers: NDArray[np.int64] | None = None  # [N] of the rows in the source, where some were left out
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages: a line of the file, or a row counted from 0."""
@@ -44,17 +44,20 @@ class RawTable:
 
     def places(self, rows: NDArray[np.int64], most: int = 5) -> str:
         """Where the first of several rows stand."""
-        stand = self.lines if self.lines is not None else self.numbers
-        shown = [str(int(row if stand is None else stand[row])) for row in rows[:most]]
+        stand = self.in_source(rows[:most]) if self.lines is None else self.lines[rows[:most]]
+        shown = [str(int(place)) for place in stand]
         word = "line" if self.lines is not None else "row"
         more = ", ..." if len(rows) > most else ""
         return f"{word}{'s' if len(rows) > 1 else ''} {', '.join(shown)}{more}"
 
+    def in_source(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers that rows have in the source, counted from 0."""
+        return rows if self.numbers is None else self.numbers[rows]
+
     def take(self, rows: NDArray[np.int64]) -> RawTable:
         """Some of the rows, which keep their places."""
-        numbers = rows if self.numbers is None else self.numbers[rows]
         lines = None if self.lines is None else self.lines[rows]
-        return replace(self, frame=self.frame[rows], lines=lines, numbers=numbers)
+        return replace(self, frame=self.frame[rows], lines=lines, numbers=self.in_source(rows))
 
 
 def read_parquet(path: Path, unwanted: Unwanted = _none) -> RawTable:

@@ -350,9 +350,20 @@ def _frame(source: Any, where: str) -> pl.DataFrame:
     for name in frame.columns:
         names = _class_names(source, name) if isinstance(getattr(source, "features", None), Mapping) else None
         if names:
-            labels = frame.get_column(name).replace_strict(list(range(len(names))), list(names), default=None)
-            frame = frame.with_columns(labels.alias(name))
+            frame = frame.with_columns(_named(frame.get_column(name), names, where))
     return frame
+
+
+def _named(coded: pl.Series, names: tuple[str, ...], where: str) -> pl.Series:
+    """Codes of classes as their names; -1, by which Hugging Face says that there is none, as a missing cell.
+
+    Raises:
+        InputError: a code without a name.
+    """
+    beyond = coded.filter(~coded.is_between(-1, len(names) - 1)).drop_nulls()
+    if beyond.len():
+        raise InputError(f"{where}, column {coded.name!r}: the code {beyond[0]} has no name; there are {len(names)}.")
+    return coded.replace_strict(list(range(len(names))), list(names), default=None)
 
 
 def _columns(rows: list[Mapping[str, Any]]) -> pl.DataFrame:

@@ -15,12 +15,11 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.core.reading import Reading
-from shoal.data import archives, arrays, builtin, frames, images, items
+from shoal.data import answers, archives, arrays, builtin, frames, images, items
 from shoal.data.dataset import Dataset
 from shoal.data.delimited import read_delimited
 from shoal.data.frames import RawTable
 from shoal.data.tables import table_dataset
-from shoal.data.targets import array_target
 from shoal.data.wording import closest, listing
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
@@ -176,17 +175,19 @@ def _named_arrays(
 
 
 def _read_pair(x: Any, y: Any, asked: Reading, called: str) -> Dataset:
-    answers = arrays.to_numpy(y, f"{called}, y")
+    given, categories = answers.from_any(y)
+    if categories and asked.task is None:
+        asked = asked.but(task="classification")
+    values = arrays.to_numpy(given, f"{called}, y")
     if frames.is_frame(x):
         raw = frames.from_frame(x, called, asked.drop.__contains__)
-        if raw.frame.height != len(answers):
+        if raw.frame.height != len(values):
             raise InputError(
-                f"{called}: {raw.frame.height} rows of inputs and {len(answers)} answers; they must be as many."
+                f"{called}: {raw.frame.height} rows of inputs and {len(values)} answers; they must be as many."
             )
-        given = array_target(answers, called, asked.task, table=True, names=None)
-        return _as_kind(table_dataset(raw, name=called, reading=asked.but(target=None), given=given), asked.kind)
+        return _as_kind(arrays.beside(raw, values, asked, name=called), asked.kind)
     _only_for_tables(asked, called)
-    found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), answers, None, None, {}, (), hasattr(x, "detach"))
+    found = arrays.Arrays(arrays.to_numpy(x, f"{called}, X"), values, None, None, {}, (), hasattr(x, "detach"))
     return arrays.array_dataset(found, asked, name=called, source=called)
 
 

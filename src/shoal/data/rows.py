@@ -16,7 +16,20 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import AXES, Reading
-from shoal.data import absence, archives, arrays, builtin, cells, codes, frames, image_folders, images, items, layout
+from shoal.data import (
+    absence,
+    answers,
+    archives,
+    arrays,
+    builtin,
+    cells,
+    codes,
+    frames,
+    image_folders,
+    images,
+    items,
+    layout,
+)
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.reading import existing, open_table, unknown_format
@@ -50,9 +63,9 @@ def read_rows(source: Any, schema: Schema) -> Rows:
         except OSError as error:
             raise paths.read_error(path, error) from error
     if isinstance(source, tuple | list) and len(source) == 2:
-        features, answers = source
+        features, given = source
         rows = read_rows(features, schema)
-        return _with_truth(rows, arrays.to_numpy(answers, "y"), schema)
+        return _with_truth(rows, arrays.to_numpy(answers.from_any(given)[0], "y"), schema)
     if frames.is_frame(source):
         return _from_table(frames.from_frame(source, unwanted=_not_needed(schema)), schema)
     parts = items.parts_of(source)
@@ -278,7 +291,7 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
     rows = Rows(TableFeatures(pl.DataFrame(columns)), tuple(said), None, identifiers)
     if schema.target is None or schema.target not in raw.frame.columns:
         return rows
-    return _scored(rows, absence.answers(raw.frame.get_column(schema.target), schema), schema)
+    return _scored(rows, raw.frame.get_column(schema.target), schema)
 
 
 def _odd_cells(raw: RawTable, column: Column, series: pl.Series, unread: pl.Series) -> list[Finding]:
@@ -307,16 +320,24 @@ def _odd_cells(raw: RawTable, column: Column, series: pl.Series, unread: pl.Seri
     return [Finding(code=codes.ODD_CELLS, level="warning", sentence=sentence, evidence=evidence)]
 
 
-def _with_truth(rows: Rows, answers: NDArray[np.generic], schema: Schema) -> Rows:
-    flat = answers.reshape(-1)
+def _with_truth(rows: Rows, given: NDArray[np.generic], schema: Schema) -> Rows:
+    flat = given.reshape(-1)
     if len(flat) != len(rows):
         raise InputError(f"{len(rows)} rows and {len(flat)} answers; they must be as many.")
-    numeric = flat.dtype.kind in "iuf"
-    return _scored(rows, pl.Series("y", flat if numeric else [str(value) for value in flat.tolist()]), schema)
+    return _scored(rows, answers.column(flat, "the answers"), schema)
 
 
-def _scored(rows: Rows, answers: pl.Series, schema: Schema) -> Rows:
-    truth, reason = known_target(answers, schema.task, schema.classes, schema.target_numbers)
+def _scored(rows: Rows, given: pl.Series, schema: Schema) -> Rows:
+    """With the true answers that came along, if these can be scored; rows without an answer are not."""
+    filled = absence.answers(given, schema)
+    known = cells.text(filled).is_not_null()
+    if known.any() and not known.all():
+        left = count(int((~known).sum()), "row")
+        sentence = f"{left} of {len(rows)} without a true answer: not scored."
+        said = Finding(code=codes.TRUTH_UNUSABLE, level="warning", sentence=sentence)
+        kept = known.arg_true().to_numpy().astype(np.int64)
+        rows, filled = replace(rows, warnings=(*rows.warnings, said), answered=kept), filled.filter(known)
+    truth, reason = known_target(filled, schema.task, schema.classes, schema.target_numbers)
     if truth is None:
         finding = Finding(
             code=codes.TRUTH_UNUSABLE, level="warning", sentence=f"The answers were not scored ({reason})."

@@ -166,8 +166,8 @@ def _without_words(
 
 def _of_words(raw: RawTable, inferred: dict[str, roles.Inferred], words: absence.Words) -> list[Finding]:
     """What is to be said of words that may mean a missing cell."""
-    if words:
-        return absence.unused(raw, words)
+    if words:  # the user's own
+        return []
     named = [raw.frame.get_column(name) for name, found in inferred.items() if found.column.cells == "category"]
     named = [series for series in named if not inferred[series.name].column.exact]
     as_values = [s for s in named if words == () or inferred[s.name].column.word_values]

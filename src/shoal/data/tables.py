@@ -11,6 +11,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
 from shoal.data import absence
+from shoal.data.answers import without_unanswered
 from shoal.data.dataset import Dataset, fingerprint
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -47,8 +48,13 @@ def table_dataset(
     words = absence.words_of(raw, reading.missing)
     answer, said = given, list[Finding]()
     if answer is None:
-        asked, said = absence.for_target(raw, reading.target or "", words, reading.task)
-        answer = table_target(asked, reading.target or "", reading.task, Signs.of(raw, reading.decimal))
+        target, signs = reading.target or "", Signs.of(raw, reading.decimal)
+        said = absence.unused(raw.frame, reading.missing)
+        raw, kept = absence.for_target(raw, target, words, reading.task)
+        raw, unanswered = without_unanswered(raw, target)
+        said += [*kept, *unanswered]
+        given_split = given_split if given_split is None or raw.numbers is None else given_split[raw.numbers]
+        answer = table_target(raw, target, reading.task, signs)
     found = survey(raw, reading, answer)
     if found.features.frame.width == 0:
         raise InputError(f"{raw.source}: no column is left to learn from ({_why(found.columns)}).")
@@ -78,6 +84,7 @@ def table_dataset(
         group=found.groups,
         content_hash=fingerprint(found.features, answer.values, given_split, found.moments, found.groups),
         row_keys=found.row_keys,
+        numbers=raw.numbers,
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Task
-from shoal.data import cells, class_types, codes, number_style, number_text, task_rule
+from shoal.data import cells, class_types, codes, moments, number_style, number_text, task_rule
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
@@ -43,22 +43,21 @@ def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | Non
     """The target of a table.
 
     Args:
-        raw: the table.
+        raw: the table, in which no answer is missing.
         name: of the target's column.
         task: what the user says.
         signs: what is known of the decimal sign; by default what the table tells.
 
     Raises:
-        InputError: missing cells, infinities, words among numbers, one class only, a class with a single row.
+        InputError: dates, infinities, words among numbers, one class only, a class with a single row.
     """
     series = raw.frame.get_column(name)
     where = f"{raw.source}, target {name!r}"
     filled = cells.text(series)
-    missing = np.flatnonzero(filled.is_null().to_numpy())
-    if len(missing):
+    if moments.is_typed(series):
         raise InputError(
-            f"{where}: {count(len(missing), 'cell')} of {series.len()} missing ({raw.places(missing)}); "
-            "delete these rows or fill the cells."
+            f"{where}: the answers are dates, and numbers or classes are predicted; write them as numbers, such as "
+            "days since a date."
         )
     target = _of_column(raw, name, series, filled, where, task, signs)
     typed = class_types.of_column(series, target.classes or (), from_text=raw.lines is not None)
@@ -82,15 +81,29 @@ def _of_column(
 
 
 def array_target(
-    y: NDArray[np.generic], source: str, task: Task | None, *, table: bool, names: tuple[str, ...] | None
+    y: NDArray[np.generic],
+    source: str,
+    task: Task | None,
+    *,
+    table: bool,
+    names: tuple[str, ...] | None,
+    numbers: NDArray[np.int64] | None = None,
 ) -> Target:
     """The target that came as an array: whole numbers, truth values, text or floats, [N] or [N, 1].
+
+    Args:
+        y: the answers, none of them missing.
+        source: for messages.
+        task: what the user says.
+        table: whether the rows are those of a table.
+        names: of the classes, where the answers are their codes.
+        numbers: of the rows in the source, where some were left out.
 
     Raises:
         InputError: several columns, complex or object values, NaN, infinity, one class only, a class with a single row.
     """
     where = f"{source}, target"
-    raw = RawTable(pl.DataFrame(), source)
+    raw = RawTable(pl.DataFrame(), source, numbers=numbers)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:

@@ -46,7 +46,7 @@ def of_columns(
             level="warning",
             sentence=f"Cells far from all others of their column: {'; '.join(parts[:SHOWN_COLUMNS])}"
             f"{f'; and in {len(parts) - SHOWN_COLUMNS} more columns' if len(parts) > SHOWN_COLUMNS else ''}.",
-            evidence={"columns": {name: _evidence(*cells) for name, cells in found.items()}},
+            evidence={"columns": {name: _evidence(raw, *cells) for name, cells in found.items()}},
             fix="mend these cells, or leave them empty where they stand for an unknown value; the preparation `auto` "
             "bears them, others let them squeeze the rest together",
         )
@@ -60,7 +60,7 @@ def of_columns(
                 level="problem",
                 sentence=f"Targets far from all others: {_cells(raw, target, cells, values)}. The squared error and R2 "
                 "see hardly anything but these rows.",
-                evidence={"columns": {target: _evidence(cells, values)}},
+                evidence={"columns": {target: _evidence(raw, cells, values)}},
                 fix="mend these values, or leave out their rows; where such values are real, predict their logarithm",
             )
 
@@ -124,10 +124,10 @@ def _cells(raw: RawTable, name: str, cells: Wild, values: NDArray[np.float64]) -
     )
 
 
-def _evidence(cells: Wild, values: NDArray[np.float64]) -> dict[str, JsonValue]:
+def _evidence(raw: RawTable, cells: Wild, values: NDArray[np.float64]) -> dict[str, JsonValue]:
     return {
         "cells": len(cells.rows),
-        "rows": cells.rows[:SHOWN_ROWS].tolist(),
+        "rows": raw.in_source(cells.rows[:SHOWN_ROWS]).tolist(),
         "values": values[cells.rows[:SHOWN_ROWS]].tolist(),
         "others": [cells.low, cells.high],
     }

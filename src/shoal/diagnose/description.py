@@ -13,7 +13,7 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind, Record, Task
 from shoal.core.reading import Reading
-from shoal.data import Dataset, codes, read
+from shoal.data import Dataset, absence, codes, read
 from shoal.data.frames import from_frame, is_frame
 from shoal.data.reading import existing, open_table
 from shoal.data.schema import Column
@@ -99,12 +99,13 @@ def _without_target(data: Any, asked: Reading) -> Description | None:
     if raw is None:
         return None
     found = survey(raw, asked, None)
+    idle = absence.unused(raw.frame, asked.missing)
     return Description(
         source=raw.source,
         kind="table",
         rows=raw.frame.height,
         columns=found.columns,
-        findings=(*raw.findings, *found.findings),
+        findings=(*raw.findings, *idle, *found.findings),
     )
 
 

@@ -97,7 +97,7 @@ def _copies(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
         "partly what was learned by heart.",
         evidence={
             "rows": {part: len(rows) for part, rows in both.items()},
-            "first": {part: rows[:SHOWN].tolist() for part, rows in both.items()},
+            "first": {part: [dataset.number(row) for row in rows[:SHOWN]] for part, rows in both.items()},
         },
         fix="drop the copies, or keep them together by a column that they share (option group)",
     )
@@ -116,7 +116,8 @@ def _near_copies(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
     near = (distance <= NEAR * usual) & ~equal
     if usual == 0 or near.mean() <= NEAR_SHARE:
         return
-    pairs = [[int(test[row]), int(train[index[row]])] for row in np.flatnonzero(near)[:SHOWN]]
+    near_rows = np.flatnonzero(near)[:SHOWN]
+    pairs = [[dataset.number(int(test[row])), dataset.number(int(train[index[row]]))] for row in near_rows]
     of = "" if len(test) == len(plan.test) else f" of {len(test)} that were compared"
     yield Finding(
         code=codes.NEARLY_ACROSS_SPLIT,
@@ -226,7 +227,11 @@ def label_suspects(dataset: Dataset, rows: Rows) -> Iterator[Finding]:
         return
     order = np.flatnonzero(suspects)[np.argsort(given[suspects] - votes.max(axis=1)[suspects], kind="stable")]
     listed = [
-        {"row": int(chosen[i]), "label": dataset.classes[labels[i]], "rather": dataset.classes[present[best[i]]]}
+        {
+            "row": dataset.number(int(chosen[i])),
+            "label": dataset.classes[labels[i]],
+            "rather": dataset.classes[present[best[i]]],
+        }
         for i in order[:SHOWN]
     ]
     first = listed[0]
