@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,28 @@ def test_a_marker_for_unknown_is_named_as_one_value() -> None:
     said = finding(read(table(age=with_wild(RNG.integers(18, 90, 400), *[999] * 20)), target="y"), "SHL263")
     assert said is not None and said.evidence["columns"]["age"]["cells"] == 20
     assert "age has 999 in rows" in said.sentence
+
+
+@pytest.mark.parametrize("beside", ["", "NA", "NA ?"])
+def test_one_repeated_value_may_stand_for_unknown_and_what_is_advised_helps(tmp_path: Path, beside: str) -> None:
+    others = [beside.split()[row % len(beside.split())] if beside and row < 20 else f"{row % 37}" for row in range(400)]
+    frame = table(age=with_wild(RNG.integers(18, 90, 400), *[-999] * 20), other=others)
+    frame = frame.with_columns(level=pl.Series(with_wild(RNG.normal(size=400), *[9999.5] * 3)))
+    frame.write_csv(path := tmp_path / "t.csv")
+    said = finding(read(path, target="y"), "SHL263")
+    assert said is not None and "where -999 or 9999.5 stands for an unknown value" in said.fix
+    advised = ",".join([*beside.split(), "-999", "9999.5"])
+    assert f'missing="{advised}"' in said.fix and f"--missing {shlex.quote(advised)}" in said.fix
+    mended = read(path, target="y", missing=advised)
+    assert finding(mended, "SHL263") is None
+    empty = {name: mended.features.frame[name].null_count() for name in ("age", "level", "other")}
+    assert empty == {"age": 20, "level": 3, "other": 20 if beside else 0}
+
+
+def test_wild_cells_that_differ_or_stand_alone_are_no_words_for_missing() -> None:
+    for cells in ([-999], [-999, 9999], [7000, 7001, 7002]):
+        said = finding(read(table(age=with_wild(RNG.integers(18, 90, 400), *cells)), target="y"), "SHL263")
+        assert said is not None and "missing" not in said.fix
 
 
 HEALTHY = {

@@ -93,6 +93,18 @@ def words_among(series: pl.Series) -> tuple[str, ...]:
     return tuple(word for word in words if _is_spelled_alike(texts, marked, word) or _is_step(texts, marked, word))
 
 
+def written(columns: Iterable[pl.Series], words: Words) -> tuple[str, ...]:
+    """The words that mean a missing cell in a table: those that the user named, or the usual ones as they stand there.
+
+    >>> written([pl.Series(["NA", "3", "?", "NA"])], None)
+    ('NA', '?')
+    """
+    if words is not None:
+        return words
+    cells_of = (_trimmed(series.filter(marks(series, None))).unique(maintain_order=True) for series in columns)
+    return tuple(dict.fromkeys(cell for found in cells_of for cell in found.to_list()))
+
+
 @dataclass(frozen=True)
 class Kept:
     """A column in which usual words are values, and how they are written there."""
@@ -241,8 +253,12 @@ def _is_text(series: pl.Series) -> bool:
     return series.dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
+def _trimmed(series: pl.Series) -> pl.Series:
+    return series.cast(pl.String).str.strip_chars()
+
+
 def _lower(series: pl.Series) -> pl.Series:
-    return series.cast(pl.String).str.strip_chars().str.to_lowercase()
+    return _trimmed(series).str.to_lowercase()
 
 
 def numbers_of(words: Iterable[str]) -> list[float]:

@@ -67,7 +67,7 @@ class Dataset:
 
     def number(self, row: int) -> int:
         """Which row of the source a row is, counted from 0."""
-        return row if self.numbers is None else int(self.numbers[row])
+        return int(row if self.numbers is None else self.numbers[row])
 
     @property
     def rows(self) -> int:

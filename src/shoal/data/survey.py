@@ -80,6 +80,7 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     inferred = {name: _with_markers(raw, name, found) for name, found in inferred.items()}
     findings = _of_words(raw, inferred, words)
     spellings = {name: found.spellings for name, found in inferred.items() if found.spellings is not None}
+    written = absence.written((series for series in raw.frame if series.name != reading.target), words)
     raw = _without_words(raw, inferred, words, reading)
     repeats = leaks.Repeats.of(inferred, answer)
     columns = _columns(raw, inferred, repeats, reading)
@@ -101,7 +102,7 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     keys = leaks.row_keys(_one_spelling(raw, values).drop(own), answer.values if answer else None)
     findings += column_findings.of_columns(said, repeats, raw.frame.height)
     findings += column_checks.of_values(columns, features, answer)
-    findings += wild_cells.of_columns(raw, columns, features, answer)
+    findings += wild_cells.of_columns(raw, columns, features, answer, written)
     if answer is not None:
         findings += column_checks.of_target(raw, columns, features, answer, repeats.determining)
         findings += leaks.repeated_rows(keys)

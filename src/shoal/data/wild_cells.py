@@ -15,14 +15,18 @@ from shoal.data.frames import RawTable
 from shoal.data.outliers import Wild, wild
 from shoal.data.schema import Column
 from shoal.data.targets import Target
-from shoal.data.wording import count, listing
+from shoal.data.wording import count, listing, setting
 
 SHOWN_COLUMNS, SHOWN_ROWS = 4, 10
 MOST_VALUES = 1 << 20  # of an array's channel: what is usual in it is read from so many at most
 
 
 def of_columns(
-    raw: RawTable, columns: Sequence[Column], features: TableFeatures, answer: Target | None
+    raw: RawTable,
+    columns: Sequence[Column],
+    features: TableFeatures,
+    answer: Target | None,
+    missing: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """Number columns, and a target, with cells that have nothing to do with the others.
 
@@ -31,6 +35,7 @@ def of_columns(
         columns: all of its columns.
         features: those that are features, parsed.
         answer: the target, where there is one.
+        missing: the words that mean a missing cell in this table.
     """
     found = {}
     for column in columns:
@@ -41,6 +46,8 @@ def of_columns(
                 found[column.name] = (cells, values)
     if found:
         parts = [_cells(raw, name, *cells) for name, cells in found.items()]
+        repeated = dict.fromkeys(filter(None, (_repeated(*cells) for cells in found.values())))
+        unknown = f"; where {_either([*repeated])} stands for an unknown value, say so: " if repeated else ""
         yield Finding(
             code=codes.WILD_CELLS,
             level="warning",
@@ -48,7 +55,8 @@ def of_columns(
             f"{f'; and in {len(parts) - SHOWN_COLUMNS} more columns' if len(parts) > SHOWN_COLUMNS else ''}.",
             evidence={"columns": {name: _evidence(raw, *cells) for name, cells in found.items()}},
             fix="mend these cells, or leave them empty where they stand for an unknown value; the preparation `auto` "
-            "bears them, others let them squeeze the rest together",
+            "bears them, others let them squeeze the rest together"
+            + (unknown and unknown + setting("missing", ",".join([*missing, *repeated]))),
         )
     if answer is not None and answer.task == "regression":
         target = next((column.name for column in columns if column.role == "target"), "the target")
@@ -113,6 +121,16 @@ def _far_rows(channel: NDArray[np.generic]) -> tuple[dict[int, float], float, fl
     beyond = (extremes < cells.low) | (extremes > cells.high)
     farthest = np.where(np.abs(extremes - middle).argmax(axis=1) == 1, extremes[:, 1], extremes[:, 0])
     return {int(row): float(farthest[row]) for row in np.flatnonzero(beyond.any(axis=1))}, cells.low, cells.high
+
+
+def _repeated(cells: Wild, values: NDArray[np.float64]) -> str:
+    """The one value that several wild cells have, as -999 stands for "unknown"; else the empty string."""
+    found = values[cells.rows]
+    return f"{found[0]:.15g}" if len(found) > 1 and (found == found[0]).all() else ""
+
+
+def _either(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _cells(raw: RawTable, name: str, cells: Wild, values: NDArray[np.float64]) -> str:
