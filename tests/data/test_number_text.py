@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -73,6 +75,10 @@ def finding(dataset: Dataset, code: str) -> Finding | None:
         ("csv", ["1 day", "2 days"], [1, 2]),
         ("csv", ["5 sq ft", "6 sq ft"], [5, 6]),
         ("csv", ["1e-5", "1.5E+03", "2"], [1e-5, 1500, 2]),
+        ("csv", ["12,34,567", "1,00,000", "99,999"], [1234567, 100000, 99999]),
+        ("semicolons", ["12,34,567", "1,00,00,000"], [1234567, 10000000]),
+        ("csv", ["₹12,34,567.50", "₹ 950", "-₹1,00,000"], [1234567.5, 950, -100000]),
+        ("tsv", ["12,34,567", "1,234,568"], [1234567, 1234568]),
     ],
 )
 def test_what_cells_say(tmp_path: Path, kind: str, cells: list[str], right: list[float]) -> None:
@@ -99,6 +105,7 @@ def test_what_cells_say(tmp_path: Path, kind: str, cells: list[str], right: list
         ["12-34", "12-35"],
         ["0xFF", "0x1A", "0x2B"],
         ["1,23,4", "5,67,8"],
+        ["1,23,4567", "12,34"],
         ["12:30", "7:15"],
     ],
 )
@@ -106,6 +113,48 @@ def test_what_cells_say(tmp_path: Path, kind: str, cells: list[str], right: list
 def test_what_is_no_number(tmp_path: Path, kind: str, cells: list[str]) -> None:
     dataset = read(write(tmp_path, kind, x=cells), target="y")
     assert dataset.schema.columns[0].role == ("date" if cells[0] == "12:30" else "category")
+
+
+def test_groups_of_two_digits_are_said(tmp_path: Path) -> None:
+    said = finding(read(write(tmp_path, "csv", x=["12,34,567", "1,00,000", "950"]), target="y"), "SHL276")
+    assert said is not None and said.level == "note" and said.evidence["columns"] == ["x"]
+    for cells in (["1,234,567", "1,000", "950"], ["12", "34", "567"], ["1.5", "2", "3"]):
+        assert finding(read(write(tmp_path, "csv", x=cells), target="y"), "SHL276") is None
+
+
+TIMES = {  # cells in their order, and the numbers that they are; "" where the order is not sure
+    "thousands": ("csv", [f"{v:,}" for v in range(500, 3500, 50)], 500.0),
+    "thousands by point": ("semicolons", [f"{v:,}".replace(",", ".") for v in range(500, 3500, 50)], 500.0),
+    "decimal comma": ("semicolons", [f"{v / 4:.2f}".replace(".", ",") for v in range(60)], 0.0),
+    "three decimals": ("csv", [f"{v / 1000:.3f}" for v in range(1000, 1060)], 1.0),
+    "spaces": ("csv", [f"{v:,}".replace(",", " ") for v in range(500, 3500, 50)], 500.0),
+    "a unit": ("csv", [f"{v} s" for v in range(60)], 0.0),
+    "groups of two": ("csv", [f"{v},00,000" for v in range(1, 61)], 100000.0),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_numbers_that_order_the_rows_are_read_in_their_style(name: str, tmp_path: Path) -> None:
+    kind, cells, first = TIMES[name]
+    features = {"x": [str(row * row % 17) for row in range(ROWS)], "y": ["yes", "no"]}
+    dataset = read(write(tmp_path, kind, t=cells, **features), target="y", time="t")
+    assert dataset.time is not None and dataset.time[0] == first and (np.diff(dataset.time) > 0).all()
+    arrays = {"X": np.zeros((ROWS, 3)) + np.arange(ROWS)[:, None] % 17, "y": np.arange(ROWS) % 2, "t": np.array(cells)}
+    asked = "," if kind == "semicolons" else None
+    assert (np.diff(read(arrays, time="t", decimal=asked).time) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["csv", "semicolons"])
+@pytest.mark.parametrize("sign", [",", "."])
+def test_an_order_of_numbers_that_is_not_sure_is_refused_with_a_cell(kind: str, sign: str, tmp_path: Path) -> None:
+    cells = [f"{v:,}".replace(",", sign) for v in range(3450, 450, -50)]
+    path = write(tmp_path, kind, t=cells, x=[str(row * row % 17) for row in range(ROWS)], y=["yes", "no"])
+    with pytest.raises(InputError, match=rf"'3{re.escape(sign)}450' in line 2 may be .*3450.*option `decimal`"):
+        read(path, target="y", time="t")
+    down = read(path, target="y", time="t", decimal="." if sign == "," else ",")
+    assert down.time is not None and down.time[0] == 3450 and (np.diff(down.time) < 0).all()
+    up = read(path, target="y", time="t", decimal=sign)
+    assert up.time is not None and up.time[0] == 3.45
 
 
 def test_what_can_be_read_in_two_ways_is_said_and_can_be_decided(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from shoal.data.depth import array_depth, array_ends
 from shoal.data.frames import RawTable
 from shoal.data.layout import Layout, layout
 from shoal.data.limits import LARGEST_VALUE, check_bytes
+from shoal.data.number_style import Signs
 from shoal.data.ordering import time_column
 from shoal.data.schema import Schema
 from shoal.data.spelling import findings as spelling_findings
@@ -295,7 +296,7 @@ class _Aside:
 def _aside(arrays: Arrays, reading: Reading, source: str) -> _Aside:
     group, time = reading.group, reading.time
     groups, joined = _groups(arrays.extra[group], source, group) if group else (None, [])
-    moments = _moments(arrays.extra[time], source, time) if time else None
+    moments = _moments(arrays.extra[time], source, reading) if time else None
     return _Aside(arrays.split, groups, moments, tuple(joined))
 
 
@@ -415,8 +416,8 @@ def _cell(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _moments(values: NDArray[np.generic], source: str, name: str) -> NDArray[np.float64]:
-    flat = values.reshape(-1)
+def _moments(values: NDArray[np.generic], source: str, reading: Reading) -> NDArray[np.float64]:
+    name, flat = reading.time or "", values.reshape(-1)
     if flat.dtype.kind == "M":
         absent = np.flatnonzero(np.isnat(flat))
         if len(absent):
@@ -426,7 +427,8 @@ def _moments(values: NDArray[np.generic], source: str, name: str) -> NDArray[np.
         return flat.astype("datetime64[us]").astype(np.int64) / 1e6
     if flat.dtype.kind in "USO":
         texts = pl.Series(name, [each.decode() if isinstance(each, bytes) else str(each) for each in flat.tolist()])
-        return time_column(RawTable(texts.to_frame(), source), name)[1]
+        raw = RawTable(texts.to_frame(), source)
+        return time_column(raw, name, Signs.of(raw, reading.decimal))[1]
     if flat.dtype.kind not in "iuf" or not np.isfinite(flat.astype(np.float64)).all():
         raise InputError(f"{source}: the time array {name!r} must hold dates or finite numbers.")
     return flat.astype(np.float64)

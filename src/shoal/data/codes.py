@@ -67,6 +67,7 @@
 | SHL273 | numbers that may only number the rows | kept, named |
 | SHL274 | lists or decimal commas in a comma-delimited file | read as text; `decimal` makes them numbers |
 | SHL275 | a target of numbers that may be quantities or classes | guessed, which `task` overrides |
+| SHL276 | digits in groups of two, as in 12,34,567 | read as numbers |
 | SHL281 | words that often mean a missing cell, among values of their kind | read as values |
 | SHL282 | words that mean a missing cell, and are as frequent as values | those cells count as missing |
 | SHL284 | several spellings of one value | joined |
@@ -140,6 +141,7 @@ AGAINST_DECIMAL = "SHL272"
 NUMBERS_ROWS = "SHL273"
 MAYBE_DECIMALS = "SHL274"
 TASK_GUESSED = "SHL275"
+INDIAN_GROUPS = "SHL276"
 WORDS_ARE_VALUES = "SHL281"
 WORDS_ARE_MISSING = "SHL282"
 WORDS_UNUSED = "SHL283"

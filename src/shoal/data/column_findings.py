@@ -18,6 +18,7 @@ REASONS: dict[str, tuple[str, str]] = {
 TAGS: dict[str, tuple[str, Level, str]] = {  # of `roles.Inferred.tags`: code, level, sentence
     "zeros": (codes.LEADING_ZEROS, "note", "{} holds digits with leading zeros: read as codes, not as numbers."),
     "comma": (codes.DECIMAL_COMMA, "note", "{}: decimal commas were read as decimal points."),
+    "indian": (codes.INDIAN_GROUPS, "note", "{} has digits in groups of two, as in 12,34,567: read as numbers."),
     "listed": (
         codes.MAYBE_DECIMALS,
         "note",

@@ -1,6 +1,7 @@
 """Which style the numbers of a text column are written in, decided by the whole column.
 
-1. `1.234,56`, `1,234.56`, `1,234,567`, `0,5`, `12.5`: such cells say themselves which sign is the decimal one.
+1. `1.234,56`, `1,234.56`, `1,234,567`, `12,34,567`, `0,5`, `12.5`: such cells say themselves which sign is the decimal
+   one.
 2. Where every sign is followed by exactly three digits and begins no more than three (`2,444`), both readings are
    possible. The user's word decides (option `decimal`); else the decimal sign of the file's other columns, for a file
    usually has one; else numbers below 1000 without a sign beside it (`950`), which say that the sign groups thousands;
@@ -25,7 +26,7 @@ from pydantic import JsonValue
 from shoal.core.events import Finding
 from shoal.data import cells, codes, number_text
 from shoal.data.frames import RawTable
-from shoal.data.number_text import CURRENCY, SIGN, NumberStyle
+from shoal.data.number_text import CURRENCY, INDIAN, SIGN, NumberStyle
 from shoal.data.wording import listing, setting
 
 Sign = Literal[".", ","]
@@ -46,6 +47,7 @@ _CELL = (
 )
 _SPACED = r"[1-9][0-9]{0,2}(?:[\s'\u2019][0-9]{3})+"
 _CODE = r"^[0-9]{1,3}(?:[.\s][0-9]{3}){2,}$"
+NEVER = r"[^\s\S]"  # a pattern that nothing fits
 CODE_LENGTH = 11  # characters: nine digits and what parts them
 
 
@@ -230,9 +232,10 @@ class _Evidence:
 def _tells(digits: pl.Series, decimal: Sign, exponent: pl.Series) -> pl.Series:
     """Cells that are numbers with this decimal sign and with no other."""
     point, group = ("[.]", ",") if decimal == "." else (",", "[.]")
-    whole = rf"(?:[0-9]+|{_SPACED}|[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+)"
+    indian = INDIAN if decimal == "." else NEVER
+    whole = rf"(?:[0-9]+|{_SPACED}|{indian}|[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+)"
     with_decimals = digits.str.contains(rf"^(?:{whole}{point}[0-9]*|{point}[0-9]+)$")
-    grouped_twice = digits.str.contains(rf"^[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}}){{2,}}$")
+    grouped_twice = digits.str.contains(rf"^(?:{indian}|[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}}){{2,}})$")
     return ((with_decimals & (~_open(digits, decimal) | exponent)) | grouped_twice).fill_null(False)
 
 

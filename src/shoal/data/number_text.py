@@ -2,7 +2,8 @@
 
 A number is written as sign, currency, digits, exponent and unit, of which all but the digits may be absent:
 `-$1,234.5`, `12 °C`, `1.5E+03`, `(12.3)` for -12.3. Groups of three digits may be parted by spaces (also those that do
-not break) and apostrophes; whether by commas or points too is the style of its column.
+not break) and apostrophes; whether by commas or points too is the style of its column. Where it is by commas, groups of
+two before the last three are read as well, as India writes them: `12,34,567`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import polars as pl
 from shoal.core.events import Record
 
 CURRENCY = r"(?:[A-Z]{0,3}\p{Sc}|(?:USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|BRL|Rs\.?|kr\.?|zł))"
+INDIAN = r"[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}"
 SIGN = "[+\u2212-]"  # also the true minus sign
 
 
@@ -74,7 +76,8 @@ def values(texts: pl.Series, style: NumberStyle) -> pl.Series:
 def integer(thousands: str) -> str:
     """The pattern of whole digits, with groups of three parted by spaces, apostrophes or the given sign."""
     parts = [r"\s", "['\u2019]", *([re.escape(thousands)] if thousands else [])]
-    return "|".join([r"[1-9][0-9]{0,2}(?:" + f"(?:{part}[0-9]{{3}})+" + ")" for part in parts] + ["[0-9]+"])
+    grouped = [r"[1-9][0-9]{0,2}(?:" + f"(?:{part}[0-9]{{3}})+" + ")" for part in parts]
+    return "|".join([*grouped, *([INDIAN] if thousands == "," else []), "[0-9]+"])
 
 
 def _by_grammar(texts: pl.Series, style: NumberStyle) -> pl.Series:

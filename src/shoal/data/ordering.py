@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.data import cells, moments
+from shoal.data import cells, moments, number_style
 from shoal.data.frames import RawTable
+from shoal.data.number_style import Signs
 from shoal.data.roles import Inferred
 from shoal.data.schema import Column
 from shoal.data.wording import count
@@ -23,13 +24,19 @@ REFUSED = {  # of `moments.DOUBTS`: why, and what to do
 }
 
 
-def time_column(raw: RawTable, name: str) -> tuple[Inferred, NDArray[np.float64]]:
+def time_column(raw: RawTable, name: str, signs: Signs) -> tuple[Inferred, NDArray[np.float64]]:
     """The column that orders the rows, and its moments [N]: seconds since 1970, or the numbers given.
 
     The cycles of a date are features, what keeps growing is not.
 
+    Args:
+        raw: the table.
+        name: of the column.
+        signs: what is known of the decimal sign.
+
     Raises:
-        InputError: cells that are missing, infinite, neither dates nor numbers, or dates whose order is not sure.
+        InputError: cells that are missing, infinite, neither dates nor numbers, or dates or numbers whose order is not
+            sure.
     """
     series = raw.frame.get_column(name)
     where = f"{raw.source}, time column {name!r}"
@@ -40,7 +47,7 @@ def time_column(raw: RawTable, name: str) -> tuple[Inferred, NDArray[np.float64]
         series = series if series.dtype.is_numeric() else texts
     _refuse_doubts(writing, raw, series, where)
     is_date = moments.is_typed(series) or bool(writing.formats)
-    read = cells.dates(series, writing.formats) if is_date else cells.numbers(series)
+    read = cells.dates(series, writing.formats) if is_date else _numbers(raw, series, signs, where)
     wrong = np.flatnonzero(read.values.is_null().to_numpy())
     if len(wrong):
         raise InputError(f"{where}: {_unread(series, wrong)} ({raw.places(wrong)}); mend or delete these rows.")
@@ -57,6 +64,27 @@ def time_column(raw: RawTable, name: str) -> tuple[Inferred, NDArray[np.float64]
         }
     )  # fmt: skip
     return Inferred(column, read.values if is_date else None, tags=writing.doubts), np.asarray(numbers, np.float64)
+
+
+def _numbers(raw: RawTable, series: pl.Series, signs: Signs, where: str) -> cells.Cells:
+    """Numbers in the style of their column.
+
+    Where another style is possible, both must give one order, or the rows must stand in that of the likelier one alone.
+    """
+    found = None if series.dtype.is_numeric() else number_style.find(series.drop_nulls(), signs, given=True)
+    if found is None:
+        return cells.numbers(series)
+    read = cells.numbers(series, found.style)
+    other = cells.numbers(series, found.other).values if found.open_cell else read.values
+    stand_so = read.values.is_sorted() and not other.is_sorted()
+    if not stand_so and not read.values.rank("dense").equals(other.rank("dense")):
+        here, there = found.both()
+        row = series.index_of(found.open_cell)
+        raise InputError(
+            f"{where}: {found.open_cell!r} in {raw.place(row or 0)} may be {here:.12g} or {there:.12g}, which would be "
+            "another order; say which sign is the decimal one (option `decimal`). The order of the rows must be sure."
+        )
+    return read
 
 
 def _refuse_doubts(writing: moments.Writing, raw: RawTable, series: pl.Series, where: str) -> None:
@@ -80,4 +108,6 @@ def _unread(series: pl.Series, wrong: NDArray[np.int64]) -> str:
         hint = ", which stands for never"
     elif re.search(r"\d", cell) and re.search(r"[^\W\d_]{3}", cell):
         hint = " (names of months are read in English)"
+    elif re.search(r"\d,\d", cell):
+        hint = " (where the comma is a decimal sign, say so: option `decimal`)"
     return f"{count(len(wrong), 'cell')} missing or neither date nor number, such as {cell!r}{hint}"

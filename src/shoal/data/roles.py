@@ -27,7 +27,7 @@ from shoal.data import cells, identifiers, moments, number_style, scales
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
-from shoal.data.number_text import NumberStyle
+from shoal.data.number_text import INDIAN, NumberStyle
 from shoal.data.schema import Column, Role
 from shoal.data.spelling import FALSE, TRUE, Joined, join
 from shoal.data.wording import count, listing, percent
@@ -254,6 +254,8 @@ def _style_tags(style: number_style.Found, present: pl.Series, signs: Signs) -> 
     tags = set()
     if style.style.decimal == "," and not style.open_cell and present.str.contains(r"\d,\d").any():
         tags.add("comma")
+    if style.style.thousands == "," and present.str.contains(rf"(?:^|[^0-9,]){INDIAN}(?:$|[^0-9,])").any():
+        tags.add("indian")
     if signs.asked not in (None, style.style.decimal):
         tags.add("against")
     return frozenset(tags)

@@ -89,7 +89,7 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     moments: NDArray[np.float64] | None = None
     if reading.time is not None:
         at = raw.frame.columns.index(reading.time)
-        said[reading.time], moments = ordering.time_column(raw, reading.time)
+        said[reading.time], moments = ordering.time_column(raw, reading.time, signs)
         columns[at], values[reading.time] = said[reading.time].column, said[reading.time].values
     kept = [(column.name, values[column.name]) for column in columns if column.feature]
     features = TableFeatures(pl.DataFrame([series.rename(name) for name, series in kept if series is not None]))
