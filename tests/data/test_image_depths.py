@@ -192,3 +192,72 @@ def test_augmentation_takes_black_and_white_from_the_data_set(tmp_path: Path) ->
     fitted = prepare.fit(dataset, dark)
     means = pixels(fitted, seen(dataset)[dark], dataset.schema.ends).mean
     assert means == pytest.approx((3277 / 65535,))
+
+
+def said(found: Any, words: str) -> bool:
+    return any(each.code == "SHL230" and words in each.sentence for each in found)
+
+
+@pytest.mark.parametrize(
+    ("trained", "dtype", "new", "words"),
+    [
+        ([0, 255, 3, 4], np.uint8, 4000, "is 4000, as if of 12 bits, and white is 65535: it comes out dark"),
+        ([0, 65535, 3, 4], np.uint16, 4000, "is 4000, as if of 12 bits, and white is 65535: it comes out dark"),
+        ([0, 65535, 3, 4], np.uint16, 800, "as if of 10 bits"),
+        ([0, 4095, 3, 4], np.uint16, 60000, "is 60000, above it, and white is 4095: it comes out brighter"),
+        ([0, 255, 3, 4], np.uint8, 60000, ""),
+        ([0, 65535, 3, 4], np.uint16, 40000, ""),
+        ([0, 4095, 3, 4], np.uint16, 3000, ""),
+    ],
+)
+def test_files_of_another_number_of_bits_are_said(
+    trained: list[int], dtype: Any, new: int, words: str, tmp_path: Path
+) -> None:
+    schema = read(folder(tmp_path / "set", trained, dtype, ".png")).schema
+    rows = read_rows(write(tmp_path / "new.png", new, np.uint16), schema)
+    assert said(rows.warnings, "The brightest pixel") == bool(words) and said(rows.warnings, words) == bool(
+        rows.warnings
+    )
+
+
+def test_whole_numbers_that_floats_round_are_said(tmp_path: Path) -> None:
+    exact = folder(tmp_path / "exact", [0, 2**24, 2**24 + 2, 9], np.int32, ".tif")
+    assert not said(read(exact).findings, "rounds")
+    rounded = folder(tmp_path / "rounded", [0, 2**24 + 1, 2**27 + 9, 9], np.int32, ".tif")
+    dataset = read(rounded)
+    assert said(
+        dataset.findings, "2 images of 4 hold whole numbers above 16777216, which float32 rounds: by 7 at most."
+    )
+    assert said(read_rows(rounded / "b/1.tif", dataset.schema).warnings, "1 image of 1 hold")
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (["test"], ["test/0.png", "test/1.png"]),
+        (["val"], ["val/0.png", "val/1.png"]),
+        (["train"], ["train/0.png", "train/1.png"]),
+        (["val", "test"], ["test/0.png", "test/1.png"]),
+        (["test/a", "test/b"], ["test/a/0.png", "test/a/1.png", "test/b/0.png", "test/b/1.png"]),
+        (["inner/test"], ["inner/test/0.png", "inner/test/1.png"]),
+    ],
+)
+def test_a_folder_to_predict_needs_no_training_part(folders: list[str], expected: list[str], tmp_path: Path) -> None:
+    dataset = read(folder(tmp_path / "set", [0, 10, 200, 255], np.uint8, ".png"))
+    for name in folders:
+        for row in range(2):
+            write(tmp_path / "new" / name / f"{row}.png", 40 * row + 5)
+    rows = read_rows(tmp_path / "new", dataset.schema)
+    assert list(rows.files or ()) == expected
+    assert seen(rows)[:, 0, 0].tolist() == [5, 45] * (len(expected) // 2)
+    assert (rows.truth is None) == ("test/a" not in folders)
+    assert [each.code for each in rows.warnings] == (["SHL238"] if "val" in folders and "test" in folders else [])
+    with pytest.raises(InputError):
+        read(tmp_path / "new")  # to learn from, there is no training part
+
+
+def test_a_part_without_images_is_named(tmp_path: Path) -> None:
+    schema = read(folder(tmp_path / "set", [0, 10, 200, 255], np.uint8, ".png")).schema
+    (tmp_path / "new/test").mkdir(parents=True)
+    with pytest.raises(InputError, match="test holds no images"):
+        read_rows(tmp_path / "new", schema)

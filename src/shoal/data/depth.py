@@ -26,10 +26,19 @@ def ends(values: NDArray[np.generic]) -> Ends:
         return 0.0, 255.0
     low, high = float(values.min()), float(values.max())
     if values.dtype == np.uint16:
-        return 0.0, float(next(2**bits - 1 for bits in BITS if high < 2**bits))
+        return 0.0, float(2 ** bits_of(high) - 1)
     if low >= 0.0:
         return 0.0, 1.0 if high <= 1.0 else high
     return low, high if high > low else low + 1.0
+
+
+def bits_of(top: float) -> int:
+    """The least of `BITS` that holds a value.
+
+    >>> bits_of(4000.0), bits_of(65535.0)
+    (12, 16)
+    """
+    return next(bits for bits in BITS if top < 2**bits)
 
 
 def array_ends(images: NDArray[np.generic]) -> Ends | None:

@@ -38,8 +38,13 @@ class Found:
 Classes = dict[str, tuple[list[Path], Counter[str]]]
 
 
-def find_images(folder: Path) -> Found:
+def find_images(folder: Path, *, new: bool = False) -> Found:
     """Image files below a folder, in the natural order of their names: img2 before img10.
+
+    Args:
+        folder: of class folders, perhaps in parts, or of loose images.
+        new: whether they are for a trained model, which needs no training part: then of parts without one that of test
+            is taken, else that of validation, with or without class folders.
 
     Raises:
         InputError: no images at all, a class folder without any.
@@ -48,6 +53,9 @@ def find_images(folder: Path) -> Found:
     below = _folders(folder)
     by_name = {path.name.lower(): path for path in below}
     parts = {part: by_name[name] for part, names in PARTS.items() for name in names if name in by_name}
+    only_parts = bool(parts) and all(path in parts.values() for path in below)
+    if new and only_parts and (0 not in parts or not _folders(parts[0])):
+        return _of_part(parts[max(parts)], tuple(path for path in below if path != parts[max(parts)]))
     if 0 in parts and (all(path in parts.values() for path in below) or (len(parts) > 1 and _folders(parts[0]))):
         found = [(part, path, _classes_in(path)) for part, path in parts.items()]
         bare = tuple(path for part, path, classes in found if not classes and part)
@@ -58,7 +66,7 @@ def find_images(folder: Path) -> Found:
             )
         beside = tuple(path for path in below if path not in parts.values())
         return replace(_joined(found, folder), loose=bare, beside=beside)
-    if 0 not in parts and parts and all(path in parts.values() for path in below):
+    if only_parts and 0 not in parts:
         raise InputError(f"{folder} holds {listing(path.name for path in below)} and no train folder; add one.")
     classes = _classes_in(folder)
     if classes:
@@ -67,6 +75,17 @@ def find_images(folder: Path) -> Found:
     if not loose:
         raise InputError(f"{folder} holds no images ({listing(ENDINGS, 20)}).")
     return Found(loose, None, None, seen)
+
+
+def _of_part(part: Path, beside: tuple[Path, ...]) -> Found:
+    """The images of one part, with the classes that its folders name, if it has any."""
+    classes = _classes_in(part)
+    if classes:
+        return replace(_joined([(None, part, classes)], part), beside=beside)
+    loose, seen = images_below(part)
+    if not loose:
+        raise InputError(f"{part} holds no images ({listing(ENDINGS, 20)}).")
+    return Found(loose, None, None, seen, beside=beside)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -94,8 +113,10 @@ def unwrapped(folder: Path) -> Path:
     inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
     below = _folders(folder)
     parts = {name for names in PARTS.values() for name in names}
-    if len(inside) == 1 and len(below) == 1 and below[0].name.lower() not in parts and len(_folders(below[0])) > 1:
-        return unwrapped(below[0])
+    if len(inside) == 1 and len(below) == 1 and below[0].name.lower() not in parts:
+        within = _folders(below[0])
+        if len(within) > 1 or any(path.name.lower() in parts for path in within):
+            return unwrapped(below[0])
     return folder
 
 

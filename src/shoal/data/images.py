@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import parts_without_class
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
-from shoal.data.depth import Ends, ends, mapped
+from shoal.data.depth import Ends, bits_of, ends, mapped
 from shoal.data.image_folders import about_classes, find_images, images_below, passed_over, unwrapped
 from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
@@ -136,8 +136,9 @@ def decode(
     facts: list[Facts] = []
     for row, path in enumerate(paths):
         with _open(path) as image:
-            facts.append(_inspected(path, image))
-            array[row] = mapped(_pixels(path, image, mode, size), dtype, onto, str(path))
+            read = _pixels(path, image, mode, size)
+            facts.append(read.seen_in(_inspected(path, image)))
+            array[row] = mapped(read.pixels, dtype, onto, str(path))
     return array, facts
 
 
@@ -155,11 +156,28 @@ def differing(facts: Sequence[Facts], mode: Mode, depth: str, onto: Ends) -> lis
             f"{onto[0]:g} and {onto[1]:g}: the full range of {name} was mapped onto these."
         )
         found.append(_said(codes.IMAGE_DEPTHS, sentence, {"images": number, "from": name, "to": depth}))
-    return [*found, *_lost(facts)]
+    return [*found, *_other_range(facts, depth, onto), *_lost(facts)]
+
+
+def _other_range(facts: Sequence[Facts], depth: str, onto: Ends) -> Iterator[Finding]:
+    """Images of 16 bits that hold fewer, or more, than what is white for the model."""
+    tops = [fact.top for fact in facts if fact.depth == "uint16"]
+    top, white = max(tops, default=0.0), onto[1] if depth == "uint16" else 65535.0
+    if not top or white / 4 < 2 ** bits_of(top) - 1 <= white:
+        return
+    as_if = f"as if of {bits_of(top)} bits" if top <= white else "above it"
+    looks = "dark" if top <= white else "brighter than any image of the training set"
+    sentence = (
+        f"The brightest pixel of {count(len(tops), 'image')} of uint16 is {top:g}, {as_if}, and white is {white:g}: "
+        f"{'it comes' if len(tops) == 1 else 'they come'} out {looks}."
+    )
+    fix = f"where {2 ** bits_of(top) - 1} is their white, write them with white at {white:g}"
+    evidence: dict[str, JsonValue] = {"images": len(tops), "brightest": top, "white": white}
+    yield Finding(code=codes.IMAGE_DEPTHS, level="warning", sentence=sentence, evidence=evidence, fix=fix)
 
 
 def _lost(facts: Sequence[Facts]) -> Iterator[Finding]:
-    """What files hold and an image of the data set does not: further frames, and bits of colour."""
+    """What files hold and an image of the data set does not: further frames, bits of colour, digits of numbers."""
     frames, bits = sum(fact.frames for fact in facts), sum(fact.reduced for fact in facts)
     if frames:
         sentence = f"{count(frames, 'file')} of {len(facts)} hold several frames or pages: the first of each is used."
@@ -167,6 +185,13 @@ def _lost(facts: Sequence[Facts]) -> Iterator[Finding]:
     if bits:
         sentence = f"{count(bits, 'image')} of {len(facts)} have colours of 16 bits and were read with 8."
         yield _said(codes.IMAGE_DEPTHS, sentence, {"images": bits, "from": "16 bits", "to": "8 bits"})
+    rounded = [fact.rounded for fact in facts if fact.rounded]
+    if rounded:
+        sentence = (
+            f"{count(len(rounded), 'image')} of {len(facts)} hold whole numbers above {2**24}, which float32 rounds: "
+            f"by {max(rounded):g} at most."
+        )
+        yield _said(codes.IMAGE_DEPTHS, sentence, {"images": len(rounded), "rounded": max(rounded), "to": "float32"})
 
 
 def _said(code: str, sentence: str, evidence: dict[str, JsonValue]) -> Finding:
@@ -183,6 +208,8 @@ class Facts:
     depth: str = "uint8"
     frames: bool = False  # whether there are more than the first
     reduced: bool = False  # whether the decoder gives 8 bits of 16
+    top: float = 0.0  # the largest value, of more than 8 bits
+    rounded: float = 0.0  # by how much float32 changes a whole number of 32 bits at most
 
 
 def _open(path: Path) -> Image.Image:
@@ -254,7 +281,8 @@ def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.generic], Mode, tuple[i
             facts.append(_inspected(path, image))
             grey = facts[-1].mode in GREY_MODES
             if (facts[-1].size, facts[-1].depth, grey) == (first.size, first.depth, first.mode in GREY_MODES):
-                array[row] = _pixels(path, image, mode, size)
+                read = _pixels(path, image, mode, size)
+                facts[-1], array[row] = read.seen_in(facts[-1]), read.pixels
             else:
                 others.append(row)
     wanted, chosen, findings = _working_form(facts)
@@ -264,7 +292,9 @@ def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.generic], Mode, tuple[i
     shallow = [row for row in others if facts[row].depth != depth]
     deep = [row for row in others if facts[row].depth == depth]
     if deep:
-        array[deep] = decode([paths[row] for row in deep], wanted, chosen, depth)[0]
+        array[deep], again = decode([paths[row] for row in deep], wanted, chosen, depth)
+        for row, fact in zip(deep, again, strict=True):
+            facts[row] = fact
     known = np.ones(len(paths), dtype=np.bool_)
     known[shallow] = False
     onto = ends(array if not shallow else array[known])
@@ -347,8 +377,21 @@ def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Findi
     return mode, size, findings
 
 
-def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -> NDArray[np.generic]:
-    """[H, W] or [H, W, 3] in the image's own depth.
+@dataclass(frozen=True)
+class _Decoded:
+    """Pixels [H, W] or [H, W, 3] in the image's own depth, and what `Facts` keeps of its values."""
+
+    pixels: NDArray[np.generic]
+    top: float = 0.0
+    rounded: float = 0.0
+
+    def seen_in(self, facts: Facts) -> Facts:
+        """The facts of the image with what its values say."""
+        return replace(facts, top=self.top, rounded=self.rounded)
+
+
+def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -> _Decoded:
+    """An image decoded in a mode and a size.
 
     Raises:
         InputError: it cannot be decoded, or holds NaN or infinity.
@@ -357,11 +400,15 @@ def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -
         image.draft(mode, (2 * size[0], 2 * size[1]))  # JPEG only: decodes at a fraction of the size, not below this
         depth = _depth(image)
         ImageOps.exif_transpose(image, in_place=True)
+        top = rounded = 0.0
         if depth == "uint8":
             plain = _flat(image, mode)
         else:
-            values = np.asarray(image).astype(np.float32)
-            plain = Image.fromarray(values)
+            stored = np.asarray(image)
+            values = stored.astype(np.float32)
+            plain, top = Image.fromarray(values), float(values.max())
+            if stored.dtype.kind in "iu":
+                rounded = float(np.abs(values.astype(np.float64) - stored).max())
         if depth == "float32" and not np.isfinite(values).all():
             odd = int((~np.isfinite(values)).sum())
             raise InputError(f"{path}: {odd} of {values.size} pixels are NaN or infinite; mend or delete it.")
@@ -369,9 +416,9 @@ def _pixels(path: Path, image: Image.Image, mode: Mode, size: tuple[int, int]) -
             plain = plain.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         pixels = np.asarray(plain)
         if depth == "uint8":
-            return pixels
+            return _Decoded(pixels)
         pixels = np.rint(pixels).astype(np.uint16) if depth == "uint16" else pixels
-        return pixels if mode == "L" else np.repeat(pixels[..., None], 3, axis=-1)
+        return _Decoded(pixels if mode == "L" else np.repeat(pixels[..., None], 3, axis=-1), top, rounded)
     except InputError:
         raise
     except Exception as error:  # as above

@@ -148,7 +148,7 @@ def _files(path: Path) -> tuple[image_folders.Found, tuple[Finding, ...]]:
     """One image, or those of a folder: of one with parts the test part."""
     if not path.is_dir():
         return image_folders.Found([path], None, None), ()
-    found = image_folders.find_images(path)
+    found = image_folders.find_images(path, new=True)
     passed = tuple(image_folders.passed_over(found))
     part = image_folders.of_test(found)
     if part is None:
