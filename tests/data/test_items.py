@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,61 @@ def test_new_rows_may_come_as_a_dataset() -> None:
     assert rows.truth is not None and rows.truth.tolist() == Y[:7].tolist()
     without = read_rows(Stream([(x,) for x in X[:7]]), schema)
     assert len(without) == 7 and without.truth is None
+
+
+class Mappings(Pairs):
+    """Items of plain cells or of arrays, with more beside them than is wanted."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__()
+        self.more = more
+
+    def __getitem__(self, row: int) -> Any:
+        return self.more | {"label": "abc"[int(self.y[row])]}
+
+
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_dropped_values_of_items_are_not_looked_at(in_parts: bool) -> None:
+    class Cells(Mappings):
+        def __getitem__(self, row: int) -> Any:
+            return {"size": float(self.x[row, 0].mean()), "kind": row % 3} | super().__getitem__(row)
+
+    def given(**more: Any) -> Any:
+        return {"train": Cells(**more), "test": Cells(**more)} if in_parts else Cells(**more)
+
+    plain = read(given(), target="label", drop="kind")
+    for more in ({"meta": {"a": 1}}, {"spans": [1, 2]}, {"meta": [{"a": [1]}], "spans": (1, 2)}):
+        dataset = read(given(**more), target="label", drop=("kind", *more))
+        assert isinstance(dataset.features, TableFeatures) and isinstance(plain.features, TableFeatures)
+        assert dataset.features.frame.equals(plain.features.frame)
+        roles = {column.name: column.role for column in dataset.schema.columns}
+        assert roles == {"size": "numeric", "label": "target", **dict.fromkeys(["kind", *more], "dropped")}
+        assert len(read_rows(given(**more), plain.schema)) == len(Y)
+    with pytest.raises(InputError, match="did you mean kind"):
+        read(given(), target="label", drop="kin")
+
+
+def test_a_dropped_array_of_an_item_is_no_input_then_and_later() -> None:
+    class Two(Mappings):
+        def __getitem__(self, row: int) -> Any:
+            return {"image": np.zeros((5, 6), np.float32), "mask": self.x[row]} | super().__getitem__(row)
+
+    dataset = read(Two(), drop="image")
+    assert np.array_equal(array(dataset), X)
+    assert np.array_equal(array(read_rows(Two(), dataset.schema)), X)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"no item holds 'masc'.*did you mean mask"):
+        read(Two(), drop="masc")
+    with pytest.raises(InputError, match="option `drop` cannot be used"):
+        read(Pairs(), drop="image")
+
+
+def test_a_dropped_array_of_an_archive_is_no_input_later(tmp_path: Path) -> None:
+    one, other = np.zeros((60, 9, 9)), np.random.default_rng(0).normal(size=(60, 9, 9))
+    np.savez(tmp_path / "a.npz", X=one, images=other, y=np.arange(60) % 2)
+    dataset = read(tmp_path / "a.npz", drop="X")
+    assert np.array_equal(array(dataset), other)
+    rows = read_rows(tmp_path / "a.npz", dataset.schema)
+    assert np.array_equal(array(rows), other)  # type: ignore[arg-type]
 
 
 def test_a_random_transform_is_named() -> None:

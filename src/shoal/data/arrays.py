@@ -217,7 +217,7 @@ def array_dataset(
     else:
         found = _of_shape(laid, y, answer, reading, name=name, source=source)
         found = replace(found, findings=(*said, *found.findings, *uneven, *of_arrays(laid.x, laid.kind)))
-    about = {"group": reading.group, "time": reading.time, "shape": laid.x.shape[1:]}
+    about = {"group": reading.group, "time": reading.time, "dropped": reading.drop, "shape": laid.x.shape[1:]}
     return replace(
         found,
         schema=found.schema.model_copy(update=about),

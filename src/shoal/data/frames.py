@@ -21,7 +21,8 @@ Unwanted = Callable[[str], bool]
 """Whether a column of that name is left unread, whatever its cells are."""
 
 
-def _none(_: str) -> bool:
+def wanted(_: str) -> bool:
+    """That no column is left unread."""
     return False
 
 
@@ -60,7 +61,7 @@ class RawTable:
         return replace(self, frame=self.frame[rows], lines=lines, numbers=self.in_source(rows))
 
 
-def read_parquet(path: Path, unwanted: Unwanted = _none) -> RawTable:
+def read_parquet(path: Path, unwanted: Unwanted = wanted) -> RawTable:
     """A Parquet file. Its footer is looked at before any of its pages: nested columns may unpack to any size.
 
     Args:
@@ -106,7 +107,7 @@ def is_frame(source: object) -> bool:
         return True
 
 
-def from_frame(source: Any, name: str = "the frame", unwanted: Unwanted = _none) -> RawTable:
+def from_frame(source: Any, name: str = "the frame", unwanted: Unwanted = wanted) -> RawTable:
     """A frame of another library; pandas needs no Arrow for this.
 
     Args:
@@ -132,12 +133,12 @@ def from_frame(source: Any, name: str = "the frame", unwanted: Unwanted = _none)
             frame = frame.collect()
     except Exception as error:  # the other library's own errors are not known here
         raise InputError(f"{name}: this frame cannot be read ({error}).") from error
-    wanted = {str(column): frame.get_column(column) for column in frame.columns if not unwanted(str(column))}
+    held = {str(column): frame.get_column(column) for column in frame.columns if not unwanted(str(column))}
     columns = [
-        typed.from_native(each, wanted[each]) if each in wanted else _empty(each, len(frame))
+        typed.from_native(each, held[each]) if each in held else _empty(each, len(frame))
         for each in map(str, frame.columns)
     ]
-    orders = {each: order for each, column in wanted.items() if (order := typed.order_of(column))}
+    orders = {each: order for each, column in held.items() if (order := typed.order_of(column))}
     found = _checked(pl.DataFrame(columns), name, unwanted)
     return replace(found, findings=(*said, *_index(source)), orders=orders)
 

@@ -6,6 +6,7 @@ use. What is larger than `IN_MEMORY` bytes stays there, mapped into memory, so a
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.data import codes
 from shoal.data.arrays import ANSWERS, PARTS, Arrays
-from shoal.data.frames import RawTable, from_frame
+from shoal.data.frames import RawTable, Unwanted, from_frame, wanted
 from shoal.data.limits import check_bytes
 from shoal.data.wording import listing
 
@@ -40,6 +41,7 @@ class Items:
     found: Arrays | RawTable
     split: NDArray[np.int8] | None
     findings: tuple[Finding, ...]
+    names: tuple[str, ...] = ()  # of the values of an item, where it is a mapping
 
 
 def parts_of(source: Any) -> list[Part] | None:
@@ -78,7 +80,9 @@ def gives_items(source: Any) -> bool:
     return hasattr(source, "__iter__") or (hasattr(source, "__getitem__") and hasattr(source, "__len__"))
 
 
-def read_items(parts: list[Part], source: str, target: str | None, *, answers: bool = True) -> Items:
+def read_items(
+    parts: list[Part], source: str, target: str | None, *, answers: bool = True, unwanted: Unwanted = wanted
+) -> Items:
     """All items of a source.
 
     Args:
@@ -86,29 +90,39 @@ def read_items(parts: list[Part], source: str, target: str | None, *, answers: b
         source: for messages.
         target: the name of the answer, where items are mappings.
         answers: whether each item must hold an answer.
+        unwanted: the names of values of an item that are not looked at, where items are mappings.
 
     Raises:
         InputError: an item that cannot be had or read, or that has another form than the first; too many of them.
     """
-    first = _first(parts[0][1], source)
+    whole = _first(parts[0][1], source)
+    names = tuple(map(str, whole)) if isinstance(whole, Mapping) else ()
+    first = _without(whole, unwanted)
     if isinstance(first, Mapping) and _input_name(first, target) is None:
-        return _rows(parts, source)
+        return _rows(parts, source, unwanted)
     sizes: list[int] = []
     with tempfile.TemporaryFile(prefix="shoal-") as file:  # a mapping outlives it
         pile = _Pile(source, target, answers, file)
         for _, each in parts:
             before = pile.rows
             for item in _each(each, source):
-                pile.add(item)
+                pile.add(_without(item, unwanted))
             sizes.append(pile.rows - before)
         if not all(sizes):
             raise InputError(f"{source}: a part without items; there is nothing to learn from.")
         x, y = pile.inputs(), pile.answers()
-    findings = _changing(parts[0][1], source)
+    findings = _changing(parts[0][1], source, target, unwanted)
     split = _codes(parts, sizes)
-    names = _class_names(parts[0][1], pile.answer_name)
+    classes = _class_names(parts[0][1], pile.answer_name)
     from_torch = hasattr(_parts_of_item(first, target)[0], "detach")
-    return Items(Arrays(x, y, split, names, {}, (), from_torch), split, tuple(findings))
+    return Items(Arrays(x, y, split, classes, {}, (), from_torch), split, tuple(findings), names)
+
+
+def _without(item: Any, unwanted: Unwanted) -> Any:
+    """An item without the values that nobody wants."""
+    if not isinstance(item, Mapping):
+        return item
+    return {name: value for name, value in item.items() if not unwanted(str(name))}
 
 
 def _codes(parts: list[Part], sizes: list[int]) -> NDArray[np.int8] | None:
@@ -150,9 +164,10 @@ def _first(source: Any, where: str) -> Any:
     return item
 
 
-def _changing(source: Any, where: str) -> list[Finding]:
+def _changing(source: Any, where: str, target: str | None, unwanted: Unwanted) -> list[Finding]:
     """Whether the first item is another one when it is asked for again, as behind a random transform."""
-    first, again = (np.asarray(_values(_parts_of_item(next(_each(source, where)), None)[0])) for _ in range(2))
+    items = (_without(next(_each(source, where)), unwanted) for _ in range(2))
+    first, again = (np.asarray(_values(_parts_of_item(item, target)[0])) for item in items)
     if first.shape == again.shape and np.array_equal(first, again, equal_nan=first.dtype.kind == "f"):
         return []
     return [
@@ -319,35 +334,36 @@ def _class_names(source: Any, answer: str | None) -> tuple[str, ...] | None:
 # --- rows of plain cells ----------------------------------------------------------------------------------------------
 
 
-def _rows(parts: list[Part], source: str) -> Items:
+def _rows(parts: list[Part], source: str, unwanted: Unwanted) -> Items:
     """Items that are mappings of plain cells: the rows of a table, in memory."""
-    frames = [_frame(each, source) for _, each in parts]
+    frames = [_frame(each, source, unwanted) for _, each in parts]
     columns = frames[0].columns
     for frame in frames[1:]:
         if frame.columns != columns:
             raise InputError(f"{source}: the parts hold {listing(columns)} and {listing(frame.columns)}.")
     whole = pl.concat(frames, how="vertical_relaxed")
-    return Items(RawTable(whole, source), _codes(parts, [frame.height for frame in frames]), ())
+    unread = frozenset(filter(unwanted, whole.columns))
+    return Items(RawTable(whole, source, unread=unread), _codes(parts, [frame.height for frame in frames]), ())
 
 
-def _frame(source: Any, where: str) -> pl.DataFrame:
+def _frame(source: Any, where: str, unwanted: Unwanted) -> pl.DataFrame:
     """The rows of one part; codes of classes as their names."""
     if hasattr(source, "with_format") and hasattr(source, "__len__"):
         try:
             arrow = source.with_format("arrow")[:]
         except Exception as error:  # the other library's own errors are not known here
             raise InputError(f"{where} cannot be read ({str(error).splitlines()[0]}).") from error
-        frame = from_frame(arrow, where).frame
+        frame = from_frame(arrow, where, unwanted).frame
     else:
         rows: list[Mapping[str, Any]] = []
         for row, item in enumerate(_each(source, where)):
             if not isinstance(item, Mapping):
                 raise InputError(f"{where}, item {row} is of type {type(item).__name__}; the first one is a mapping.")
-            rows.append({str(key): value for key, value in item.items()})
+            rows.append({str(key): None if unwanted(str(key)) else value for key, value in item.items()})
             if row % 10_000 == 0:
                 check_bytes(len(rows) * len(item) * CELL_BYTES, where, "its rows")
-        frame = from_frame(_columns(rows), where).frame
-    for name in frame.columns:
+        frame = from_frame(_columns(rows), where, unwanted).frame
+    for name in itertools.filterfalse(unwanted, frame.columns):
         names = _class_names(source, name) if isinstance(getattr(source, "features", None), Mapping) else None
         if names:
             frame = frame.with_columns(_named(frame.get_column(name), names, where))

@@ -146,10 +146,13 @@ def _check_folder(path: Path) -> None:
 
 
 def _read_items(parts: list[items.Part], asked: Reading, called: str) -> Dataset:
-    given = items.read_items(parts, called, asked.target)
+    given = items.read_items(parts, called, asked.target, unwanted=asked.drop.__contains__)
     if isinstance(given.found, RawTable):
         return _as_kind(table_dataset(given.found, name=called, reading=asked, given_split=given.split), asked.kind)
-    _only_for_tables(asked.but(target=None), called)
+    for each in asked.drop if given.names else ():
+        if each not in given.names:
+            raise InputError(f"{called}: no item holds {each!r} (option `drop`); {closest(each, given.names)}")
+    _only_for_tables(asked.but(target=None, drop=() if given.names else asked.drop), called)
     dataset = arrays.array_dataset(given.found, asked, name=called, source=called)
     return replace(dataset, findings=(*given.findings, *dataset.findings))
 

@@ -82,7 +82,8 @@ def _not_needed(schema: Schema) -> frames.Unwanted:
 
 def _from_items(parts: list[items.Part], schema: Schema) -> Rows:
     """Of a data set in parts its test part, or else the last."""
-    found = items.read_items(parts[-1:], "rows", schema.target, answers=False).found
+    unwanted = _not_needed(schema) if schema.columns else schema.dropped.__contains__
+    found = items.read_items(parts[-1:], "rows", schema.target, answers=False, unwanted=unwanted).found
     if isinstance(found, RawTable):
         return _from_table(found, schema)
     rows = _from_array(found.x, "rows", schema, ())
@@ -184,7 +185,8 @@ def _unmapped(
 
 
 def _from_archive(path: Path, schema: Schema) -> Rows:
-    picked = arrays.pick(archives.read_npz(path), str(path), (), schema.target)
+    held = {name: array for name, array in archives.read_npz(path).items() if name not in schema.dropped}
+    picked = arrays.pick(held, str(path), (), schema.target)
     said: tuple[Finding, ...] = ()
     x, y = picked.x, picked.y
     if picked.split is not None and (picked.split == 2).any() and (picked.split != 2).any():

@@ -65,6 +65,7 @@ class Schema(Record):
     class_type: ClassType = "text"  # in which the classes were given, and predictions are given back
     columns: tuple[Column, ...] = ()  # of tables
     missing: tuple[str, ...] | None = ()  # words that mean a missing cell; None: the usual ones, see `absence`
+    dropped: tuple[str, ...] = ()  # arrays of a file, or values of an item, that are not looked at
     shape: tuple[Side, ...] | None = Field(default=None, max_length=8)  # of one row of an array, as stored
     axes: str = ""  # of the array as it came, of `core.reading.AXES`; empty: as stored
     image_mode: Literal["L", "RGB"] | None = None  # of image folders
