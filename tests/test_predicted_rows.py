@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from PIL import Image
 
 import shoal
 from shoal import api
-from shoal.cli.predict import _as_csv
+from shoal.cli.predict import _as_csv, _formulas
 from shoal.data import read, read_rows
 
 N = 90
@@ -23,10 +25,10 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on a file whose identifiers have the names of our own columns."""
+    """A run on a file whose identifiers have the names of our own columns, and begin as formulas do."""
     made = tmp_path_factory.mktemp("rows")
     x = RNG.normal(size=N)
-    table = {"row": [f"r{i:03}" for i in RNG.permutation(N)], "CustomerId": RNG.permutation(N) + 500, "x": x}
+    table = {"row": [f"@r{i:03}" for i in RNG.permutation(N)], "CustomerId": RNG.permutation(N) + 500, "x": x}
     table["label"] = np.where(x > 0, 7, 3)
     pl.DataFrame(table).write_csv(made / "train.csv")
     shoal.fit(made / "train.csv", target="label", out=str(made / "run"), budget="trials=4", epochs=4)
@@ -75,6 +77,17 @@ def pictures(folder: Path) -> Path:
             pixels = RNG.integers(low, low + 100, (8, 8)).astype(np.uint8)
             Image.fromarray(pixels).save(folder / label / f"img{i}.png")
     return folder
+
+
+def test_texts_that_begin_like_formulas_stay_as_they_are_and_are_said(folder: Path) -> None:
+    program = [sys.executable, "-c", "from shoal.cli import main; main()"]
+    told = {"capture_output": True, "text": True, "timeout": 110}
+    run = subprocess.run([*program, "predict", folder / "run", folder / "train.csv"], check=True, **told)
+    rows = list(csv.DictReader(io.StringIO(run.stdout)))
+    assert [row["data_row"] for row in rows] == pl.read_csv(folder / "train.csv")["row"].to_list()
+    assert f"{N} texts begin like a formula, such as '@r" in run.stderr
+    found = _formulas(["=row", "prediction"], [[0, "=1+1"], [1, "-cmd"], [2, "-5"], [3, "1e5"], [4, -7.5], [5, "a=b"]])
+    assert found == ["=row", "=1+1", "-cmd"]
 
 
 def test_images_are_known_by_their_files_below_the_folder(tmp_path: Path) -> None:

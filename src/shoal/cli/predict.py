@@ -9,6 +9,8 @@ from typing import Any
 from shoal.cli.options import DEBUG, JSON, OWN_NETWORK, Argument, Option, takes
 from shoal.cli.output import one_line, reserved_stdout, say, write_json
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula begins with, in one spreadsheet or another
+
 
 @takes(
     Argument("run", "The folder of a run, such as runs/digits."),
@@ -19,7 +21,10 @@ from shoal.cli.output import one_line, reserved_stdout, say, write_json
     DEBUG,
 )
 def predict(run: str, data: str, out: str | None, **also: Any) -> int:
-    """Predict new rows: CSV, one line for each, with its number counted from 0 or its file, and its identifiers."""
+    """Predict new rows: CSV, one line for each, with its number counted from 0 or its file, and its identifiers.
+
+    Text stands there as it is in the data. In a spreadsheet import it as text, for a cell such as `=1+1` is a formula.
+    """
     with reserved_stdout() as answer:
         from shoal import api
         from shoal.core import paths
@@ -28,6 +33,11 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
         found = api.predict(run, data, also["model"])
         for finding in found.findings:
             say(one_line(f"{finding.level} {finding.code}: {finding.sentence}"))
+        formulas = _formulas(found.columns, found.rows)
+        if formulas:
+            first = one_line(repr(formulas[0]))
+            some = "1 text begins" if len(formulas) == 1 else f"{len(formulas):,} texts begin"
+            say(f"{some} like a formula, such as {first}: in a spreadsheet import the columns as text")
         if out is not None:
             write_atomically(paths.given(out), _as_csv(found.columns, found.rows))
             say(f"{len(found.rows):,} predictions are in {out}")
@@ -42,6 +52,20 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
             else:  # for a program, as it is
                 answer.write(table)
     return 0
+
+
+def _formulas(columns: list[str], rows: list[list[Any]]) -> list[str]:
+    """Texts that a spreadsheet would compute; they are written as they are, so that programs find what they gave."""
+    texts = (each for row in (columns, *rows) for each in row if isinstance(each, str))
+    return [text for text in texts if text.startswith(FORMULA) and not _is_number(text)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_csv(columns: list[str], rows: list[list[Any]]) -> str:
