@@ -31,7 +31,7 @@
 | SHL227 | clipped signals: values that stay at the end of their range | kept, named |
 | SHL228 | rows of one value throughout | kept, named |
 | SHL229 | channel of an array with values far from all others | kept, named |
-| SHL230 | images of several depths, of a new one, or of more bits than are read | mapped onto one range |
+| SHL230 | images of several depths, of a new one, or of other bits than are read | mapped onto one range, or named |
 | SHL231 | the kind or the layout of an array was guessed | named, `kind` overrides it |
 | SHL232 | arrays of the file that were not used | ignored |
 | SHL233 | a source that gives other values when it is asked again | read once, as it came first |
@@ -70,10 +70,10 @@
 | SHL276 | digits in groups of two, as in 12,34,567 | read as numbers |
 | SHL281 | words that often mean a missing cell, among values of their kind | read as values |
 | SHL282 | words that mean a missing cell, and are as frequent as values | those cells count as missing |
+| SHL283 | words that were named as missing, and stand in no cell | named |
 | SHL284 | several spellings of one value | joined |
 | SHL285 | values that differ in letter case alone | kept apart |
 | SHL286 | rows without an answer | left out |
-| SHL283 | words that were named as missing, and stand in no cell | named |
 """
 
 IDENTIFIER = "SHL201"
