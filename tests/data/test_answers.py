@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ GIVEN: dict[str, tuple[Any, Any, dict[str, Any]]] = {  # answers, what means tha
     "an empty word": (WORDS, "", {}),
     "nothing among numbers": (NUMBERS, None, {}),
     "NaN": (NUMBERS, np.nan, {}),
+    "nothing among decimals": ([Decimal(f"{v:.3f}") for v in NUMBERS], None, {}),
     "nothing among truth values": ([True, False] * (N // 2), None, {}),
 }
 
@@ -60,6 +62,7 @@ def test_rows_without_an_answer_are_left_out_and_said(name: str, source: str) ->
     dataset = read(data, **({"target": "y"} if source == "frame" else {}), **options)
     assert said(dataset) == f"3 rows of {N} have no answer and were left out (rows 3, 4, 17)."
     kept = [answers[row] for row in ANSWERED]
+    kept = [float(each) if isinstance(each, Decimal) else each for each in kept]
     found = dataset.target.tolist() if dataset.classes is None else [dataset.classes[code] for code in dataset.target]
     found = [each.title() if each in ("true", "false") else each for each in found] if dataset.classes else found
     assert found == (kept if dataset.classes is None else [str(each) for each in kept])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from shoal.core.errors import InputError
 
 PER_SECOND = {"ns": 1e9, "us": 1e6, "ms": 1e3}
 YEARS = (1, 9999)  # that Python's dates can hold
+NUMBERS = (int, float, np.integer, np.floating, Decimal)
 NESTED = (list, tuple, dict, set, np.ndarray)
 
 
@@ -107,7 +109,7 @@ def from_objects(name: str, cells: Sequence[Any]) -> pl.Series:
     if present and not any(truths) and all(isinstance(cell, int | np.integer) for cell in present):
         if all(-(2**63) <= int(cell) < 2**63 for cell in present):
             return _numbers(name, [None if cell is None else int(cell) for cell in kept], whole=True)
-    elif present and not any(truths) and all(isinstance(c, int | float | np.integer | np.floating) for c in present):
+    elif present and not any(truths) and all(isinstance(cell, NUMBERS) for cell in present):
         return _numbers(name, kept, whole=False)
     return pl.Series(name, [None if cell is None else str(cell) for cell in kept], dtype=pl.String)
 
