@@ -311,17 +311,24 @@ def test_a_run_that_is_stopped_before_anything_is_trained_says_so(tmp_path: Path
         shoal.load(tmp_path / "run").model  # noqa: B018
 
 
-def test_scoring_the_rows_of_the_run_itself_is_warned_about(tmp_path: Path) -> None:
+def test_scoring_the_rows_of_the_run_itself_is_warned_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From any folder, by any name of the file, and wherever the events are: none are needed."""
     x, y = planted.blobs(90)
-    path = tmp_path / "blobs.csv"
     lines = [",".join(map(str, (*row, f"c{label}"))) for row, label in zip(x.tolist(), y.tolist(), strict=True)]
-    path.write_text("a,b,c,d,y\n" + "\n".join(lines) + "\n")
-    run = shoal.fit(path, target="y", budget="trials=4", out=str(tmp_path / "run"))
-    codes = [finding["code"] for finding in api.evaluate(run.folder.path, path)["findings"]]
-    assert "SHL191" in codes
-    elsewhere = tmp_path / "new.csv"
-    elsewhere.write_text(path.read_text())
-    assert "SHL191" not in [f["code"] for f in api.evaluate(run.folder.path, elsewhere)["findings"]]
+    for name in ("blobs.csv", "new.csv"):
+        (tmp_path / name).write_text("a,b,c,d,y\n" + "\n".join(lines) + "\n")
+    monkeypatch.chdir(tmp_path)
+    store = str(tmp_path / "team.db")
+    run = shoal.fit("blobs.csv", target="y", budget="trials=2", epochs=1, out=str(tmp_path / "run"), store=store)
+    (tmp_path / "team.db").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/linked.csv").symlink_to(tmp_path / "blobs.csv")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for source, seen in (("../blobs.csv", True), ("linked.csv", True), (tmp_path / "new.csv", False)):
+        codes = [finding["code"] for finding in api.evaluate(run.folder.path, source)["findings"]]
+        assert ("SHL191" in codes) == seen, source
+    with pytest.raises(InputError, match="what was given has no usable column `y`: give rows"):
+        api.evaluate(run.folder.path, x)
 
 
 def test_an_ignored_finding_is_not_raised_but_its_decision_stays(tmp_path: Path) -> None:

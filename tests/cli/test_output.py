@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,11 @@ def test_a_reader_of_the_progress_that_leaves_does_not_end_the_run(tmp_path: Pat
     code, ended = piped("predict run iris --json", "> /dev/full", tmp_path)
     assert code == 1
     assert "standard output" in ended.stderr and "expect" not in ended.stderr and len(ended.stderr.splitlines()) == 1
+
+
+def test_bytes_of_a_name_that_are_not_utf8_are_shown_as_their_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"d\xffg")
+    assert one_line(name) == r"d\xffg"
+    write_json({"name": name})
+    text = capsys.readouterr().out
+    assert text.encode() and json.loads(text) == {"name": r"d\xffg"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -253,3 +254,20 @@ def test_new_images_for_a_trained_model(tmp_path: Path) -> None:
     folder(tmp_path / "more", classes=("dog", "eel"))
     unknown = read_rows(tmp_path / "more", dataset.schema)
     assert unknown.truth is None and "eel" in unknown.warnings[0].sentence
+
+
+def test_names_that_are_not_utf8_are_refused_of_classes_and_shown_of_files(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"d\xffg")
+    with pytest.raises(InputError, match=r"dir/d\\xffg' cannot be used: the name is not UTF-8; rename it"):
+        read(folder(tmp_path / "dir", classes=("cat", odd)))
+    with pytest.raises(InputError, match=r"d\\xffg' cannot be used"):  # the folder that holds everything
+        read(folder(tmp_path / "wrapped" / odd).parent)
+    whole = folder(tmp_path / "files")
+    (whole / "dog/0.png").rename(whole / "dog" / f"{odd}.png")
+    picture(whole / "dog" / odd / "nested.png")
+    found = read(whole)
+    assert found.classes == ("cat", "dog") and found.rows == 7
+    rows = read_rows(whole, found.schema)
+    assert rows.files is not None and {"dog/d\\xffg.png", "dog/d\\xffg/nested.png"} < {*rows.files}
+    for text in (*rows.files, *(each.model_dump_json() for each in (*found.findings, *rows.warnings))):
+        assert text.encode()

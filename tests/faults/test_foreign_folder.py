@@ -23,25 +23,15 @@ from shoal.core.digest import digest_of
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import EpochFinished, RunFinished
 from shoal.core.settings import FitSettings
-from tests.recipe import planted
+from tests.faults.planted_runs import BLOBS
 
-BLOBS = planted.blobs(60)
 TRAP = "from pathlib import Path\nPath({mark!r}).touch()\ndef make_net():\n    Path({mark!r}).touch()\n"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("finished") / "run"
-    settings = FitSettings(data="blobs", budget="trials=4", epochs=1, out=str(out))
-    *_, last = api.stream(settings, BLOBS)
-    assert isinstance(last, RunFinished)
-    return out
-
-
 @pytest.fixture
-def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy, with traps in it and in the working folder."""
-    copy = shutil.copytree(finished, tmp_path / "run")
+    copy = shutil.copytree(whole, tmp_path / "run")
     mark = str(tmp_path / "ran")
     for folder in (copy, copy / "model", copy / "checkpoint", tmp_path):
         folder.mkdir(exist_ok=True)

@@ -28,7 +28,6 @@ from shoal.core.events import (
     StopNoticed,
     TestRead,
 )
-from shoal.core.settings import FitSettings
 from shoal.nn import Mlp
 from shoal.prepare.part import Part
 from shoal.recipe import recipe
@@ -39,38 +38,10 @@ from shoal.store.events_store import EventStore
 from shoal.store.plans import RecordedPlans
 from shoal.store.replay import Replay
 from tests.faults.killing import told
+from tests.faults.planted_runs import BLOBS, settings, stopped_after
 from tests.recipe import planted
 
-BLOBS = planted.blobs(90)
-
-
-@pytest.fixture(autouse=True)
-def everything_is_kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EVERY_S", "LEAST_S", "SHARE"):
-        monkeypatch.setattr(checkpoint, name, 0.0)
-
-
-def settings(out: Path) -> FitSettings:
-    return FitSettings(data="blobs", budget="trials=6", epochs=3, out=str(out))
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("whole") / "run"
-    *_, last = api.stream(settings(out), BLOBS)
-    assert isinstance(last, RunFinished)
-    return out
-
-
-def stopped_after(out: Path, epochs: int) -> list[Event]:
-    """A run that the user stops."""
-    stop, seen = threading.Event(), []
-    for event in api.stream(settings(out), BLOBS, stop=stop):
-        seen.append(event)
-        if sum(isinstance(each, EpochFinished) for each in seen) == epochs:
-            stop.set()
-    assert isinstance(seen[-1], RunInterrupted)
-    return seen
+pytestmark = pytest.mark.usefixtures("everything_is_kept_at_once")
 
 
 def same(out: Path, whole: Path) -> bool:
@@ -179,13 +150,11 @@ def test_other_numbers_are_said_and_the_record_is_replaced(tmp_path: Path, whole
 
 def test_other_numbers_after_the_test_rows_were_read_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    list(api.stream(settings(out), BLOBS))
-    connection = sqlite3.connect(out / "store.db")
-    connection.execute("DELETE FROM events WHERE kind = 'run_finished'")  # killed right after the test rows were read
-    connection.commit()
-    connection.close()
+    events = api.stream(settings(out), BLOBS)
+    assert any(isinstance(event, TestRead) for event in events)
+    events.close()  # killed right after the test rows were read
     before = told(out)
-    assert any('"test_read"' in line for line in before)
+    assert '"test_read"' in before[-1]
     changed(out, "epoch_finished")
     with pytest.raises(RunError, match="test rows were read"):
         shoal.resume(out, data=BLOBS)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 from shoal.augment import parse
 from shoal.core.budget import Budget
@@ -21,7 +24,7 @@ from shoal.diagnose import curves
 from shoal.diagnose.curves import Answer, Curves, Reading
 from shoal.nn import Mlp
 from shoal.recipe import first_steps, rate_step, recipe
-from shoal.recipe.problem import BuiltIn, Options
+from shoal.recipe.problem import BuiltIn, Given, Options
 from tests.recipe import planted
 from tests.recipe.test_loop import finished, problem_of
 
@@ -109,3 +112,29 @@ def test_ranges_without_use_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     (finding,) = [e.finding for e in run(WALLS, 4) if isinstance(e, FindingRaised) and e.finding.code == "SHL146"]
     assert "momentum: step 3 chose the optimizer `adamw`" in finding.sentence
     assert finding.evidence == {"unused": {"momentum": [0.5, 0.6]}}
+
+
+def test_a_range_in_which_nothing_learns_is_said_and_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_step, "OPTIMIZERS", ("adamw",))
+    walls: dict[str, Interval] = {"lr": LR, "dropout": (0.99, 0.999), "label_smoothing": (0.5, 0.9)}
+    events = run({**walls, "weight_decay": (1e-3, 1e3)}, 4, epochs=1)
+    found = [e.finding for e in events if isinstance(e, FindingRaised) and e.finding.code == "SHL146"]
+    assert [each.evidence["given"] for each in found] == [{"dropout": [0.99, 0.999]}, {"label_smoothing": [0.5, 0.9]}]
+    assert found[0].sentence.startswith("The whole range of dropout that you gave, 0.99 to 0.999, lies above 0.9")
+    assert "--range dropout=0:0.9" in found[0].fix and "--range label_smoothing=0:0.5" in found[1].fix
+    assert outside(events, walls) == []
+
+
+def test_ranges_that_the_network_or_the_task_cannot_use_are_said() -> None:
+    x, _ = planted.ring(240)
+    inputs = torch.from_numpy(x)
+    problem = replace(
+        problem_of(inputs, inputs.square().sum(1, keepdim=True), Given(lambda: nn.Linear(2, 1), "a line")), classes=None
+    )
+    walls: dict[str, Interval] = {"dropout": (0.1, 0.2), "label_smoothing": (0.02, 0.03)}
+    events = finished(recipe.run(problem, Budget(trials=4), Options(epochs=1, ranges=walls)))[0]
+    (finding,) = [e.finding for e in events if isinstance(e, FindingRaised) and e.finding.code == "SHL146"]
+    assert "dropout: the network has no layer of it" in finding.sentence
+    assert "label_smoothing: the target is a number" in finding.sentence
+    rounds = [each for each in events if isinstance(each, SearchRound)]
+    assert rounds and all(not {"dropout", "label_smoothing"} & {*each.ranges} for each in rounds)

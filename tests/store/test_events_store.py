@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -26,7 +27,7 @@ from shoal.core.events import (
     StepProgress,
     StepStarted,
 )
-from shoal.store.events_store import EventStore, without_password
+from shoal.store.events_store import EventStore, _set_up_sqlite, without_password
 
 EVENTS: list[Event] = [
     StepStarted(step=3, why="80 short trainings"),
@@ -128,6 +129,34 @@ def test_writers_wait_for_one_another(tmp_path: Path) -> None:
         assert [len(store.read(f"run{k}")) for k in range(4)] == [40, 40, 40, 40]
 
 
+def test_a_new_file_that_another_process_is_opening_too_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself does not wait where two change the journal of one file at once."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+    class Contended(sqlite3.Connection):
+        refusals = 3
+
+        def cursor(self, *given: Any) -> Any:  # type: ignore[override]
+            return ContendedCursor(self)
+
+    class ContendedCursor(sqlite3.Cursor):
+        def execute(self, statement: str, *given: Any) -> Any:  # type: ignore[override]
+            if "journal_mode" in statement and Contended.refusals:
+                Contended.refusals -= 1
+                raise busy
+            return super().execute(statement, *given)
+
+    connection = sqlite3.connect(tmp_path / "store.db", factory=Contended)
+    _set_up_sqlite(connection, None)
+    assert Contended.refusals == 0
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    busy.sqlite_errorcode, Contended.refusals = sqlite3.SQLITE_READONLY, 1
+    with pytest.raises(sqlite3.OperationalError):
+        _set_up_sqlite(connection, None)
+    connection.close()
+
+
 def test_the_table_is_plain_sql_in_wal_mode(tmp_path: Path) -> None:
     with EventStore(tmp_path / "store.db") as store:
         store.append("digits", EVENTS[0])
@@ -171,6 +200,55 @@ def test_an_event_that_was_changed_or_taken_away_is_named(tmp_path: Path, change
             store.read("digits")
         with pytest.raises(InputError, match="damaged"):
             store.elapsed_s("digits")
+
+
+def test_a_run_that_finished_with_other_events_is_refused(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "store.db") as store:
+        for event in EVENTS[:3]:
+            store.append("digits", event)
+        ended = store.end("digits")
+        assert ended.events == 3 and same(store.read("digits", ended), EVENTS[:3])
+        with pytest.raises(InputError, match="other events of the run digits"):
+            store.read("digits", ended.model_copy(update={"digest": "x" * 64}))
+        with pytest.raises(InputError, match=r"lost the end of the run digits: of its 4 events 3 are left"):
+            store.read("digits", ended.model_copy(update={"events": 4}))
+        store.append("digits", EVENTS[3])
+        with pytest.raises(InputError, match="other events of the run digits"):
+            store.read("digits", ended)
+
+
+def test_what_a_run_ended_with_is_in_the_file_and_not_only_in_its_log(tmp_path: Path) -> None:
+    with EventStore(tmp_path / "run.db") as store:
+        for event in EVENTS:
+            store.append("digits", event)
+        ended = store.end("digits")
+        shutil.copy(tmp_path / "run.db", tmp_path / "store.db")  # without the log
+    with EventStore(tmp_path / "store.db", read_only=True) as store:
+        assert same(store.read("digits", ended), EVENTS)
+
+
+def test_a_database_whose_index_lost_entries_is_damaged(tmp_path: Path) -> None:
+    """By the index alone the run would look shorter than it is, and sound."""
+    with EventStore(tmp_path / "store.db") as store:
+        for event in EVENTS:
+            store.append("digits", event)
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.execute("PRAGMA writable_schema = ON")
+    kept = connection.execute("SELECT * FROM sqlite_master WHERE type = 'index'").fetchall()
+    connection.execute("DELETE FROM sqlite_master WHERE type = 'index'")
+    connection.commit()
+    connection.close()
+    connection = sqlite3.connect(tmp_path / "store.db")  # the last event comes while the index is not looked after
+    connection.execute("DELETE FROM events WHERE seq = 6")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.executemany("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", kept)
+    connection.commit()
+    connection.close()
+    with (
+        EventStore(tmp_path / "store.db", read_only=True) as store,
+        pytest.raises(InputError, match=r"is damaged \(.*index.*\); restore it from a copy"),
+    ):
+        store.read("digits")
 
 
 def test_what_is_taken_back_leaves_a_record_that_holds_together(tmp_path: Path) -> None:

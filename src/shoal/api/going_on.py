@@ -68,9 +68,11 @@ def go_on(
         settings = settings.model_copy(update={"store": folder.store_of(store)})
         events = held.enter_context(folder.open_store(settings))
         key = record.key or folder.name
-        told, checkpoint = events.read(key), checkpoint_of(folder, record.plans)
+        told, checkpoint = events.read(key, record.ended), checkpoint_of(folder, record.plans)
         if told and isinstance(told[-1], RunFinished):
             _complete(folder, told, told[-1])
+            if record.ended is None:
+                folder.write_end(events.end(key))
             checkpoint.remove()
             yield told[0]
             yield Notice(sentence=f"The run {folder.path} is finished: there is nothing to go on with.")

@@ -31,6 +31,7 @@ from shoal.core.events import (
 )
 from shoal.core.json_text import json_text
 from shoal.core.machine import machine
+from shoal.core.paths import shown
 from shoal.core.settings import FitSettings
 from shoal.ensemble import model as models
 from shoal.ensemble import scoring
@@ -85,7 +86,7 @@ def stream(
             held.enter_context(folder.alone())
             record = {
                 "data_hash": work.dataset.content_hash,
-                "began_in": str(Path.cwd()),
+                "began_in": shown(str(Path.cwd())),
                 "given": [name for name, value in (("data", data), ("model", make_net)) if value is not None],
                 "device": work.problem.device,
                 "versions": versions(),
@@ -120,6 +121,7 @@ def carried_out(
         if isinstance(event, RunFinished | RunInterrupted):
             write_atomically(folder.report_html, render(telling.store.read(telling.key)))
         if isinstance(event, RunFinished):
+            folder.write_end(telling.store.end(telling.key))
             telling.checkpoint.remove()
         yield event
 

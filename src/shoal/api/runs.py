@@ -23,7 +23,6 @@ from shoal.core.events import (
     Event,
     Finding,
     RunFinished,
-    RunStarted,
 )
 from shoal.core.settings import FitSettings
 from shoal.ensemble import scoring
@@ -230,7 +229,8 @@ def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dic
     rows = data_room.read_rows(source, model.schema)
     if rows.truth is None:
         what = f"column `{model.schema.target}`" if model.schema.target else "true answers"
-        raise InputError(f"{source} has no usable {what}: give rows whose answers are known.")
+        named = source if isinstance(source, str | Path) else "what was given"
+        raise InputError(f"{named} has no usable {what}: give rows whose answers are known.")
     answers, warnings = model.answers(rows.scored())
     if model.target.classes is not None:
         scores = scoring.of_classes(answers, rows.truth.astype(np.int64))
@@ -258,10 +258,7 @@ def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dic
 
 def _seen_before(run: Run, source: Any) -> list[Finding]:
     """A warning when the rows to score are those that the run was given: most were trained on."""
-    if run.folder.events_elsewhere() and run.store is None:  # a score needs no database
-        return []
-    begun = next((event for event in run.events if isinstance(event, RunStarted)), None)
-    if begun is None or not isinstance(source, str | Path) or Path(source).resolve() != Path(begun.source).resolve():
+    if not isinstance(source, str | Path) or not run.folder.was_given(source):
         return []
     return [
         Finding(

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from shoal.core.errors import RunError
 from shoal.core.json_text import json_text
+from shoal.core.paths import shown
 
 _CLOSED = {0: os.O_RDONLY, 1: os.O_RDONLY, 2: os.O_WRONLY}
 """How the null device is opened in the place of a closed stream: what is written to standard output is then refused."""
@@ -156,4 +157,4 @@ def say(text: str, to: TextIO | None = None) -> None:
 
 def one_line(text: str) -> str:
     """Return text from elsewhere (a file's name, a cell) so that it cannot steer the terminal or break the line."""
-    return "".join(each if each.isprintable() else " " for each in text)
+    return "".join(each if each.isprintable() else " " for each in shown(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 from shoal.core.errors import InputError
@@ -36,14 +37,32 @@ def given(path: str | bytes | os.PathLike[str]) -> Path:
         raise InputError("An empty path names nothing: give a file or a folder.")
     if "\0" in text:
         raise InputError(f"{text!r} is no path: it holds a character that no file's name can (NUL).")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{text!r} cannot be used: the name is not UTF-8; rename it.") from None
+    check_name(text)
     try:
         return Path(text).expanduser()
     except RuntimeError:
         raise InputError(f"{text}: there is no such user; write ./{text} where the name begins with ~.") from None
+
+
+def check_name(text: str) -> None:
+    """Refuse a path that could not be written down, neither in a model nor in a run's events.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"'{shown(text)}' cannot be used: the name is not UTF-8; rename it.") from None
+
+
+def shown(name: str) -> str:
+    r"""A name of the file system as text that can be stored and printed: bytes that are not UTF-8 as their numbers.
+
+    >>> print(shown(os.fsdecode(b"caf\xe9.png")))
+    caf\xe9.png
+    """
+    return re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", name)
 
 
 def there(path: Path) -> bool:

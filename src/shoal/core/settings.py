@@ -17,14 +17,14 @@ from shoal.core.reading import Reading
 
 Precision = Literal["float32", "bfloat16", "float64"]
 
-# What a range may be given for, and the values that make sense there: (least, most, least is allowed).
-SEARCHED: Mapping[str, tuple[float, float, bool]] = {
-    "lr": (0.0, math.inf, False),
-    "weight_decay": (0.0, math.inf, False),
-    "momentum": (0.0, 1.0, True),
-    "dropout": (0.0, 1.0, True),
-    "label_smoothing": (0.0, 1.0, True),
-    "augment": (0.0, 1.0, True),  # share of the strengths that are allowed
+# What a range may be given for, and the values that make sense there: (least, most, least and most are allowed).
+SEARCHED: Mapping[str, tuple[float, float, bool, bool]] = {
+    "lr": (0.0, math.inf, False, False),
+    "weight_decay": (0.0, math.inf, False, False),
+    "momentum": (0.0, 1.0, True, False),
+    "dropout": (0.0, 1.0, True, False),  # of 1 no unit would be left
+    "label_smoothing": (0.0, 1.0, True, False),  # nor a label
+    "augment": (0.0, 1.0, True, True),  # share of the strengths that are allowed
 }
 
 # What the numbers of a table, or the values of arrays, go through; the steps can be joined by `+`.
@@ -144,11 +144,12 @@ def _check_range(name: str, low: float, high: float) -> None:
     """Refuse a range that cannot be searched."""
     if name not in SEARCHED:
         raise InputError(f"there is no hyperparameter `{name}` to give a range for{did_you_mean(name, SEARCHED)}")
-    least, most, least_allowed = SEARCHED[name]
+    least, most, least_allowed, most_allowed = SEARCHED[name]
     above = least <= low if least_allowed else least < low
-    if not (above and high <= most and low < high and math.isfinite(high)):
+    below = high <= most if most_allowed else high < most
+    if not (above and below and low < high):
         wall = f"from {least:g}" if least_allowed else f"above {least:g}"
-        upto = f" to {most:g}" if math.isfinite(most) else ""
+        upto = "" if math.isinf(most) else f" to {most:g}" if most_allowed else f" to less than {most:g}"
         raise InputError(
             f"the range {low:g} to {high:g} of `{name}` cannot be searched: "
             f"the lower wall must be below the upper one, and both {wall}{upto}"

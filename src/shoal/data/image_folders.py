@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Level
+from shoal.core.paths import check_name
 from shoal.data import codes
 from shoal.data.arrays import PARTS
 from shoal.data.wording import count, listing
@@ -100,12 +101,19 @@ def is_hidden(name: str) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders inside, in natural order; links back to a folder that holds them are none."""
+    """The folders inside, in natural order; links back to a folder that holds them are none.
+
+    Raises:
+        InputError: one has a name that is not UTF-8, and so could be no class of a model that is written down.
+    """
     real = folder.resolve()
     found = (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
-    return sorted(
+    kept = sorted(
         (path for path in found if not real.is_relative_to(path.resolve())), key=lambda path: natural(path.name)
     )
+    for path in kept:
+        check_name(str(path))
+    return kept
 
 
 def unwrapped(folder: Path) -> Path:

@@ -140,7 +140,8 @@ def _from_images(path: Path, schema: Schema) -> Rows:
     said = (*taken, *images.differing(facts, mode, schema.image_depth, onto))
     if schema.image_mode is None:
         said += _unmapped(array, [fact.depth for fact in facts], onto, str(path))
-    files = tuple(each.relative_to(path).as_posix() if path.is_dir() else each.name for each in found.paths)
+    names = (each.relative_to(path).as_posix() if path.is_dir() else each.name for each in found.paths)
+    files = tuple(paths.shown(name) for name in names)
     rows = Rows(ArrayFeatures(array.reshape(len(array), *(schema.shape or array.shape[1:]))), said, None, files=files)
     return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
 

@@ -49,6 +49,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     yield from _begin(course)
     ranges = _initial_ranges(course)
     yield from _unused(course, ranges)
+    yield from _useless(course, ranges)
     allotment = course.pace.coarse(augmented="augment" in ranges)
     values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
     trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
@@ -164,10 +165,9 @@ def _initial_ranges(course: Course) -> dict[str, Range]:
     if course.augment.active:
         ranges["augment"] = AUGMENT
     for name, walls in course.options.ranges.items():
-        if name != "lr" and (name != "augment" or course.augment.active):
+        searched = name in ranges if name != "momentum" else course.optimizer != "adamw"
+        if searched and name != "lr":
             ranges[name] = edges.as_given(name, walls)
-    if course.optimizer == "adamw":
-        ranges.pop("momentum", None)
     return ranges
 
 
@@ -176,6 +176,8 @@ def _unused(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, 
     reasons = {
         "momentum": f"step 3 chose the optimizer `{course.optimizer}`, which has none",
         "augment": "no augmentation is searched",
+        "dropout": "the network has no layer of it",
+        "label_smoothing": "the target is a number and no class",
     }
     unused = [name for name in course.options.ranges if name not in ranges]
     if not unused:
@@ -190,6 +192,27 @@ def _unused(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, 
         fix=f"Leave out what ranges, or --range, says of {', '.join(unused)}.",
     )
     yield from decided(4, verdict, "Search the other hyperparameters.")
+
+
+def _useless(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, None]:
+    """Say which whole ranges that the user gave are of no use, though they can be searched; of lr, step 3 says it."""
+    given = {name: walls for name, walls in course.options.ranges.items() if name in ranges and name != "lr"}
+    for name, side in edges.beyond(given).items():
+        least, most = edges.NATURAL[name]
+        wall, which, sign = (most, "lower", "above") if side == "high" else (least, "higher", "below")
+        low, high = given[name]
+        verdict = Verdict(
+            code="SHL146",
+            level="warning",
+            phrase=f"your range of {name} is of no use",
+            sentence=(
+                f"The whole range of {name} that you gave, {low:g} to {high:g}, lies {sign} {wall:g}, where networks "
+                "hardly learn: it is searched all the same."
+            ),
+            evidence={"given": {name: [low, high]}, "of use": [least, most]},
+            fix=f"Give {which} values, as in {range_setting(name, least, most)}.",
+        )
+        yield from decided(4, verdict, "Search it all the same.")
 
 
 def _beyond(

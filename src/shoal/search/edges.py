@@ -88,6 +88,21 @@ def held(given: Walls, best: Mapping[str, float]) -> dict[str, Side]:
     return {name: side for name, side in sides.items() if side is not None}
 
 
+def beyond(given: Walls) -> dict[str, Side]:
+    """Which ranges that the user gave lie wholly outside of what has a meaning, and on which side.
+
+    >>> beyond({"dropout": (0.95, 0.99), "label_smoothing": (0.4, 0.6)})
+    {'dropout': 'high'}
+    """
+    sides: dict[str, Side] = {}
+    for name, (low, high) in given.items():
+        if low >= NATURAL[name][1]:
+            sides[name] = "high"
+        elif high <= NATURAL[name][0]:
+            sides[name] = "low"
+    return sides
+
+
 def within(ranges: Ranges, given: Walls) -> dict[str, Range]:
     """The ranges, cut where they leave the ones that the user gave; what is cut keeps a share of those, at that end."""
     return {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -31,6 +32,7 @@ from sqlalchemy import (
     create_engine,
     delete,
     event,
+    func,
     insert,
     select,
     update,
@@ -48,9 +50,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from shoal.core.digest import digest_of
 from shoal.core.errors import InputError, RunError
-from shoal.core.events import Event, StepProgress, from_json, to_json
+from shoal.core.events import Event, Record, StepProgress, from_json, to_json
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another one before it gives up
+_Row = tuple[int, str, float, str, str]  # number, kind, time, body, digest
 _NARRATION = ("run_resumed", "notice")  # about the carrying out of a run, no part of what it tells
 
 _METADATA = MetaData()
@@ -66,6 +69,13 @@ _EVENTS = Table(
     Index("events_by_run", "run", "seq"),
     sqlite_autoincrement=True,
 )
+
+
+class Ended(Record):
+    """With which events a run finished: whoever knows it sees that a store has lost the last of them."""
+
+    events: int = Field(ge=1)
+    digest: str = Field(max_length=64)  # of the last one, which follows on all those before
 
 
 class EventStore:
@@ -137,21 +147,32 @@ class EventStore:
         row = {"run": run, "time_s": time.time(), "kind": what.kind, "body": to_json(what)}
         with self._refusals(RunError, "written"), self._engine.begin() as connection:
             if run not in self._last:
-                newest = select(_EVENTS.c.digest).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq.desc()).limit(1)
-                self._last[run] = connection.execute(newest).scalar() or ""
+                self._last[run] = self._newest(connection, run)
             digest = _linked(self._last[run], row)
             connection.execute(insert(_EVENTS), {**row, "digest": digest})
         self._last[run] = digest
 
-    def read(self, run: str) -> list[Event]:
+    def read(self, run: str, ended: Ended | None = None) -> list[Event]:
         """Return all events of a run, oldest first; an unknown run has none.
 
+        An SQLite file of which this process wrote nothing is first looked through as a whole: what is read from a
+        damaged one may lack events, and what is appended to it may be lost.
+
+        Args:
+            run: its key.
+            ended: with which events it finished, where it did.
+
         Raises:
-            InputError: the database cannot be read, or holds an event that this version does not know.
+            InputError: the database cannot be read or is damaged, the run finished with other events, or there is one
+                that this version does not know.
         """
+        if run not in self._last:
+            self._look_through()
         rows = self._rows(run)
+        if ended is not None:
+            self._compare(run, rows, ended)
         events = []
-        for seq, kind, _, body in rows:
+        for seq, kind, _, body, _ in rows:
             try:
                 events.append(from_json(body))
             except ValidationError as error:
@@ -161,8 +182,52 @@ class EventStore:
                 ) from error
         return events
 
-    def _rows(self, run: str) -> list[tuple[int, str, float, str]]:
-        """Number, kind, time and body of a run's events, oldest first, each seen to be what was written.
+    def _look_through(self) -> None:
+        """Let SQLite compare all pages and the index with one another; 7 ms for each megabyte.
+
+        Raises:
+            InputError: the file is damaged, or cannot be read.
+        """
+        if self.url.get_backend_name() != "sqlite":
+            return
+        with self._refusals(InputError, "read"), self._engine.connect() as connection:
+            found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar())
+        if found != "ok":
+            raise InputError(
+                f"the store {self.name} is damaged ({' '.join(found.split())[:200]}); restore it from a copy"
+            )
+
+    def _compare(self, run: str, rows: Sequence[_Row], ended: Ended) -> None:
+        """Refuse a store that does not end as the run did.
+
+        Raises:
+            InputError: it lost events, or holds others.
+        """
+        if len(rows) < ended.events:
+            raise InputError(
+                f"the store {self.name} has lost the end of the run {run}: of its {ended.events} events "
+                f"{len(rows)} are left; restore it from a copy, or fit again"
+            )
+        if len(rows) > ended.events or rows[-1][-1] != ended.digest:
+            raise InputError(
+                f"the store {self.name} holds other events of the run {run} than those with which it finished; "
+                "restore it from a copy, or fit again"
+            )
+
+    def end(self, run: str) -> Ended:
+        """With which events a run that has some ended; they are on the disk before this is said.
+
+        Raises:
+            RunError: the disk refuses.
+        """
+        count = select(func.count()).select_from(_EVENTS).where(_EVENTS.c.run == run)
+        with self._refusals(RunError, "written"), self._engine.connect() as connection:
+            if self.url.get_backend_name() == "sqlite":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")  # a commit alone survives no power cut
+            return Ended(events=connection.execute(count).scalar_one(), digest=self._newest(connection, run))
+
+    def _rows(self, run: str) -> list[_Row]:
+        """A run's events, oldest first, each seen to be what was written.
 
         Raises:
             InputError: the database cannot be read, or an event was damaged, changed or taken away.
@@ -179,7 +244,12 @@ class EventStore:
                     "is not what was written; restore it from a copy"
                 )
             last = digest
-        return [(seq, kind, time_s, body) for seq, kind, time_s, body, _ in rows]
+        return [(seq, kind, time_s, body, digest) for seq, kind, time_s, body, digest in rows]
+
+    def _newest(self, connection: Connection, run: str) -> str:
+        """The digest of a run's newest event; of a run without one, the empty text."""
+        newest = select(_EVENTS.c.digest).where(_EVENTS.c.run == run).order_by(_EVENTS.c.seq.desc()).limit(1)
+        return connection.execute(newest).scalar() or ""
 
     def cut(self, run: str, keep: int) -> None:
         """Take back what a run told after its first `keep` events; that it was resumed, and notices, stay.
@@ -213,7 +283,7 @@ class EventStore:
             InputError: the database cannot be read.
         """
         total_s = 0.0
-        for (_, _, before_s, _), (_, kind, time_s, _) in pairwise(self._rows(run)):
+        for (_, _, before_s, *_), (_, kind, time_s, *_) in pairwise(self._rows(run)):
             if kind != _NARRATION[0]:
                 total_s += max(time_s - before_s, 0.0)
         return total_s
@@ -254,6 +324,8 @@ class EventStore:
             reason = " ".join(str(cause).split())
             if reason.startswith("Could not decode"):  # what follows is the whole cell
                 reason = "it is damaged; restore it from a copy"
+            if "malformed" in reason:
+                reason = f"it is damaged ({reason}); restore it from a copy"
             if re.search(r"\bfull\b|disk I/O error", reason):  # the disk refuses, not the caller's choice
                 error_type = RunError
             raise error_type(f"the store {self.name} cannot be {done}: {reason[:200]}") from error
@@ -318,6 +390,14 @@ def _create_table(engine: Engine) -> None:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     """With a write-ahead log, NORMAL keeps every commit through a killed process, at one write and no fsync each."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    until_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:  # who opens a new file at the same moment is not waited for
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()

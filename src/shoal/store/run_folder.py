@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import socket
@@ -22,7 +23,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Event, Record
 from shoal.core.names import closest
 from shoal.core.settings import FitSettings
-from shoal.store.events_store import EventStore, without_password
+from shoal.store.events_store import Ended, EventStore, without_password
 from shoal.store.lock import alone
 
 RUNS = Path("runs")
@@ -41,6 +42,7 @@ class RunRecord(Record):
     versions: dict[str, str] = Field(default={}, max_length=100)
     machine: dict[str, str] = Field(default={}, max_length=100)
     plans: dict[str, dict[str, Any]] = Field(default={}, max_length=100_000)
+    ended: Ended | None = None  # of a run that finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class RunFolder:
     @property
     def name(self) -> str:
         """The run's name: that of its folder."""
-        return self.path.resolve().name
+        return paths.shown(self.path.resolve().name)
 
     @property
     def run_toml(self) -> Path:
@@ -220,6 +222,16 @@ class RunFolder:
         document["run"]["plans"] = {name: dict(plan) for name, plan in plans.items()}
         self._write(document)
 
+    def write_end(self, ended: Ended) -> None:
+        """Add to `run.toml` with which events the run finished, so that a store that loses some is not believed.
+
+        Raises:
+            RunError: the disk refuses.
+        """
+        document = tomlkit.parse(self.run_toml.read_text(encoding="utf-8"))
+        document["run"]["ended"] = ended.model_dump()
+        self._write(document)
+
     def _write(self, document: tomlkit.TOMLDocument) -> None:
         """Write `run.toml` with its digest."""
         document["run"].pop("digest", None)
@@ -230,9 +242,19 @@ class RunFolder:
         """Return the store that the settings ask for: `store.db` here, or a database for a team."""
         return EventStore(self.store_db if settings.store is None else settings.store)
 
-    def events_elsewhere(self) -> bool:
-        """Whether the run's events are in a database and not in its folder."""
-        return "store" in self._toml()
+    def was_given(self, source: str | Path) -> bool:
+        """Whether a path or a name is what the run was given as its data; what was in memory has neither.
+
+        Raises:
+            InputError: `run.toml` is damaged.
+        """
+        named, record = self._toml().get("data"), self.read_record()
+        if "data" in record.given or not isinstance(named, str):
+            return False
+        there, here = Path(record.began_in, paths.given(named)), paths.given(source)
+        if os.path.exists(there) and os.path.exists(here):
+            return os.path.samefile(there, here)
+        return str(source) == named  # data that come along, or what was moved since
 
     def store_of(self, named: str | None) -> str | None:
         """The database that holds the run's events, or None for `store.db` here.
@@ -303,15 +325,14 @@ class RunFolder:
             named_store: the database, where they are not in the folder; see `store_of`.
 
         Raises:
-            InputError: there are none, or the store cannot be read.
+            InputError: there are none, the store cannot be read, or the run finished with others.
         """
-        where, key = self.store_of(named_store), self.read_record().key
+        where, record = self.store_of(named_store), self.read_record()
         if where is None and not self.store_db.exists():
             raise InputError(f"{self.store_db} is missing: the run ended before its first event, or it was removed")
         with EventStore(self.store_db if where is None else where, read_only=True) as store:
-            if key is None:  # killed before the settings were written
-                key = next(iter(store.runs()), self.name)
-            events = store.read(key)
+            key = record.key or next(iter(store.runs()), self.name)  # or: killed before the settings were written
+            events = store.read(key, record.ended)
         if not events:
             raise InputError(f"the store of {self.path} holds no event of the run: it ended before its first one")
         return events
