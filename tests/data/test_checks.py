@@ -154,6 +154,9 @@ def test_class_names_stand_in_the_sentence_on_unequal_classes(shared_data: Path)
 
 
 def test_no_fix_speaks_of_the_command_line_alone(shared_data: Path) -> None:
+    options = 0
     for file, target in (("ETTh1.csv.gz", "OT"), ("adult.csv.gz", "income"), ("mitbih_beats.npz", None)):
         for each in read(shared_data / file, target=target).findings:
+            options += "--" in each.fix
             assert ("--" in each.fix) == ('="' in each.fix), each.fix
+    assert options

@@ -53,7 +53,7 @@ def test_near_copies_across_the_split() -> None:
     noise = np.random.default_rng(5).normal(size=(60, 5)) * 1e-4
     near = table().head(60).with_columns([pl.col(f"x{i}") + pl.Series(noise[:, i]) for i in range(5)])
     said = found(read(pl.concat([table(), near]), target="y"), "SHL252")
-    assert said is not None
+    assert said is not None and said.evidence["pairs"]
     assert all(abs(test - train) == ROWS for test, train in said.evidence["pairs"])  # each with the row it came from
     assert found(read(pl.concat([table(), table(1).head(60)]), target="y"), "SHL252") is None
 

@@ -149,9 +149,9 @@ def test_the_share_is_one_number_of_each_network(of_bars: tuple[list[Event], Out
     drawn = shares(events, "coarse")
     assert len(drawn) == 4 == len(set(drawn)) and all(0 <= share <= 1 for share in drawn)
     rounds = [e for e in events if isinstance(e, SearchRound)]
-    assert all("augment" in e.ranges and not e.ranges["augment"].log for e in rounds)
+    assert rounds and all("augment" in e.ranges and not e.ranges["augment"].log for e in rounds)
     coarse = next(e.decision for e in events if isinstance(e, DecisionMade) and e.decision.code.startswith("SHL14"))
-    assert outcome.chosen is not None
+    assert outcome.chosen is not None and outcome.chosen.members
     assert all(isinstance(each.values["augment"], float) for each in outcome.chosen.members)
     assert coarse.step == 4
     narrowed = [e.decision for e in events if isinstance(e, DecisionMade) and e.decision.code in ("SHL140", "SHL141")]
@@ -178,7 +178,8 @@ def test_the_judgement_reads_training_rows_alone() -> None:
 def test_runs_without_it_have_no_such_dimension() -> None:
     events, outcome = run(bars_problem(), augment=Augment(), epochs=2, ranges={"augment": (0.0, 0.5)})
     assert decided(events) == [] and outcome.augment == ""
-    assert all("augment" not in e.ranges for e in events if isinstance(e, SearchRound))
+    rounds = [e for e in events if isinstance(e, SearchRound)]
+    assert rounds and all("augment" not in e.ranges for e in rounds)
 
 
 def test_the_user_may_bound_the_share_and_networks_train_with_it(monkeypatch: pytest.MonkeyPatch) -> None:

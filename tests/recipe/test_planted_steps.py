@@ -82,7 +82,9 @@ def findings(run: Run) -> dict[str, str]:
 
 
 def search_rounds(run: Run) -> list[SearchRound]:
-    return [event for event in run.events if isinstance(event, SearchRound)]
+    found = [event for event in run.events if isinstance(event, SearchRound)]
+    assert found
+    return found
 
 
 def test_step_1_a_last_layer_a_hundred_times_too_large(fitted: Fitted) -> None:

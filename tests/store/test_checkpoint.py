@@ -124,12 +124,16 @@ def test_no_flipped_bit_of_a_piece_is_believed(tmp_path: Path, name: str) -> Non
     journal.keep("coarse", "k", {"a": np.arange(6.0).reshape(2, 3)}, {"epochs": [1, 2]}, population())
     path = tmp_path / "checkpoint" / name
     whole = path.read_bytes()
-    for place in range(0, len(whole), max(1, len(whole) // 60)):
+    places, said = range(0, len(whole), max(1, len(whole) // 60)), 0
+    for place in places:
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(bytes(damaged))
         assert journal.recall("coarse", "k") is None, place
-        assert all("damaged" in sentence for sentence in journal.notices())  # none: it looks like another version's
+        notices = journal.notices()
+        assert all("damaged" in sentence for sentence in notices)
+        said += len(notices)  # none: it looks like another version's
+    assert said >= 0.9 * len(places)
     path.write_bytes(whole)
     kept = journal.recall("coarse", "k")
     assert kept is not None and kept.arrays["a"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]

@@ -78,7 +78,9 @@ def test_convolution_is_linear_and_shifts_commute_and_a_wrong_one_does_not(monke
 
 def test_weights_are_counted_as_torch_counts_them() -> None:
     for shape in ((1, 28, 28), (3, 32, 32), (2, 100), (1, 12, 12, 12)):
-        for count in kernels.counts(shape):
+        counts = kernels.counts(shape)
+        assert counts, shape
+        for count in counts:
             rank = len(shape) - 1
             layer = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)[rank - 1](shape[0], 16, count.kernel)
             assert count.convolution == sum(p.numel() for p in layer.parameters())
