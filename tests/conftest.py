@@ -21,6 +21,17 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread, so that sums of floats have the same bits on every machine."""
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def module_leaves_the_process_as_it_was() -> Iterator[None]:
     """Neither a module's tests nor its own fixtures change what all tests of the process share."""

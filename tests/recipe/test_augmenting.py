@@ -32,9 +32,11 @@ Result = TypeVar("Result")
 SIDE = 10
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(autouse=True)
 def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
     monkeypatch.setattr(augmenting, "QUICK", Effort(rows=60, probes=1, steps=60))
 
 

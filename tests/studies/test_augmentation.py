@@ -18,10 +18,11 @@ from shoal.studies.subject import Subject
 from tests.recipe.test_augmenting import SIDE, marks, places
 from tests.studies.test_initialization import finish
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
     monkeypatch.setattr(augmentation, "EFFORT", Effort(rows=60, probes=1, steps=60))
 
 

@@ -18,10 +18,7 @@ from shoal.studies.record import Options
 from shoal.studies.subject import Subject
 from tests.studies.test_initialization import finish
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_paired_interval_is_students() -> None:

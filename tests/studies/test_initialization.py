@@ -23,9 +23,7 @@ def finish(steps: object) -> Study:
             return end.value
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def table(seeds: list[int], units: int = golden.UNITS) -> tuple[np.ndarray, np.ndarray]:
