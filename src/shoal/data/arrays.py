@@ -405,7 +405,7 @@ def _groups(values: NDArray[np.generic], source: str, name: str) -> tuple[NDArra
     if len(missing):
         raise InputError(f"{source}: the group array {name!r} has no value in row {missing[0]}; fill it.")
     found, joined = group_codes(texts)
-    return found, spelling_findings({name: joined})
+    return found, spelling_findings({name: joined}, named=False)
 
 
 def _cell(value: object) -> str | None:

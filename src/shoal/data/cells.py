@@ -9,7 +9,8 @@ import polars as pl
 from shoal.data import moments, number_text
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import Column
-from shoal.data.spelling import Known, truth
+from shoal.data.spelling import Known
+from shoal.data.truth import truth
 
 
 @dataclass(frozen=True)

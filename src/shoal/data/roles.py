@@ -4,8 +4,8 @@
 2. Numbers of one style (`number_style`) in at least 95 % of the filled cells, or in 80 % with a single word otherwise
    (a marker such as `unknown`): `numeric`; with 0 and 1 only, `boolean`. Digits with a leading zero are codes, so no
    numbers. Whole numbers that number the rows (`identifiers`) are an `identifier`; money and shares never are.
-3. yes/no, true/false: `boolean`. Dates in 95 % of the cells: `date` (see `moments`); eight digits are one where the
-   column's name says so.
+3. Truth values such as yes/no and true/false, in any spellings (`truth`): `boolean`. Dates in 95 % of the cells: `date`
+   (see `moments`); eight digits are one where the column's name says so.
 4. Words: `ordered` where `scales` knows their order, else `category`, unless most rows have their own value: then
    `free text` when values have several words, else `identifier`. A column that is mostly missing stays a `category`:
    that it is filled at all is information.
@@ -29,12 +29,13 @@ from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
 from shoal.data.number_text import INDIAN, NumberStyle
 from shoal.data.schema import Column, Role
-from shoal.data.spelling import FALSE, TRUE, Joined, join
+from shoal.data.spelling import Joined, join
+from shoal.data.truth import are_truths
 from shoal.data.wording import count, listing, percent
 
 NUMBER_SHARE = 0.95
 ONE_MARKER_SHARE = 0.80
-TRUTH_WORDS = TRUE[:4] + FALSE[:4]  # a column of numbers is looked at as such
+MOST_TRUTHS = 50  # spellings
 OWN_VALUE_SHARE = 0.5  # above it most rows have their own value
 MOSTLY_MISSING = 0.5
 MOST_ODD = 0.5  # share of cells that a given role may leave unread
@@ -91,8 +92,8 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
         return _date(facts, filled, compact)
     if series.dtype.is_numeric():
         return _number(raw, facts, series, cells.numbers(series))
-    if present.str.to_lowercase().is_in(TRUTH_WORDS).all():
-        return _typed(facts, filled, "boolean")
+    if unique <= MOST_TRUTHS and are_truths(present.unique().to_list()):
+        return replace(_typed(facts, filled, "boolean"), spellings=join(filled))
     return _words(raw, facts, filled, present, signs)
 
 
@@ -133,10 +134,11 @@ def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | tuple[str,
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": role, "feature": True, "missing": facts.missing,
-            "unique": facts.unique, "note": _note(facts), **rule,
+            "note": _note(facts), **rule,
         }
     )  # fmt: skip
     read = cells.parse(series, column)
+    column = column.model_copy(update={"unique": read.values.drop_nulls().n_unique()})
     return Inferred(column, read.values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, frozenset()))
 
 

@@ -340,7 +340,7 @@ def _scored(rows: Rows, given: pl.Series, schema: Schema) -> Rows:
         said = Finding(code=codes.TRUTH_UNUSABLE, level="warning", sentence=sentence)
         kept = known.arg_true().to_numpy().astype(np.int64)
         rows, filled = replace(rows, warnings=(*rows.warnings, said), answered=kept), filled.filter(known)
-    truth, reason = known_target(filled, schema.task, schema.classes, schema.target_numbers)
+    truth, reason = known_target(filled, schema.task, schema.classes, schema.target_numbers, exact=schema.target_exact)
     if truth is None:
         finding = Finding(
             code=codes.TRUTH_UNUSABLE, level="warning", sentence=f"The answers were not scored ({reason})."

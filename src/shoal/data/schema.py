@@ -62,6 +62,7 @@ class Schema(Record):
     target: str | None = None
     target_numbers: NumberStyle | None = None  # how the target's were written, where it came as text
     classes: tuple[str, ...] | None = None
+    target_exact: bool = False  # classes are cells as they are written
     class_type: ClassType = "text"  # in which the classes were given, and predictions are given back
     columns: tuple[Column, ...] = ()  # of tables
     missing: tuple[str, ...] | None = ()  # words that mean a missing cell; None: the usual ones, see `absence`

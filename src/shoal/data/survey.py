@@ -33,12 +33,15 @@ def check_columns(raw: RawTable, reading: Reading) -> None:
     for option, value in (*single, *many):
         if value is not None and value not in columns:
             raise InputError(f"{raw.source}: no column {value!r} (option `{option}`); {closest(value, columns)}")
-    taken = [value for _, value in (*single, *many) if value is not None]
+    exact = {name for name in (reading.target, reading.group) if name and reading.roles.get(name) == "exact"}
+    taken = [
+        value for option, value in (*single, *many) if value is not None and not (option == "roles" and value in exact)
+    ]
     twice = sorted({value for value in taken if taken.count(value) > 1})
     if twice:
         raise InputError(
             f"{raw.source}: column {twice[0]!r} is asked for in two roles; "
-            "choose one of target, time, group, drop and roles."
+            "choose one of target, time, group, drop and roles (of which `exact` goes with target and group too)."
         )
 
 
@@ -96,8 +99,10 @@ def survey(raw: RawTable, reading: Reading, answer: Target | None) -> Survey:
     own = [column.name for column in columns if column.role in ("identifier", "dropped")]
     groups: NDArray[np.int64] | None = None
     if reading.group is not None:
-        groups, spellings[reading.group] = _group(raw, reading.group)
+        exact = reading.roles.get(reading.group) == "exact"
+        groups, spellings[reading.group] = _group(raw, reading.group, exact=exact)
         values[reading.group] = pl.Series(groups)
+    columns = [_counted(column, answer, groups) for column in columns]
     findings += spelling.findings(spellings)
     keys = leaks.row_keys(_one_spelling(raw, values).drop(own), answer.values if answer else None)
     findings += column_findings.of_columns(said, repeats, raw.frame.height)
@@ -154,7 +159,7 @@ def _without_words(
     raw: RawTable, inferred: dict[str, roles.Inferred], words: absence.Words, reading: Reading
 ) -> RawTable:
     """The table with every cell emptied that a word says is missing, but for the target's, which `targets` looks at."""
-    as_written = {reading.target, *(name for name, found in inferred.items() if found.column.exact)}
+    as_written = {reading.target, *(name for name, role in reading.roles.items() if role == "exact")}
     values = {name: found.column.word_values for name, found in inferred.items()}
     if words is None and reading.group is not None:
         values[reading.group] = absence.words_among(raw.frame.get_column(reading.group))
@@ -205,7 +210,16 @@ def _columns(
     return columns
 
 
-def _group(raw: RawTable, name: str) -> tuple[NDArray[np.int64], spelling.Joined]:
+def _counted(column: Column, answer: Target | None, groups: NDArray[np.int64] | None) -> Column:
+    """The target's or the group's column with its number of values, spellings of one value counted once."""
+    if column.role == "target" and answer is not None:
+        return column.model_copy(update={"unique": len(np.unique(answer.values))})
+    if column.role == "group" and groups is not None:
+        return column.model_copy(update={"unique": len(np.unique(groups))})
+    return column
+
+
+def _group(raw: RawTable, name: str, *, exact: bool) -> tuple[NDArray[np.int64], spelling.Joined]:
     filled = cells.text(raw.frame.get_column(name))
     missing = np.flatnonzero(filled.is_null().to_numpy())
     if len(missing):
@@ -213,4 +227,4 @@ def _group(raw: RawTable, name: str) -> tuple[NDArray[np.int64], spelling.Joined
             f"{raw.source}, group column {name!r}: {count(len(missing), 'cell')} missing ({raw.places(missing)}); "
             "fill them or delete these rows (option `missing` says which words mean an empty cell)."
         )
-    return spelling.group_codes(filled)
+    return spelling.group_codes(filled, exact=exact)

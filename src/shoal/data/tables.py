@@ -49,12 +49,12 @@ def table_dataset(
     answer, said = given, list[Finding]()
     if answer is None:
         target, signs = reading.target or "", Signs.of(raw, reading.decimal)
-        said = absence.unused(raw.frame, reading.missing)
-        raw, kept = absence.for_target(raw, target, words, reading.task)
+        said, exact = absence.unused(raw.frame, reading.missing), reading.roles.get(target) == "exact"
+        raw, kept = (raw, []) if exact else absence.for_target(raw, target, words, reading.task)
         raw, unanswered = without_unanswered(raw, target)
         said += [*kept, *unanswered]
         given_split = given_split if given_split is None or raw.numbers is None else given_split[raw.numbers]
-        answer = table_target(raw, target, reading.task, signs)
+        answer = table_target(raw, target, reading.task, signs, exact=exact)
     found = survey(raw, reading, answer)
     if found.features.frame.width == 0:
         raise InputError(f"{raw.source}: no column is left to learn from ({_why(found.columns)}).")
@@ -64,6 +64,7 @@ def table_dataset(
         "group": reading.group,
         "classes": answer.classes,
         "class_type": answer.class_type,
+        "target_exact": reading.target is not None and reading.roles.get(reading.target) == "exact",
         "missing": words,
     }
     facts |= {"task": answer.task, "target_numbers": answer.style}

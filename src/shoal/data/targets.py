@@ -20,7 +20,7 @@ from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.number_style import Signs
 from shoal.data.number_text import NumberStyle
 from shoal.data.schema import ClassType
-from shoal.data.spelling import Known, join
+from shoal.data.spelling import Joined, Known, join
 from shoal.data.spelling import findings as spelling_findings
 from shoal.data.wording import count, listing, percent, setting
 
@@ -39,7 +39,9 @@ class Target:
     class_type: ClassType = "text"  # in which the classes were given
 
 
-def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | None = None) -> Target:
+def table_target(
+    raw: RawTable, name: str, task: Task | None, signs: Signs | None = None, *, exact: bool = False
+) -> Target:
     """The target of a table.
 
     Args:
@@ -47,6 +49,7 @@ def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | Non
         name: of the target's column.
         task: what the user says.
         signs: what is known of the decimal sign; by default what the table tells.
+        exact: the cells are classes as they are written, be they numbers or several spellings of one word.
 
     Raises:
         InputError: dates, infinities, words among numbers, one class only, a class with a single row.
@@ -59,7 +62,12 @@ def table_target(raw: RawTable, name: str, task: Task | None, signs: Signs | Non
             f"{where}: the answers are dates, and numbers or classes are predicted; write them as numbers, such as "
             "days since a date."
         )
-    target = _of_column(raw, name, series, filled, where, task, signs)
+    if exact:
+        if task == "regression":
+            raise InputError(f"{where}: the role `exact` makes classes, and a regression predicts numbers; choose one.")
+        target = _labels(Joined(filled, {}), raw, where)
+    else:
+        target = _of_column(raw, name, series, filled, where, task, signs)
     typed = class_types.of_column(series, target.classes or (), from_text=raw.lines is not None)
     return replace(target, class_type=typed)
 
@@ -72,7 +80,9 @@ def _of_column(
     values = _as_numbers(raw, filled if series.dtype == pl.String else series, where, task, style)
     if values is None:
         _refuse_words(task, where, str(filled[0]))
-        return _labels(filled.to_numpy(), raw, where)
+        joined = join(filled)
+        found = _labels(joined, raw, where)
+        return replace(found, findings=(*spelling_findings({name: joined}, target=True), *found.findings))
     target = _by_rule(values, task, raw, where, coded=False)
     if style is None:
         return target
@@ -122,16 +132,16 @@ def _of_array(y: NDArray[np.generic], where: str, raw: RawTable, task: Task | No
     if y.dtype.kind in "US":
         texts = [(v.decode("utf-8", "replace") if isinstance(v, bytes) else v).strip() for v in y.tolist()]
         if task != "regression":
-            return _labels(np.array(texts, dtype=object), raw, where)
+            return _labels_beside(texts, raw, where)
         y = _text_numbers(texts, raw, where)
     if y.dtype.kind == "O" and all(isinstance(value, str | bool | np.bool_) for value in y.tolist()):
         _refuse_words(task, where, str(y[0]) if len(y) else "")
-        return _labels(np.array([str(value).strip() for value in y.tolist()], dtype=object), raw, where)
+        return _labels_beside([str(value).strip() for value in y.tolist()], raw, where)
     if y.dtype.kind not in "biuf":
         raise InputError(f"{where}: values of type {y.dtype}; numbers or text are expected.")
     if y.dtype.kind == "b":
         _refuse_words(task, where, str(y[0]) if len(y) else "")
-        return _labels(np.where(y, "True", "False").astype(object), raw, where)
+        return _labels(Joined(pl.Series(np.where(y, "True", "False").astype(object)), {}), raw, where)
     values = y.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
@@ -141,7 +151,12 @@ def _of_array(y: NDArray[np.generic], where: str, raw: RawTable, task: Task | No
 
 
 def known_target(
-    series: pl.Series, task: Task, classes: tuple[str, ...] | None, style: NumberStyle | None = None
+    series: pl.Series,
+    task: Task,
+    classes: tuple[str, ...] | None,
+    style: NumberStyle | None = None,
+    *,
+    exact: bool = False,
 ) -> tuple[NDArray[np.generic] | None, str]:
     """True answers of new rows in the terms of a trained model, or None with the reason.
 
@@ -150,6 +165,7 @@ def known_target(
         task: of the model.
         classes: of the model, in the order of their codes.
         style: how the target's numbers were written where it came as text.
+        exact: a class has one spelling.
     """
     filled = cells.text(series)
     missing = filled.null_count()
@@ -162,7 +178,7 @@ def known_target(
         return read.values.to_numpy(), ""
     known = Known(classes or ())
     lookup: dict[str | None, int] = {name: code for code, name in enumerate(classes or ())}
-    code_of = {value: lookup.get(known.find(value), -1) for value in filled.unique().to_list()}
+    code_of = {value: lookup.get(value if exact else known.find(value), -1) for value in filled.unique().to_list()}
     names = [code_of[value] for value in filled.to_list()]
     found = np.asarray(names, dtype=np.int64)
     if style is not None:  # other ways to write the same number
@@ -265,15 +281,20 @@ def _by_rule(values: NDArray[np.float64], task: Task | None, raw: RawTable, wher
     return replace(target, findings=(*said, *target.findings))
 
 
-def _labels(values: NDArray[np.object_], raw: RawTable, where: str) -> Target:
-    joined = join(pl.Series(values.astype(str)))
+def _labels_beside(texts: list[str], raw: RawTable, where: str) -> Target:
+    """Classes by answers that came beside the rows, and so have no column that a role could be given to."""
+    joined = join(pl.Series(texts, dtype=pl.String))
+    found = _labels(joined, raw, where)
+    said = spelling_findings({"the target": joined}, target=True, named=False)
+    return replace(found, findings=(*said, *found.findings))
+
+
+def _labels(joined: Joined, raw: RawTable, where: str) -> Target:
     names, inverse = np.unique(joined.values.to_numpy().astype(str), return_inverse=True)
     if len(names) < 2:
         only = names[0] if len(names) else ""
         raise InputError(f"{where}: one class only, {str(only)!r}; there is nothing to tell apart.")
-    target = _classes(inverse.astype(np.int64), tuple(str(name) for name in names), raw, where)
-    said = spelling_findings({"the target": joined})
-    return replace(target, findings=(*said, *target.findings))
+    return _classes(inverse.astype(np.int64), tuple(str(name) for name in names), raw, where)
 
 
 def _classes(
