@@ -29,14 +29,14 @@ from shoal.core.events import (
     TestRead,
 )
 from shoal.nn import Mlp
-from shoal.prepare.part import Part
 from shoal.recipe import recipe
-from shoal.recipe.problem import BuiltIn, Options, Problem, Sealed
+from shoal.recipe.problem import BuiltIn, Options, Problem
 from shoal.store import checkpoint
 from shoal.store.checkpoint import Checkpoint
 from shoal.store.events_store import EventStore
 from shoal.store.plans import RecordedPlans
 from shoal.store.replay import Replay
+from shoal.task import Part, Sealed
 from tests.faults.killing import told
 from tests.faults.planted_runs import BLOBS, settings, stopped_after
 from tests.recipe import planted
@@ -199,7 +199,7 @@ def in_time(folder: Path, past: list[Event], clock: Clock) -> Iterator[Event]:
     problem = Problem(
         train=Part(inputs[:200], labels[:200]),
         validation=Part(inputs[200:300], labels[200:300]),
-        test=Sealed(Part(inputs[300:], labels[300:])),
+        test=Sealed(lambda: Part(inputs[300:], labels[300:]), 100),
         classes=("in", "out"),
         network=BuiltIn(Mlp(inputs=2, outputs=2, width=4, depth=1)),
     )

@@ -20,12 +20,12 @@ from shoal.core.events import Decision, DecisionMade, Event, FindingRaised, Inte
 from shoal.diagnose.label_preservation import Effort, Judge
 from shoal.nn import Mlp
 from shoal.population import Population
-from shoal.prepare.part import Part
 from shoal.recipe import augmenting, recipe
-from shoal.recipe.problem import BuiltIn, Options, Problem, Sealed
+from shoal.recipe.problem import BuiltIn, Options, Problem
 from shoal.recipe.recipe import Outcome
 from shoal.store.checkpoint import Checkpoint
 from shoal.store.plans import RecordedPlans
+from shoal.task import Part, Sealed
 from tests.recipe import planted
 
 Result = TypeVar("Result")
@@ -93,7 +93,7 @@ def problem_of(
     return Problem(
         train=Part(*train),
         validation=Part(held[0][:half], held[1][:half]),
-        test=Sealed(Part(held[0][half:], held[1][half:])),
+        test=Sealed(lambda: Part(held[0][half:], held[1][half:]), len(held[0]) - half),
         classes=classes,
         network=BuiltIn(network),
         kind="image",
@@ -215,7 +215,7 @@ def test_noise_and_mixtures_are_searched_unjudged_on_a_table_too() -> None:
     table = Problem(
         train=part,
         validation=part,
-        test=Sealed(part),
+        test=Sealed(lambda: part, len(part)),
         classes=("a", "b", "c"),
         network=BuiltIn(Mlp(inputs=4, outputs=3, width=4, depth=1)),
     )
@@ -223,7 +223,7 @@ def test_noise_and_mixtures_are_searched_unjudged_on_a_table_too() -> None:
     (said,) = decided(events)
     assert said.code == "SHL144" and said.evidence["not_judged"] == ["noise", "mixup"]
     assert outcome.augment == "noise=0.1,mixup=0.2" and len(shares(events, "coarse")) == 2
-    assert decided(run(replace(table, test=Sealed(part)), trials=2, epochs=1)[0]) == []
+    assert decided(run(replace(table, test=Sealed(lambda: part, len(part))), trials=2, epochs=1)[0]) == []
 
 
 def test_a_finding_is_raised_only_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

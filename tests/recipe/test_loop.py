@@ -21,10 +21,10 @@ from shoal.core.events import (
     TestRead,
 )
 from shoal.nn import Mlp
-from shoal.prepare.part import Part
 from shoal.recipe import recipe
-from shoal.recipe.problem import BuiltIn, Given, Options, Problem, Sealed
+from shoal.recipe.problem import BuiltIn, Given, Options, Problem
 from shoal.recipe.recipe import Outcome
+from shoal.task import Part, Sealed
 from tests.recipe import planted
 
 Result = TypeVar("Result")
@@ -46,7 +46,7 @@ def problem_of(x: Tensor, y: Tensor, network: BuiltIn | Given) -> Problem:
     return Problem(
         train=Part(x[:a], y[:a]),
         validation=Part(x[a:b], y[a:b]),
-        test=Sealed(Part(x[b:], y[b:])),
+        test=Sealed(lambda: Part(x[b:], y[b:]), len(x) - b),
         classes=tuple("ab"),
         network=network,
     )
@@ -186,7 +186,7 @@ def test_a_network_of_nan_ends_with_one_sentence_after_saying_so() -> None:
 
 
 def test_the_seal_breaks_once() -> None:
-    sealed = Sealed(Part(torch.zeros(3, 1), torch.zeros(3)))
+    sealed = Sealed(lambda: Part(torch.zeros(3, 1), torch.zeros(3)), 3)
     assert sealed.rows == 3 and len(sealed.open()) == 3
     with pytest.raises(RunError, match="read already"):
         sealed.open()

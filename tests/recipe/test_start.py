@@ -24,12 +24,12 @@ from shoal.core.events import (
 )
 from shoal.diagnose import activations
 from shoal.population import Population
-from shoal.prepare.part import Part
 from shoal.recipe import first_steps
 from shoal.recipe.course import Course
 from shoal.recipe.journal import Arrays, Journal, Kept, NoJournal
 from shoal.recipe.pace import Pace
-from shoal.recipe.problem import Given, Options, Problem, Sealed
+from shoal.recipe.problem import Given, Options, Problem
+from shoal.task import Part, Sealed
 
 MakeNet = Callable[[], nn.Module]
 
@@ -56,7 +56,7 @@ def course(make_net: MakeNet, journal: Journal | None = None) -> Course:
     x, y = torch.randn(300, 32, generator=draw), torch.randint(0, 3, (300,), generator=draw)
     part = Part(x, y)
     network = Given(make_net, "")
-    problem = Problem(part, part, Sealed(part), ("a", "b", "c"), network)
+    problem = Problem(part, part, Sealed(lambda: part, len(part)), ("a", "b", "c"), network)
     pace = Pace(parse_budget("trials=8"), time.monotonic, 10)
     return Course(problem, Options(), pace, lambda: False, journal or NoJournal(), network, 32)
 

@@ -15,6 +15,7 @@ from shoal.nn import Mlp
 from shoal.studies import STUDIES, augmentation, find
 from shoal.studies.record import Options, Study
 from shoal.studies.subject import Subject
+from shoal.task import Task
 from tests.recipe.test_augmenting import SIDE, marks, places
 from tests.studies.test_initialization import finish
 
@@ -32,7 +33,8 @@ def studied(data: tuple[torch.Tensor, torch.Tensor], rows: int = 1000, **options
     outputs = 1 if y.is_floating_point() else 2
     dense = Mlp(inputs=SIDE * SIDE, outputs=outputs, width=64, depth=1)
     subject = Subject.read((x[:, 0].numpy(), y.numpy().ravel()), kind="image", make_net=dense.build)
-    few = replace(subject, train=subject.train.take(torch.arange(min(rows, len(subject.train)))))
+    plan = replace(subject.fold.plan, train=subject.fold.plan.train[:rows])
+    few = replace(subject, task=Task(subject.task.dataset, [plan]))
     return finish(augmentation.run(few, Options(**options)))  # type: ignore[arg-type]
 
 

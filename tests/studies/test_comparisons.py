@@ -144,7 +144,7 @@ def test_pictures_keep_their_numbers() -> None:
 
 def test_the_subject_never_holds_test_rows() -> None:
     subject = Subject.read("digits", most_rows=300)
-    assert len(subject.train) == 300 and len(subject.validation) == 150
-    rows = {row.numpy().tobytes() for row in (*subject.train.x, *subject.validation.x)}
-    test = subject.preparation.transform(subject.dataset.features.take(subject.plan.test)).x
+    assert len(subject.fold.train) == 300 and len(subject.fold.validation) == 150
+    rows = {row.numpy().tobytes() for row in (*subject.fold.train.x, *subject.fold.validation.x)}
+    test = subject.task.test.open().x.numpy()
     assert sum(row.tobytes() in rows for row in test) <= 1  # but for equal pictures

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from shoal.core.errors import InputError
 from shoal.nn.networks import Mlp
@@ -47,8 +48,8 @@ def test_the_inputs_of_each_stage_are_what_their_names_say() -> None:
     subject = Subject.read(frame())
     rows = rows_of(subject, seed=0)
     by = {how: inputs(rows, how) for how in STAGES}
-    x = {how: each.train.numpy().astype(np.float64) for how, each in by.items()}
-    raw = rows.dataset.features.take(rows.train).frame.to_numpy()
+    x = {how: each.fold.train.x.numpy().astype(np.float64) for how, each in by.items()}
+    raw = rows.dataset.features.take(rows.plan.train).frame.to_numpy()
     assert np.allclose(x["none"], raw, rtol=1e-6)
     assert np.allclose(x["center"], raw - raw.mean(axis=0), atol=1e-3)
     assert np.allclose(x[REFERENCE], (raw - raw.mean(axis=0)) / raw.std(axis=0), atol=1e-5)
@@ -66,26 +67,27 @@ def test_the_inputs_of_each_stage_are_what_their_names_say() -> None:
 def test_validation_rows_change_no_input_of_the_training_rows() -> None:
     x, y = frame()
     subject = Subject.read((x, y))
-    x[subject.plan.validation] = np.random.default_rng(1).normal(0, 1e6, size=(len(subject.plan.validation), 3))
+    held = subject.fold.plan.validation
+    x[held] = np.random.default_rng(1).normal(0, 1e6, size=(len(held), 3))
     spoiled = Subject.read((x, y))
     for how in STAGES:
         a, b = (inputs(rows_of(each, 0), how) for each in (subject, spoiled))
-        assert a.preparation == b.preparation and bool((a.train == b.train).all())
+        assert a.fold.preparation == b.fold.preparation and torch.equal(a.fold.train.x, b.fold.train.x)
 
 
 def test_a_population_reaches_what_each_member_reaches_alone() -> None:
     subject = Subject.read(frame())
-    rows = rows_of(subject, seed=0)
-    given = inputs(rows, REFERENCE)
-    together = train(subject, given, rows, Options(replicates=2, epochs=3))
+    given = inputs(rows_of(subject, seed=0), REFERENCE)
+    together = train(subject, given, Options(replicates=2, epochs=3))
     k = RATES.index(0.01)
     for seed in range(2):
         alone = Population(
             Mlp(inputs=3, outputs=2, width=64, depth=1).build,
             [Member(seed=seed, optimizer="momentum", momentum=0.9, lr=0.01, schedule="cosine")],
         )
-        held_out = (given.validation, rows.y_validation)
-        *_, last = alone.train(given.train, rows.y_train, epochs=3, batch_size=64, validation=held_out)
+        fold = given.fold
+        held_out = (fold.validation.x, fold.validation.y)
+        *_, last = alone.train(fold.train.x, fold.train.y, epochs=3, batch_size=64, validation=held_out)
         assert together.loss[seed, k] == pytest.approx(last.validation_loss[0], rel=1e-4)
         assert together.score[seed, k] == pytest.approx(last.validation_score[0], abs=1e-6)
 

@@ -85,7 +85,7 @@ def stream(
         try:
             held.enter_context(folder.alone())
             record = {
-                "data_hash": work.dataset.content_hash,
+                "data_hash": work.task.dataset.content_hash,
                 "began_in": shown(str(Path.cwd())),
                 "given": [name for name, value in (("data", data), ("model", make_net)) if value is not None],
                 "device": work.problem.device,
@@ -165,25 +165,26 @@ def _run(
 
 def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
     """Write the ensemble as a model that predicts from raw rows."""
+    fold = work.task.fold()
     model = Model(
         tuple(
             models.Part(member.network, member.architecture.document(), count, member.id, member.temperature)
             for member, count in zip(chosen.members, chosen.counts, strict=True)
         ),
-        work.preparation,
-        work.target,
-        work.dataset.schema,
+        fold.preparation,
+        fold.target,
+        work.task.dataset.schema,
     )
     save_model(folder.model, model.tensors(), model.document())
 
 
 def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
-    dataset, plan, problem = work.dataset, work.plan, work.problem
+    dataset, fold, problem = work.task.dataset, work.task.fold(), work.problem
     train_y, validation_y = problem.train.y.numpy(), problem.validation.y.numpy()
     if dataset.classes is not None:
         usual = dataset.classes[int(np.bincount(train_y).argmax())]
     else:
-        usual = f"{work.target.mean:.6g}"
+        usual = f"{fold.target.mean:.6g}"
     return RunStarted(
         run=folder.name,
         source=dataset.source,
@@ -194,8 +195,8 @@ def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
         classes=None if dataset.classes is None else list(dataset.classes),
         rows=dataset.rows,
         columns=dataset.columns,
-        shape=list(work.preparation.shape),
-        split={"train": len(plan.train), "validation": len(plan.validation), "test": len(plan.test)},
+        shape=list(fold.preparation.shape),
+        split=fold.plan.sizes(),
         baseline=scoring.baseline(train_y, validation_y, dataset.classes is not None),
         baseline_answer=usual,
         budget=settings.budget,

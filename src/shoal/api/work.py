@@ -24,11 +24,10 @@ from shoal.data import ArrayFeatures, Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
 from shoal.nn.own_network import find_factory
-from shoal.prepare.part import Part
 from shoal.prepare.pixels import pixels
 from shoal.recipe import augmenting, checkup, networks
-from shoal.recipe.problem import Options, Problem, Sealed
-from shoal.resample import Plan, hold_out
+from shoal.recipe.problem import Options, Problem
+from shoal.task import Fold, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,12 +40,9 @@ PIXEL_ROWS = 4000  # training rows that say what black and white are
 
 @dataclass(frozen=True)
 class Work:
-    """The data, split and prepared."""
+    """The task, and what the recipe is given of it."""
 
-    dataset: Dataset
-    plan: Plan
-    preparation: prepare.Preparation
-    target: prepare.TargetScaling
+    task: Task
     problem: Problem
 
 
@@ -86,40 +82,34 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
         make_net: the user's network, where `settings.model` does not name it.
         folder: where its module is looked for; by default in the working folder.
     """
-    plan = hold_out(dataset, seed=settings.seed)
-    preparation = prepare.fit(dataset, plan.train, settings.prepare)
-    target = prepare.TargetScaling.fit(dataset, plan.train)
-
-    def part(rows: Any) -> Part:
-        x = preparation.transform(dataset.features.take(rows)).x
-        return Part(torch.from_numpy(x), torch.from_numpy(target.encode(dataset.target[rows])))
-
-    outputs = 1 if dataset.classes is None else len(dataset.classes)
+    task = Task.hold_out(dataset, seed=settings.seed, preparation=settings.prepare)
+    fold = task.fold()
     if make_net is None and ":" in settings.model:
         make_net = find_factory(settings.model, folder)
     network = (
-        networks.choose(dataset.kind, preparation, outputs, settings.model)
+        networks.choose(dataset.kind, fold.preparation, task.outputs, settings.model)
         if make_net is None
-        else networks.given(make_net, settings.model if ":" in settings.model else "", preparation.shape, outputs)
+        else networks.given(make_net, settings.model if ":" in settings.model else "", fold.shape, task.outputs)
     )
+    test = fold.plan.test
     problem = Problem(
-        train=part(plan.train),
-        validation=part(plan.validation),
-        test=Sealed(part(plan.test)),
+        train=fold.train,
+        validation=fold.validation,
+        test=task.test,
         classes=dataset.classes,
         network=network,
-        scale=target.std,
-        shift=target.mean,
+        scale=fold.target.std,
+        shift=fold.target.mean,
         device=_device(settings.device),
         kind=dataset.kind,
-        inputs=tuple(preparation.feature_names),
-        pixels=_pixels(settings, dataset, plan, preparation),
-        describe_row=lambda row: {"row": dataset.number(int(plan.test[row])), **describe(dataset, int(plan.test[row]))},
+        inputs=tuple(fold.preparation.feature_names),
+        pixels=_pixels(settings, dataset, fold),
+        describe_row=lambda row: {"row": dataset.number(int(test[row])), **describe(dataset, int(test[row]))},
     )
-    return Work(dataset, plan, preparation, target, problem)
+    return Work(task, problem)
 
 
-def _pixels(settings: FitSettings, dataset: Dataset, plan: Plan, preparation: prepare.Preparation) -> Pixels | None:
+def _pixels(settings: FitSettings, dataset: Dataset, fold: Fold) -> Pixels | None:
     """What the inputs' numbers mean, or None where samples are not to be moved.
 
     Raises:
@@ -127,14 +117,15 @@ def _pixels(settings: FitSettings, dataset: Dataset, plan: Plan, preparation: pr
     """
     asked = augmenting.asked(settings.augment)
     if asked is not None:
-        check(asked, dataset.kind, preparation.shape)
+        check(asked, dataset.kind, fold.shape)
     if dataset.kind == "table" or not isinstance(dataset.features, ArrayFeatures):
         return None
     if asked is not None and not asked.active:
         return None
     try:
-        some = dataset.features.array[plan.train[:: max(1, len(plan.train) // PIXEL_ROWS)]]
-        return pixels(preparation, some, dataset.schema.ends)
+        train = fold.plan.train
+        some = dataset.features.array[train[:: max(1, len(train) // PIXEL_ROWS)]]
+        return pixels(fold.preparation, some, dataset.schema.ends)
     except InputError:
         if asked is not None:
             raise
@@ -143,9 +134,10 @@ def _pixels(settings: FitSettings, dataset: Dataset, plan: Plan, preparation: pr
 
 def findings(work: Work) -> Iterator[Finding]:
     """What is to be said of the data, their split, their preparation and the network before anything is trained."""
-    yield from work.dataset.findings
-    yield from split_checks.of_split(work.dataset, work.plan, thorough=False)
-    yield from prepare.advise(work.dataset, work.plan.train, work.preparation)
+    dataset, fold = work.task.dataset, work.task.fold()
+    yield from dataset.findings
+    yield from split_checks.of_split(dataset, fold.plan, thorough=False)
+    yield from prepare.advise(dataset, fold.plan.train, fold.preparation)
     yield from networks.adopted(work.problem.network)
 
 

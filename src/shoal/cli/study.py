@@ -110,9 +110,9 @@ def _about(given: Mapping[str, Any], subject: Subject, seconds: float) -> dict[s
     options = given_only({name: given[name] for name in (*READ, "model", *FIXED)})
     return {
         "command": command(f"study {given['name']}", given["data"], options),
-        "rows": {"train": len(subject.train), "validation": len(subject.validation), "test": 0},
-        "data_hash": subject.dataset.content_hash,
-        "findings": [finding.model_dump(mode="json") for finding in subject.dataset.findings],
+        "rows": {"train": len(subject.fold.train), "validation": len(subject.fold.validation), "test": 0},
+        "data_hash": subject.task.dataset.content_hash,
+        "findings": [finding.model_dump(mode="json") for finding in subject.task.dataset.findings],
         "seconds": round(seconds, 1),
         "versions": {"shoal": shoal.__version__, "python": platform.python_version(), "torch": torch.__version__},
     }

@@ -34,10 +34,10 @@ from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.calibration import probabilities
 from shoal.population import Member, Population
 from shoal.population.batches import steps_per_epoch
-from shoal.prepare.part import Part
 from shoal.recipe.journal import Arrays, Journal, Kept
 from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Architecture, Options, Problem
+from shoal.task import Part
 
 Floats = NDArray[np.float64]
 

@@ -18,9 +18,9 @@ from shoal.core.events import (
 from shoal.diagnose import activations, initial_loss, signal, small_sample
 from shoal.diagnose.signal import Look
 from shoal.population import Member
-from shoal.prepare.part import Part
 from shoal.recipe.course import Course, decided, finished, once
 from shoal.recipe.journal import Arrays
+from shoal.task import Part
 
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
 INIT_SEEDS = 8

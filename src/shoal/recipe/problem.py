@@ -13,33 +13,13 @@ from torch import nn
 
 from shoal import losses
 from shoal.augment import Augment, Pixels
-from shoal.core.errors import RunError
 from shoal.core.events import Interval, Kind
 from shoal.core.settings import Precision
 from shoal.diagnose import crowding
 from shoal.nn.networks import Network
-from shoal.prepare.part import Part
+from shoal.task import Part, Sealed
 
 Floats = NDArray[np.float64]
-
-
-class Sealed:
-    """The test rows, which can be read once (law 5)."""
-
-    def __init__(self, part: Part) -> None:
-        self._part: Part | None = part
-        self.rows = len(part)
-
-    def open(self) -> Part:
-        """The rows.
-
-        Raises:
-            RunError: they have been read before.
-        """
-        if self._part is None:
-            raise RunError("The test rows have been read already: a second look would make their score worthless.")
-        part, self._part = self._part, None
-        return part
 
 
 class Architecture(Protocol):

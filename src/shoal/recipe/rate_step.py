@@ -15,10 +15,10 @@ from shoal.diagnose import learning_rate
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
 from shoal.population import Member
-from shoal.prepare.part import Part
 from shoal.recipe.course import Course, decided, finished, once
 from shoal.recipe.journal import Arrays
 from shoal.search import edges
+from shoal.task import Part
 
 SWEEP_RANGE = (1e-5, 1.0)
 SWEEP_POINTS = 13

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.core.keyed import Purpose, key, permutation
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -20,3 +22,15 @@ class Plan:
     def sizes(self) -> dict[str, int]:
         """Rows of each part."""
         return {"train": len(self.train), "validation": len(self.validation), "test": len(self.test)}
+
+
+def draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """At most so many of the rows, in their order, drawn without replacement by a keyed order.
+
+    >>> draw(np.arange(4), 9, seed=0).tolist()
+    [0, 1, 2, 3]
+    """
+    if len(rows) <= most:
+        return rows
+    order = permutation(key(seed, Purpose.SAMPLE, len(rows)), len(rows)).numpy()
+    return np.sort(rows[order[:most]])

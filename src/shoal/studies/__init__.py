@@ -4,9 +4,9 @@
 
     def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]
 
-- `subject.py`: the `Subject`, data that are read, split and prepared, and the user's own network where one was given.
-  A study trains on `subject.train`, scores on `subject.validation`, and never sees the test rows. It works for every
-  kind of data and both tasks, or raises `InputError` in one sentence that says which data it needs.
+- `subject.py`: the `Subject`, a task and the user's own network where one was given. A study trains on
+  `subject.fold.train`, scores on `subject.fold.validation`, and never sees the test rows. It works for every kind of
+  data and both tasks, or raises `InputError` in one sentence that says which data it needs.
 - `record.py`: the `Options` that the user fixed; the `Progress` that a study yields while it works (nothing prints,
   plots or writes here); the `Study` that it returns: the answer in one sentence, at most four numbers, decisions with
   stable codes whose evidence holds the numbers and the thresholds, and sections of tables and pictures. A picture is a

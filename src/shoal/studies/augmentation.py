@@ -30,12 +30,12 @@ from shoal.data.wording import count
 from shoal.diagnose.label_preservation import FULL, LEAST_ROWS, Judge, Preservation, allowed, apart
 from shoal.nn.networks import Cnn
 from shoal.population import Member, Population
-from shoal.prepare.part import Part
 from shoal.prepare.pixels import pixels as pixels_of
 from shoal.studies import augmentation_pictures as drawn
 from shoal.studies.paired import Estimate, Floats, difference
 from shoal.studies.record import Number, Options, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
+from shoal.task import Part
 
 SEEDS, EPOCHS, STEPS = 6, 15, 500  # the more of both: few rows are seen more often
 ROWS, BATCH, WIDTH = 2000, 64, 8
@@ -72,18 +72,18 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     Raises:
         InputError: a table, operations that mean nothing for the data, or a preparation that knows places.
     """
-    if not isinstance(subject.dataset.features, ArrayFeatures):
+    if not isinstance(subject.task.dataset.features, ArrayFeatures):
         raise InputError(
-            f"{subject.dataset.source} is a table, whose columns have no neighbours: "
+            f"{subject.task.dataset.source} is a table, whose columns have no neighbours: "
             "give images, signals or volumes, such as `digits`."
         )
-    asked = usual(subject.kind, subject.shape[0]) if options.augment is None else parse(options.augment)
-    check(asked, subject.kind, subject.shape)
+    asked = usual(subject.task.kind, subject.fold.shape[0]) if options.augment is None else parse(options.augment)
+    check(asked, subject.task.kind, subject.fold.shape)
     if not asked.active:
         raise InputError("--augment names nothing to study: give operations, as in `hflip,rotate=15`.")
-    stored = subject.dataset.features.array[subject.plan.train[:ROWS]]
-    pixels = pixels_of(subject.preparation, stored, subject.dataset.schema.ends)
-    part = some(subject.train, ROWS, options.seed)
+    stored = subject.task.dataset.features.array[subject.fold.plan.train[:ROWS]]
+    pixels = pixels_of(subject.fold.preparation, stored, subject.task.dataset.schema.ends)
+    part = some(subject.fold.train, ROWS, options.seed)
     judged = yield from _judged(subject, part, asked, pixels, options)
     settings = _settings(asked, judged)
     seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
@@ -97,10 +97,10 @@ def _judged(
     subject: Subject, part: Part, asked: Augment, pixels: Pixels, options: Options
 ) -> Generator[Progress, None, list[Preservation]]:
     """Label preservation of each operation; nothing where there are no classes to ask about."""
-    classes = subject.dataset.classes
+    classes = subject.task.dataset.classes
     if classes is None or int((torch.bincount(part.y) >= LEAST_ROWS).sum()) < 2:
         return []
-    judge = Judge(part.x, part.y, classes, subject.kind, pixels=pixels, seed=options.seed, effort=EFFORT)
+    judge = Judge(part.x, part.y, classes, subject.task.kind, pixels=pixels, seed=options.seed, effort=EFFORT)
     found = []
     for number, (name, candidate) in enumerate(apart(asked).items()):
         yield Progress(done=0.3 * number / len(apart(asked)), doing=f"does {name} keep the labels?")
@@ -123,8 +123,9 @@ def _settings(asked: Augment, judged: Sequence[Preservation]) -> dict[str, Augme
 def _network(subject: Subject) -> Callable[[], nn.Module]:
     if subject.make_net is not None:
         return subject.make_net
-    blocks = max(2, min(3, ceil(log2(max(subject.shape[1:]) / 4))))
-    spec = Cnn(channels=subject.shape[0], size=subject.shape[1:], outputs=subject.outputs, width=WIDTH, blocks=blocks)
+    blocks = max(2, min(3, ceil(log2(max(subject.fold.shape[1:]) / 4))))
+    channels, *size = subject.fold.shape
+    spec = Cnn(channels=channels, size=tuple(size), outputs=subject.task.outputs, width=WIDTH, blocks=blocks)
     return spec.build
 
 
@@ -142,8 +143,8 @@ def _trained(
         for augment in settings.values()
         for seed in seeds
     ]
-    population = Population(_network(subject), members, loss=subject.loss.name, device=options.device)
-    held = some(subject.validation, len(subject.validation), options.seed)
+    population = Population(_network(subject), members, loss=subject.task.loss.name, device=options.device)
+    held = some(subject.fold.validation, len(subject.fold.validation), options.seed)
     half = max(1, len(held) // 2)
     other = held.x[half:], held.y[half:]
     epochs = options.epochs or max(EPOCHS, ceil(STEPS / ceil(len(part) / BATCH)))
@@ -175,14 +176,14 @@ def _trained(
 
 
 def _study(subject: Subject, part: Part, pixels: Pixels, result: Result, seeds: int, options: Options) -> Study:
-    metric = subject.loss.metric_name
+    metric = subject.task.metric
     gains = {name: result.gain(name) for name in result.settings if name != NONE}
     best = max(gains, key=lambda name: gains[name].value)
     none = float(np.nanmean(result.chosen[NONE]))
     return Study(
         name="augmentation",
         title="Augmentation",
-        source=subject.dataset.source,
+        source=subject.task.dataset.source,
         answer=_answer(subject, gains, metric),
         numbers=(
             Number(label=f"Best: {best}", value=_said(float(np.nanmean(result.chosen[best])), metric)),
@@ -218,7 +219,7 @@ def _step(gain: Estimate, metric: str) -> str:
 def _answer(subject: Subject, gains: Mapping[str, Estimate], metric: str) -> str:
     lifts = [name for name in gains if gains[name].low > 0]
     best = max(lifts or gains, key=lambda name: gains[name].value)
-    where = f"on `{subject.dataset.name}`"
+    where = f"on `{subject.task.dataset.name}`"
     if not lifts:
         return f"No augmentation clearly helps {where}: {_step(gains[best], metric)} for {best}, which could be chance."
     return f"`{best}` helps most {where}: {_step(gains[best], metric)} of {metric} against samples as they are."
@@ -298,7 +299,7 @@ def _effect(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: i
 def _preservation(subject: Subject, result: Result) -> Section:
     question = "Does it keep the labels?"
     if not result.judged:
-        why = "the target is a number" if subject.dataset.classes is None else "too few rows of each class"
+        why = "the target is a number" if subject.task.dataset.classes is None else "too few rows of each class"
         return Section(question=question, answer=f"That cannot be asked here: {why}.")
     rows: list[tuple[JsonValue, ...]] = []
     for each in result.judged:

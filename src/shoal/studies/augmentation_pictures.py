@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from shoal.augment import Augment, Pixels, Plan
-from shoal.prepare.part import Part
 from shoal.studies import pictures
 from shoal.studies.augmented_samples import shown
 from shoal.studies.paired import Estimate, Floats
 from shoal.studies.record import Picture
 from shoal.studies.subject import Subject
+from shoal.task import Part
 
 SAMPLES, GAP = 8, 2
 LARGEST = 640  # pixels of a strip of samples
@@ -59,14 +59,16 @@ def samples(
     x = part.x[rows]
     seen = {
         name: shown(
-            Plan([augment], subject.kind, subject.shape, pixels)(x, torch.tensor([seed]), torch.tensor([0])).inputs,
+            Plan([augment], subject.task.kind, subject.fold.shape, pixels)(
+                x, torch.tensor([seed]), torch.tensor([0])
+            ).inputs,
             pixels,
-            subject.kind,
+            subject.task.kind,
         )
         for name, augment in settings.items()
     }
     said = {name: f"{name}: {settings[name]}" if settings[name].active else "as they are" for name in settings}
-    if subject.kind == "signal":
+    if subject.task.kind == "signal":
         return (_signals({said[name]: each[0] for name, each in seen.items()}),)
     images: list[JsonValue] = [pictures.picture(_strip(each), said[name]) for name, each in seen.items()]
     return (
@@ -74,7 +76,7 @@ def samples(
             kind="images",
             title="Samples as they are, and as each augmentation draws them",
             caption=f"{len(rows)} training samples"
-            + (", the middle slice of each." if subject.kind == "volume" else "."),
+            + (", the middle slice of each." if subject.task.kind == "volume" else "."),
             data={"images": images, "size": LARGEST},
         ),
     )

@@ -19,12 +19,12 @@ from shoal.data.reading import existing
 from shoal.data.wording import count
 from shoal.nn.normalization import BatchNorm
 from shoal.population import Member, Population
-from shoal.prepare.part import Part
 from shoal.studies import kernels, pictures
 from shoal.studies.kernels import Check, Count
 from shoal.studies.paired import Floats, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
+from shoal.task import Part
 
 SEEDS, EPOCHS = 4, 6
 ROWS, BATCH = 1024, 64
@@ -62,17 +62,18 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     Raises:
         InputError: a table, whose columns have no neighbours; rows too small; a picture that cannot be read.
     """
-    if subject.kind == "table":
+    if subject.task.kind == "table":
         raise InputError(
-            f"{subject.dataset.source} is a table, whose columns have no neighbours: "
+            f"{subject.task.dataset.source} is a table, whose columns have no neighbours: "
             "give images, signals or volumes, such as `digits`."
         )
-    if min(subject.shape[1:]) < SIDE:
-        raise InputError(f"rows of shape {list(subject.shape)} are smaller than the {SIDE}-wide kernels of this study.")
+    if min(subject.fold.shape[1:]) < SIDE:
+        shape = list(subject.fold.shape)
+        raise InputError(f"rows of shape {shape} are smaller than the {SIDE}-wide kernels of this study.")
     picture = _own_picture(options.image)
     yield Progress(done=0.0, doing="linearity and shifts")
-    part, held = some(subject.train, ROWS, options.seed), some(subject.validation, 2 * ROWS, options.seed)
-    checks, counts = kernels.checks(part.x[:32], options.seed), kernels.counts(subject.shape)
+    part, held = some(subject.fold.train, ROWS, options.seed), some(subject.fold.validation, 2 * ROWS, options.seed)
+    checks, counts = kernels.checks(part.x[:32], options.seed), kernels.counts(subject.fold.shape)
     yield Progress(done=0.1, doing="blur and edges")
     shown = _filters(subject, part, picture)
     seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
@@ -100,14 +101,14 @@ def _own_picture(path: str | None) -> NDArray[np.uint8] | None:
 
 def _network(subject: Subject) -> Callable[[], nn.Module]:
     """Two convolutions, the first with kernels of 5; then linear."""
-    rank = len(subject.shape) - 1
+    rank = len(subject.fold.shape) - 1
     conv: type[nn.Module] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
     pool: type[nn.Module] = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[rank - 1]
-    stride = 2 if max(subject.shape[1:]) > 16 else 1
+    stride = 2 if max(subject.fold.shape[1:]) > 16 else 1
 
     def make() -> nn.Module:
         return nn.Sequential(
-            conv(subject.shape[0], CHANNELS, SIDE, padding=SIDE // 2, stride=stride, bias=False),
+            conv(subject.fold.shape[0], CHANNELS, SIDE, padding=SIDE // 2, stride=stride, bias=False),
             BatchNorm(CHANNELS),
             nn.ReLU(),
             conv(CHANNELS, 2 * CHANNELS, 3, padding=1, stride=2, bias=False),
@@ -115,7 +116,7 @@ def _network(subject: Subject) -> Callable[[], nn.Module]:
             nn.ReLU(),
             pool(4),
             nn.Flatten(),
-            nn.Linear(2 * CHANNELS * 4**rank, subject.outputs),
+            nn.Linear(2 * CHANNELS * 4**rank, subject.task.outputs),
         )
 
     return make
@@ -130,7 +131,7 @@ def _training(
     subject: Subject, part: Part, held: Part, seeds: Sequence[int], options: Options
 ) -> Generator[Progress, None, Trained]:
     members = [Member(seed=seed, optimizer="adam", lr=3e-3) for seed in seeds]
-    population = Population(_network(subject), members, loss=subject.loss.name, device=options.device)
+    population = Population(_network(subject), members, loss=subject.task.loss.name, device=options.device)
     before, (_, start) = _first(population), population.evaluate(held.x, held.y)
     epochs, score = options.epochs or EPOCHS, np.full(len(seeds), np.nan)
     for record in population.train(part.x, part.y, epochs=epochs, batch_size=BATCH, validation=(held.x, held.y)):
@@ -152,14 +153,14 @@ def _study(
 ) -> Study:
     fewer = counts[0].dense / counts[0].convolution
     change = mean(trained.change)
-    metric = subject.loss.metric_name
+    metric = subject.task.metric
     after = mean(trained.score_after)
     said = f"{100 * after.value:.1f} %" if metric == "accuracy" else f"{after.value:.3f}"
     return Study(
         name="convolution",
         title="Convolution",
-        source=subject.dataset.source,
-        answer=f"On rows of `{subject.dataset.name}` a convolution is linear and shifts commute with it, with "
+        source=subject.task.dataset.source,
+        answer=f"On rows of `{subject.task.dataset.name}` a convolution is linear and shifts commute with it, with "
         f"{fewer:,.0f} times fewer weights than a dense layer; training moved its first kernels by {change.value:.0%} "
         "of their size.",
         numbers=(
@@ -263,13 +264,20 @@ def _counts_section(subject: Subject, counts: Sequence[Count]) -> Section:
         return " x ".join(map(str, shape))
 
     rows = tuple(
-        (c.kernel, sized(subject.shape), sized(c.outputs), c.convolution, c.dense, f"{c.dense / c.convolution:,.0f}")
+        (
+            c.kernel,
+            sized(subject.fold.shape),
+            sized(c.outputs),
+            c.convolution,
+            c.dense,
+            f"{c.dense / c.convolution:,.0f}",
+        )
         for c in counts
     )
     return Section(
         question="How many weights does it save?",
-        answer=f"A dense layer joins each of {count(prod(subject.shape), 'input')} to each output; a kernel joins an "
-        "output to its neighbours, and is the same everywhere. A kernel spans all channels of the input.",
+        answer=f"A dense layer joins each of {count(prod(subject.fold.shape), 'input')} to each output; a kernel joins "
+        "an output to its neighbours, and is the same everywhere. A kernel spans all channels of the input.",
         tables=(
             Table(
                 title="Weights and biases",
@@ -283,7 +291,7 @@ def _counts_section(subject: Subject, counts: Sequence[Count]) -> Section:
 
 def _filters(subject: Subject, part: Part, picture: NDArray[np.uint8] | None) -> Picture:
     """The kernels over the user's picture, or over the first row of the data."""
-    if picture is None and subject.kind == "signal":
+    if picture is None and subject.task.kind == "signal":
         signal = part.x[0, 0].double().numpy()
         places = [float(k) for k in range(len(signal))]
         lines: list[dict[str, JsonValue]] = [{"name": "the signal", "points": _points(places, signal)}]

@@ -48,15 +48,15 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
             doing=f"layer {number + 1} of {golden.LAYERS}, {golden.UNITS} units, {len(seeds)} seeds",
         )
     sections, decisions = [_golden_section(layers)], [_golden_decision(layers)]
-    part = some(subject.train, ROWS, options.seed)
+    part = some(subject.fold.train, ROWS, options.seed)
     own: dict[str, tuple[Activations, list[Verdict]]] = {}
     for name in _ACTIVATIONS:
-        yield Progress(done=GOLDEN_SHARE, doing=f"{subject.dataset.name} through {DEPTH} {name} layers")
+        yield Progress(done=GOLDEN_SHARE, doing=f"{subject.task.dataset.name} through {DEPTH} {name} layers")
         own[name] = _measured(_deep(subject, name), subject, part.x, part.y, seeds, options.device)
     sections.append(_own_section(subject, own, seeds, len(part)))
     decisions.append(_own_decision(own, seeds, f"{DEPTH} hidden layers of {WIDTH} units", "SHL412"))
     if subject.make_net is not None:
-        yield Progress(done=0.95, doing=f"{subject.model} on {subject.dataset.name}")
+        yield Progress(done=0.95, doing=f"{subject.model} on {subject.task.dataset.name}")
         theirs = {subject.model: _measured(subject.make_net, subject, part.x, part.y, seeds, options.device)}
         sections.append(_model_section(subject, theirs, seeds))
         decisions.append(_own_decision(theirs, seeds, f"`{subject.model}`", "SHL413"))
@@ -66,7 +66,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     return Study(
         name="initialization",
         title="Initialization",
-        source=subject.dataset.source,
+        source=subject.task.dataset.source,
         answer=_answer(subject, own, len(seeds)),
         numbers=(
             Number(label="Healthy start for ReLU", value=best or "none", note="on your data, six layers"),
@@ -202,11 +202,11 @@ def _golden_histograms(layers: Sequence[Sequence[Layer]]) -> Picture:
 def _deep(subject: Subject, activation: str) -> Callable[[], nn.Module]:
     def make() -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
-        size = subject.inputs
+        size = subject.fold.inputs
         for _ in range(DEPTH):
             layers += [nn.Linear(size, WIDTH), _ACTIVATIONS[activation]()]
             size = WIDTH
-        return nn.Sequential(*layers, nn.Linear(size, subject.outputs))
+        return nn.Sequential(*layers, nn.Linear(size, subject.task.outputs))
 
     return make
 
@@ -215,7 +215,7 @@ def _measured(
     make: Callable[[], nn.Module], subject: Subject, x: Tensor, y: Tensor, seeds: Sequence[int], device: str
 ) -> tuple[Activations, list[Verdict]]:
     members = [Member(seed=seed, init=init) for init in INITS for seed in seeds]
-    population = Population(make, members, loss=subject.loss.name, device=device)
+    population = Population(make, members, loss=subject.task.loss.name, device=device)
     measured = activations.measure(population, x, y)
     return measured, signal.verdicts(measured)
 
@@ -248,7 +248,7 @@ def _answer(subject: Subject, own: dict[str, tuple[Activations, list[Verdict]]],
         well = ", ".join(f"`{init}`" for init in healthy) or "no initializer"
         ill = ", ".join(f"`{init}`" for init in INITS if init not in healthy)
         parts.append(f"through {DEPTH} {name} layers with {well}" + (f" but not with {ill}" if ill else ""))
-    return f"Signals of `{subject.dataset.name}` pass {'; '.join(parts)}."
+    return f"Signals of `{subject.task.dataset.name}` pass {'; '.join(parts)}."
 
 
 def _own_decision(
@@ -350,8 +350,8 @@ def _own_section(
 ) -> Section:
     return Section(
         question="And on your own data?",
-        answer=f"{rows} training rows of `{subject.dataset.name}` through {DEPTH} hidden layers of {WIDTH} units, as "
-        "at the first step of a training: the forward pass, and the gradient on its way back.",
+        answer=f"{rows} training rows of `{subject.task.dataset.name}` through {DEPTH} hidden layers of {WIDTH} units, "
+        "as at the first step of a training: the forward pass, and the gradient on its way back.",
         tables=(_own_table(found, len(seeds)),),
         pictures=_own_pictures(found, len(seeds)),
     )

@@ -13,11 +13,11 @@ from torch import nn
 from shoal.core.events import Finding
 from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm
 from shoal.population import Member, Population
-from shoal.prepare.part import Part
 from shoal.studies import pictures
 from shoal.studies.paired import Estimate, Floats, difference, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
+from shoal.task import Part
 
 SEEDS, EPOCHS = 4, 4
 LRS = (1e-3, 4e-3, 1.6e-2, 6.3e-2, 0.25, 1.0)
@@ -59,11 +59,11 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
         The study; decisions SHL420 (a normalization is clearly better than none) or SHL421 (none is), by depth.
     """
     seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
-    names = [name for name in NORMS if name != "instance" or subject.kind != "table"]
-    part, held = some(subject.train, ROWS, options.seed), some(subject.validation, 2 * ROWS, options.seed)
+    names = [name for name in NORMS if name != "instance" or subject.task.kind != "table"]
+    part, held = some(subject.fold.train, ROWS, options.seed), some(subject.fold.validation, 2 * ROWS, options.seed)
     baseline = _baseline(part, held, subject)
-    results, total, number = [], len(DEPTHS[subject.kind]) * len(names), 0
-    for depth in DEPTHS[subject.kind]:
+    results, total, number = [], len(DEPTHS[subject.task.kind]) * len(names), 0
+    for depth in DEPTHS[subject.task.kind]:
         scores, diverged = {}, {}
         for name in names:
             yield Progress(done=number / total, doing=f"{depth} layers, {name}: {len(LRS) * len(seeds)} networks")
@@ -83,26 +83,26 @@ def _network(subject: Subject, depth: int, norm: Norm | None) -> Callable[[], nn
 
     def dense() -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
-        size = subject.inputs
+        size = subject.fold.inputs
         for _ in range(depth):
             layers += [nn.Linear(size, WIDTH), *([norm(WIDTH)] if norm else []), nn.ReLU()]
             size = WIDTH
-        return nn.Sequential(*layers, nn.Linear(size, subject.outputs))
+        return nn.Sequential(*layers, nn.Linear(size, subject.task.outputs))
 
     def convolutional() -> nn.Module:
-        rank = len(subject.shape) - 1
+        rank = len(subject.fold.shape) - 1
         conv: type[nn.Module] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[rank - 1]
         layers: list[nn.Module] = []
-        channels, size = subject.shape[0], max(subject.shape[1:])
+        channels, size = subject.fold.shape[0], max(subject.fold.shape[1:])
         for _ in range(depth):
             stride = 2 if size > 8 else 1  # few positions keep the study short
             layers += [conv(channels, CHANNELS, 3, stride=stride, padding=1)]
             layers += [*([norm(CHANNELS)] if norm else []), nn.ReLU()]
             channels, size = CHANNELS, -(-size // stride)
         pool: type[nn.Module] = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[rank - 1]
-        return nn.Sequential(*layers, pool(2), nn.Flatten(), nn.Linear(CHANNELS * 2**rank, subject.outputs))
+        return nn.Sequential(*layers, pool(2), nn.Flatten(), nn.Linear(CHANNELS * 2**rank, subject.task.outputs))
 
-    return dense if subject.kind == "table" else convolutional
+    return dense if subject.task.kind == "table" else convolutional
 
 
 def _trained(
@@ -112,7 +112,7 @@ def _trained(
     members = [
         Member(seed=seed, optimizer="momentum", momentum=0.9, lr=lr, init="kaiming") for lr in LRS for seed in seeds
     ]
-    population = Population(make, members, loss=subject.loss.name, device=options.device)
+    population = Population(make, members, loss=subject.task.loss.name, device=options.device)
     score = np.full(len(members), np.nan)
     for record in population.train(
         part.x, part.y, epochs=options.epochs or EPOCHS, batch_size=BATCH, validation=(held.x, held.y)
@@ -123,7 +123,7 @@ def _trained(
 
 def _baseline(part: Part, held: Part, subject: Subject) -> float:
     """The score of always giving the usual answer of the training rows."""
-    if not subject.loss.categorical:
+    if not subject.task.loss.categorical:
         return 0.0
     usual = int(part.y.bincount().argmax())
     return float((held.y == usual).double().mean())
@@ -159,11 +159,11 @@ def _study(
     clear = [name for name in gains if gains[name].low > 0]
     winner = max(clear or gains, key=lambda name: gains[name].value)
     gain = gains[winner]
-    metric = subject.loss.metric_name
+    metric = subject.task.metric
     return Study(
         name="normalization",
         title="Normalization",
-        source=subject.dataset.source,
+        source=subject.task.dataset.source,
         answer=_answer(subject, deepest, winner, gain, metric),
         numbers=(
             Number(label=f"Most gained at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
@@ -197,7 +197,7 @@ def _step(estimate: Estimate, metric: str) -> str:
 
 
 def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metric: str) -> str:
-    what = f"With {result.depth} layers on `{subject.dataset.name}`"
+    what = f"With {result.depth} layers on `{subject.task.dataset.name}`"
     if gain.low <= 0:
         return f"{what}, no normalization is clearly better than none: {_step(gain, metric)} for {winner}."
     return (

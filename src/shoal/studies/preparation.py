@@ -58,14 +58,14 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     trained: dict[str, Trained] = {}
     for number, how in enumerate(hows):
         yield Progress(done=0.02 + 0.93 * number / len(hows), doing=f"{how}: training {networks} networks")
-        trained[how] = train(subject, inputs(rows, how), rows, options)
+        trained[how] = train(subject, inputs(rows, how), options)
     yield Progress(done=0.96, doing="drawing pictures")
     effects = _effects(trained)
     stages = [trained[how].inputs for how in hows if how in STAGES]
     return Study(
         name="preparation",
         title="What does preparation do to the data, and to training?",
-        source=subject.dataset.source,
+        source=subject.task.dataset.source,
         answer=_answer(subject, trained, effects),
         numbers=_numbers(subject, trained),
         decisions=tuple(_decisions(subject, rows, trained, effects)),
@@ -95,7 +95,7 @@ def _effects(trained: Mapping[str, Trained]) -> Effects:
 
 
 def _answer(subject: Subject, trained: Mapping[str, Trained], effects: Effects) -> str:
-    metric = subject.loss.metric_name
+    metric = subject.task.metric
     if trained[REFERENCE].rate is None:
         return "Nothing can be compared: after `standardize` some network diverged at every learning rate."
     if "none" not in effects:
@@ -173,17 +173,17 @@ def _numbers(subject: Subject, trained: Mapping[str, Trained]) -> tuple[Number, 
     known = {how: float(each.best()[1].mean()) for how, each in trained.items() if each.rate is not None}
     if known:
         most = max(known, key=lambda how: known[how])
-        value = f"{100 * known[most]:.1f} %" if subject.loss.metric_name == "accuracy" else f"{known[most]:.3f}"
+        value = f"{100 * known[most]:.1f} %" if subject.task.metric == "accuracy" else f"{known[most]:.3f}"
         numbers.append(Number(label=f"best {_metric(subject)}, by {most}", value=value, note="mean over the seeds"))
     return tuple(numbers)
 
 
 def _metric(subject: Subject) -> str:
-    return {"r2": "R2"}.get(subject.loss.metric_name, subject.loss.metric_name)
+    return {"r2": "R2"}.get(subject.task.metric, subject.task.metric)
 
 
 def _decisions(subject: Subject, rows: Rows, trained: Mapping[str, Trained], effects: Effects) -> Iterator[Finding]:
-    metric = subject.loss.metric_name
+    metric = subject.task.metric
     evidence: dict[str, JsonValue] = {how: _intervals(effect) for how, effect in effects.items()}
     ahead = {how: effect for how, effect in effects.items() if effect[0].low > 0 or effect[1].high < 0}
     if ahead:
@@ -206,7 +206,7 @@ def _decisions(subject: Subject, rows: Rows, trained: Mapping[str, Trained], eff
     yield _steps(trained)
     said_codes: set[str] = set()
     for how, each in trained.items():
-        for finding in advise(rows.dataset, rows.train, each.inputs.preparation):
+        for finding in advise(rows.dataset, rows.plan.train, each.inputs.fold.preparation):
             if finding.code not in said_codes:
                 said_codes.add(finding.code)
                 yield finding.model_copy(update={"level": "note", "sentence": f"`{how}`: {finding.sentence}"})
@@ -256,7 +256,7 @@ def _data(rows: Rows, stages: list[Inputs]) -> Section:
 
 
 def _effect(subject: Subject, trained: Mapping[str, Trained], effects: Effects) -> Section:
-    share = subject.loss.metric_name == "accuracy"
+    share = subject.task.metric == "accuracy"
     metric = _metric(subject)
     rows: list[tuple[JsonValue, ...]] = []
     for how, each in trained.items():
@@ -336,7 +336,7 @@ def _conditioning(subject: Subject, trained: Mapping[str, Trained]) -> Section:
             else "The same for ranges that are set by other statistics than the spread.",
             data={
                 "x": {"label": "learning rate", "log": True},
-                "y": {"label": metric, "percent": subject.loss.metric_name == "accuracy"},
+                "y": {"label": metric, "percent": subject.task.metric == "accuracy"},
                 "panels": [{"series": [_by_rate(how, trained[how]) for how in hows if how in trained]}],
             },
         )

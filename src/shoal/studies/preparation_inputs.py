@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from shoal import prepare
 from shoal.core.errors import InputError
-from shoal.core.keyed import Purpose, key, permutation
 from shoal.data import ArrayFeatures, Dataset
+from shoal.resample import Plan, draw
 from shoal.studies.subject import Subject
+from shoal.task import Fold, Task
 
 Floats = NDArray[np.float64]
 
@@ -28,10 +26,7 @@ class Rows:
     """Training rows first, then validation rows; images perhaps smaller than they were."""
 
     dataset: Dataset
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
-    y_train: Tensor
-    y_validation: Tensor
+    plan: Plan
     turns: bool  # PCA and whitening are within reach
     reduced: str = ""  # how images were made smaller, in words
 
@@ -41,9 +36,7 @@ class Inputs:
     """What a network sees after one preparation, and how hard that is to descend on."""
 
     how: str
-    preparation: prepare.Preparation
-    train: Tensor
-    validation: Tensor
+    fold: Fold
     condition: float  # largest over smallest eigenvalue of the covariance, axes without variance left out
     with_mean: float  # the same of the second moments of (x, 1), which is what a linear layer descends on
     flat: int  # axes without variance
@@ -56,11 +49,11 @@ def rows_of(subject: Subject, seed: int) -> Rows:
     Raises:
         InputError: a table without number columns.
     """
-    dataset, plan = subject.dataset, subject.plan
+    dataset, plan = subject.task.dataset, subject.fold.plan
     if dataset.kind == "table" and not any(c.cells in ("number", "ordered") for c in dataset.schema.features()):
         raise InputError(f"{dataset.source} has no number columns: there is nothing to centre, scale or turn.")
-    most = MOST_ROWS if subject.inputs <= WIDE else MOST_ROWS // 2
-    train, validation = _draw(plan.train, most, seed), _draw(plan.validation, most, seed)
+    most = MOST_ROWS if subject.fold.inputs <= WIDE else MOST_ROWS // 2
+    train, validation = draw(plan.train, most, seed), draw(plan.validation, most, seed)
     chosen = np.concatenate([train, validation])
     features, reduced = dataset.features.take(chosen), ""
     if isinstance(features, ArrayFeatures):
@@ -70,35 +63,24 @@ def rows_of(subject: Subject, seed: int) -> Rows:
             reduced = f"images were reduced to {array.shape[2]} x {array.shape[1]} pixels"
         features = ArrayFeatures(array)
     small = replace(dataset, features=features, target=dataset.target[chosen], given_split=None)
-    first, second = np.arange(len(train)), np.arange(len(train), len(chosen))
-    target = prepare.TargetScaling.fit(small, first)
+    everything = np.arange(len(chosen))
+    parts = Plan(everything[: len(train)], everything[len(train) :], everything[:0], f"{plan.method}, fewer")
     width = prod(features.array.shape[1:]) if isinstance(features, ArrayFeatures) else 0
-    y = torch.from_numpy(target.encode(small.target))
-    return Rows(small, first, second, y[first], y[second], width <= MOST_TURNED, reduced)
+    return Rows(small, parts, width <= MOST_TURNED, reduced)
 
 
 def inputs(rows: Rows, how: str) -> Inputs:
     """One preparation, fitted on the training rows."""
-    fitted = prepare.fit(rows.dataset, rows.train, how)
-    features = rows.dataset.features
-    x, held_out = (fitted.transform(features.take(which)).x for which in (rows.train, rows.validation))
-    seen = x.reshape(len(x), -1)
-    if fitted.numbers is not None:  # the numbers that were prepared, without categories and flags
-        seen = seen[:, : len(fitted.numbers.names()) - sum(fitted.numbers.impute.indicator)]
+    fold = Task(rows.dataset, [rows.plan], how).fold()
+    numbers = fold.preparation.numbers
+    seen = fold.train.x.numpy().reshape(len(fold.train), -1)
+    if numbers is not None:  # the numbers that were prepared, without categories and flags
+        seen = seen[:, : len(numbers.names()) - sum(numbers.impute.indicator)]
     seen = seen[:, :MOST_TURNED].astype(np.float64)
     moments = np.concatenate([seen, np.ones((len(seen), 1))], axis=1)
     condition, flat, _ = _condition(np.atleast_2d(np.cov(seen.T)))
     with_mean, _, largest = _condition(moments.T @ moments / len(seen))
-    return Inputs(
-        how=how,
-        preparation=fitted,
-        train=torch.from_numpy(x),
-        validation=torch.from_numpy(held_out),
-        condition=condition,
-        with_mean=with_mean,
-        flat=flat,
-        largest=largest,
-    )
+    return Inputs(how=how, fold=fold, condition=condition, with_mean=with_mean, flat=flat, largest=largest)
 
 
 def _condition(matrix: Floats) -> tuple[float, int, float]:
@@ -107,13 +89,6 @@ def _condition(matrix: Floats) -> tuple[float, int, float]:
     if not real.any():
         return 1.0, len(values), 0.0
     return float(values[-1] / values[real][0]), int((~real).sum()), float(values[-1])
-
-
-def _draw(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    if len(rows) <= most:
-        return rows
-    order = permutation(key(seed, Purpose.SAMPLE, len(rows)), len(rows)).numpy()
-    return np.sort(rows[order[:most]])
 
 
 def _halved(images: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -38,7 +38,7 @@ def scatter(rows: Rows, hows: Sequence[str]) -> Picture | None:
     if found is None:
         return None
     pair, names, correlation = found
-    train = len(rows.train)
+    train = len(rows.plan.train)
     step = max(1, train // MOST_POINTS)
     colours = _colours(rows)
     panels: list[JsonValue] = []
@@ -81,7 +81,7 @@ def tiles(rows: Rows, prepared: Sequence[Inputs]) -> Picture | None:
     chosen = _one_of_each(rows, TILES)
     shown: list[JsonValue] = []
     for each in prepared:
-        x = each.train[chosen].numpy().astype(np.float64)  # [n, C, ...]
+        x = each.fold.train.x[chosen].numpy().astype(np.float64)  # [n, C, ...]
         if rows.dataset.kind == "volume":
             x = x[:, :, x.shape[2] // 2]
         words = STAGE_WORDS.get(each.how, each.how)
@@ -110,7 +110,8 @@ def signals(rows: Rows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
         return ()
     chosen = _one_of_each(rows, SIGNALS)
     classes = rows.dataset.classes
-    names = [f"row {row}" if classes is None else str(classes[int(rows.y_train[row])]) for row in chosen]
+    target = rows.dataset.target[rows.plan.train]
+    names = [f"row {row}" if classes is None else classes[int(target[row])] for row in chosen]
     before = [each for each in prepared if each.how == "none"]
     after = [each for each in prepared if each.how not in ("none", "center")]
     words = (
@@ -135,7 +136,7 @@ def signals(rows: Rows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
 
 
 def _panel(each: Inputs, chosen: NDArray[np.int64], names: Sequence[str]) -> JsonValue:
-    x = each.train[chosen][:, 0].numpy()  # [n, L]
+    x = each.fold.train.x[chosen][:, 0].numpy()  # [n, L]
     series: list[JsonValue] = [
         {"name": name, "points": [[float(t), float(value)] for t, value in enumerate(signal)]}
         for name, signal in zip(names, x, strict=True)
@@ -150,7 +151,7 @@ def _pair(rows: Rows) -> tuple[Floats, tuple[str, str], float] | None:
     """Two features of the training rows, their names, and how they correlate."""
     features = rows.dataset.features
     if isinstance(features, ArrayFeatures):
-        flat = features.array[rows.train].reshape(len(rows.train), -1).astype(np.float64)
+        flat = features.array[rows.plan.train].reshape(len(rows.plan.train), -1).astype(np.float64)
         if flat.shape[1] < 2:
             return None
         lively = int(flat.std(axis=0).argmax())
@@ -190,17 +191,19 @@ def _place(kind: Kind, shape: tuple[int, ...], value: int) -> str:
 
 def _block(rows: Rows) -> tuple[Floats, list[str]] | None:
     """The filled numbers of a table's training rows, and their names."""
-    fitted = fit(rows.dataset, rows.train, "none")
+    fitted = fit(rows.dataset, rows.plan.train, "none")
     if fitted.numbers is None:
         return None
-    x = fitted.transform(rows.dataset.features.take(rows.train)).x.astype(np.float64)
+    x = fitted.transform(rows.dataset.features.take(rows.plan.train)).x.astype(np.float64)
     names = [source.name for source in fitted.numbers.sources]
     return x[:, : len(names)], names
 
 
 def _colours(rows: Rows) -> NDArray[np.int64] | None:
     classes = rows.dataset.classes
-    return rows.y_train.numpy() if classes is not None and len(classes) <= MOST_CLASSES else None
+    if classes is None or len(classes) > MOST_CLASSES:
+        return None
+    return rows.dataset.target[rows.plan.train].astype(np.int64)
 
 
 def _axes(values: Floats) -> Floats:
@@ -231,8 +234,8 @@ def _domain(values: Floats, middle: Floats, axes: Floats, one_unit: bool) -> dic
 def _one_of_each(rows: Rows, number: int) -> NDArray[np.int64]:
     """Training rows, one of each class in turn; the first ones where there are no classes."""
     if rows.dataset.classes is None:
-        return np.arange(min(number, len(rows.train)))
-    y = rows.y_train.numpy()
+        return np.arange(min(number, len(rows.plan.train)))
+    y = rows.dataset.target[rows.plan.train]
     turn = np.array([np.count_nonzero(y[:k] == y[k]) for k in range(len(y))])
     order = np.lexsort((y, turn))
     return np.asarray(order[:number])
@@ -241,7 +244,7 @@ def _one_of_each(rows: Rows, number: int) -> NDArray[np.int64]:
 def _axis_sheet(prepared: Sequence[Inputs]) -> list[JsonValue]:
     """The first axes of the covariance as pictures."""
     for each in prepared:
-        arrays = each.preparation.arrays
+        arrays = each.fold.preparation.arrays
         turned = [step for step in arrays.steps if isinstance(step, Rotation)] if arrays else []
         if arrays and turned and arrays.kind == "image":
             axes = turned[0].axes[:, :TILES].T.reshape(-1, *arrays.shape)

@@ -16,9 +16,10 @@ from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.nn.networks import Mlp
 from shoal.population import Member, Population
-from shoal.studies.preparation_inputs import Inputs, Rows
+from shoal.studies.preparation_inputs import Inputs
 from shoal.studies.record import Options
 from shoal.studies.subject import Subject
+from shoal.task import Fold
 
 Floats = NDArray[np.float64]
 
@@ -73,46 +74,47 @@ class Trained:
         return RATES[int(good[0])], RATES[int(good[-1])]
 
 
-def train(subject: Subject, given: Inputs, rows: Rows, options: Options) -> Trained:
+def train(subject: Subject, given: Inputs, options: Options) -> Trained:
     """All seeds at all learning rates, as one population.
 
     Raises:
         InputError: the user's network is made for other rows.
     """
     replicates = options.replicates or REPLICATES
-    shape = tuple(given.train.shape[1:])
+    fold, shape = given.fold, given.fold.shape
     if subject.make_net is not None:
-        _check(subject.make_net, shape, subject.outputs, subject.model)
+        _check(subject.make_net, shape, subject.task.outputs, subject.model)
     members = [
         Member(seed=options.seed + seed, optimizer="momentum", momentum=0.9, lr=rate, schedule="cosine")
         for seed in range(replicates)
         for rate in RATES
     ]
-    built_in = Mlp(inputs=int(np.prod(shape)), outputs=subject.outputs, width=WIDTH, depth=1)
-    population = Population(subject.make_net or built_in.build, members, loss=subject.loss.name, device=options.device)
+    built_in = Mlp(inputs=fold.inputs, outputs=subject.task.outputs, width=WIDTH, depth=1)
+    make_net = subject.make_net or built_in.build
+    population = Population(make_net, members, loss=subject.task.loss.name, device=options.device)
     records = population.train(
-        given.train,
-        rows.y_train,
-        epochs=options.epochs or max(EPOCHS, ceil(STEPS / ceil(len(given.train) / BATCH))),
+        fold.train.x,
+        fold.train.y,
+        epochs=options.epochs or max(EPOCHS, ceil(STEPS / ceil(len(fold.train) / BATCH))),
         batch_size=BATCH,
-        validation=(given.validation, rows.y_validation),
+        validation=(fold.validation.x, fold.validation.y),
         order_seed=options.seed,
     )
     last = deque(records, maxlen=1)
     loss = score = np.full(len(members), np.nan)
     if last:
-        chance = 1.0 if subject.outputs == 1 else log(subject.outputs)  # numbers are standardised
+        chance = 1.0 if subject.task.outputs == 1 else log(subject.task.outputs)  # numbers are standardised
         fine = last[0].validation_loss < BLOWN_UP * chance  # also false for NaN
         fine &= np.array([status != "diverged" for status in population.status])
         loss, score = (np.where(fine, found, np.nan) for found in (last[0].validation_loss, last[0].validation_score))
-    return Trained(given, loss.reshape(replicates, -1), score.reshape(replicates, -1), _base(subject, rows))
+    return Trained(given, loss.reshape(replicates, -1), score.reshape(replicates, -1), _base(subject, fold))
 
 
-def _base(subject: Subject, rows: Rows) -> float:
+def _base(subject: Subject, fold: Fold) -> float:
     """What always giving the training rows' commonest class, or their mean, scores on the validation rows."""
-    if subject.outputs == 1:
+    if subject.task.outputs == 1:
         return 0.0
-    return float((rows.y_validation == rows.y_train.bincount().argmax()).double().mean())
+    return float((fold.validation.y == fold.train.y.bincount().argmax()).double().mean())
 
 
 def _check(make_net: Callable[[], nn.Module], shape: tuple[int, ...], outputs: int, name: str) -> None:
