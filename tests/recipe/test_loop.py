@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -194,10 +195,15 @@ def test_the_seal_breaks_once() -> None:
 
 
 def test_the_test_rows_are_opened_by_the_last_step_and_by_no_other() -> None:
-    problem = ring_problem(4)
-    seen: list[str] = []
+    sealed, opened, seen = ring_problem(4), [], []
+
+    def opening() -> Part:
+        opened.append(True)
+        return sealed.test.open()
+
+    problem = replace(sealed, test=Sealed(opening, sealed.test.rows))
     for event in recipe.run(problem, Budget(trials=4), Options(epochs=2)):
-        if problem.test._part is None:
+        if opened:
             seen.append(event.kind)
     assert seen == ["test_read", "decision_made"]
     with pytest.raises(RunError):

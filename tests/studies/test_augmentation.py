@@ -15,7 +15,7 @@ from shoal.nn import Mlp
 from shoal.studies import STUDIES, augmentation, find
 from shoal.studies.record import Options, Study
 from shoal.studies.subject import Subject
-from shoal.task import Task
+from shoal.task import Fold, Task
 from tests.recipe.test_augmenting import SIDE, marks, places
 from tests.studies.test_initialization import finish
 
@@ -33,8 +33,13 @@ def studied(data: tuple[torch.Tensor, torch.Tensor], rows: int = 1000, **options
     outputs = 1 if y.is_floating_point() else 2
     dense = Mlp(inputs=SIDE * SIDE, outputs=outputs, width=64, depth=1)
     subject = Subject.read((x[:, 0].numpy(), y.numpy().ravel()), kind="image", make_net=dense.build)
-    plan = replace(subject.fold.plan, train=subject.fold.plan.train[:rows])
-    few = replace(subject, task=Task(subject.task.dataset, [plan]))
+
+    class Few(Task):
+        def fold(self, number: int = 0) -> Fold:
+            whole = super().fold(number)
+            return replace(whole, train=whole.train.take(torch.arange(min(rows, len(whole.train)))))
+
+    few = replace(subject, task=Few(subject.task.dataset, subject.task.plans))
     return finish(augmentation.run(few, Options(**options)))  # type: ignore[arg-type]
 
 

@@ -61,7 +61,7 @@ def test_only_an_interval_above_zero_speaks_for_a_normalization() -> None:
 
 
 def test_convolution_is_linear_and_shifts_commute_and_a_wrong_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = Subject.read("digits").train.x[:8]
+    x = Subject.read("digits").fold.train.x[:8]
     found = {check.name: check for check in kernels.checks(x, seed=0)}
     for name in ("linear", "shift by 1", "shift by 2", "shift by 3", "flip"):
         assert found[name].holds, name
