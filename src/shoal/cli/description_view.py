@@ -89,7 +89,7 @@ def _columns(description: Description, width: int) -> Table:
         table.add_column("", no_wrap=True, width=BAR)
     table.add_column("values", justify="right", no_wrap=True)
     if width >= WITH_NOTE:
-        table.add_column("", no_wrap=True, overflow="ellipsis")
+        table.add_column("", overflow="ellipsis")  # the only one that may shrink
     for column in description.columns[:MOST_COLUMNS]:
         share = column.missing / max(1, description.rows)
         shown = column.feature or column.role == "target"
@@ -100,6 +100,6 @@ def _columns(description: Description, width: int) -> Table:
             cells.append(Text("━" * filled, style="yellow" if share > 0.5 else "dim"))
         cells.append(Text(f"{column.unique:,}"))
         if width >= WITH_NOTE:
-            cells.append(Text(one_line(own_note(column)), style="dim"))
+            cells.append(Text(one_line(own_note(column)), style="dim", no_wrap=True, overflow="ellipsis"))
         table.add_row(*cells, style="" if shown else "dim")
     return table
