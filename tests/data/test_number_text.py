@@ -164,7 +164,7 @@ def test_what_can_be_read_in_two_ways_is_said_and_can_be_decided(tmp_path: Path)
     assert said is not None and said.level == "warning"
     evidence = {"cell": "2,444", "read": 2444.0, "other": 2.444, "why": "beside"}
     assert said.evidence == {"columns": {"area": evidence}}
-    assert "area ('2,444' as 2444, not 2.444" in said.sentence and "--decimal ," in said.fix
+    assert "area ('2,444' as 2444, not 2.444" in said.sentence and said.fix.endswith("--decimal ','")
     for decimal, right in ((",", 2.444), (".", 2444.0)):
         decided = read(path, target="y", decimal=decimal)
         assert numbers(decided, "area")[0] == right
@@ -186,12 +186,36 @@ def test_a_file_has_one_decimal_sign(tmp_path: Path, other: list[str], right: fl
     assert numbers(target)[0] == right  # the target's cells tell as well
 
 
+def test_a_column_that_contradicts_itself_says_nothing_of_others_and_is_said(tmp_path: Path) -> None:
+    mix = ["1.238,18", "1,187.82", "1.338,18", "1,287.82", "1.438,18"]  # more commas than points
+    path = write(tmp_path, "csv", dot=["1.206", "2.117"], comma=["6,423", "7,118"], mix=mix)
+    dataset = read(path, target="y")
+    assert (numbers(dataset, "dot")[0], numbers(dataset, "comma")[0]) == (1.206, 6423)
+    said = finding(dataset, "SHL271")
+    assert said is not None and "other columns" not in said.sentence and "comma ('6,423' as 6423" in said.sentence
+    apart = finding(dataset, "SHL277")
+    assert apart is not None and apart.level == "warning" and list(apart.evidence["columns"]) == ["mix"]
+    assert "mix ('1,187.82' and '1.238,18')" in apart.sentence
+    many = [f"{row}.{row + 100},18" if row % 2 else f"{row},{row + 100}.82" for row in range(1, ROWS + 1)]
+    aside = read(write(tmp_path, "csv", x=["1.206", "2.117"], mix=many), target="y")
+    assert [each.role for each in aside.schema.columns if each.name == "mix"] == ["identifier"]
+    assert finding(aside, "SHL277") is not None
+    answers = read(write(tmp_path, "csv", x=["1.206", "2.117"], y=mix), target="y")
+    assert finding(answers, "SHL277") is not None
+
+
+def test_a_slip_does_not_make_two_styles(tmp_path: Path) -> None:
+    cells = ["1,5"] * 29 + ["1.25"] + ["2,5"] * 30
+    dataset = read(write(tmp_path, "tsv", x=cells, z=["2,444", "3,111"]), target="y")
+    assert numbers(dataset, "z")[0] == 2.444 and finding(dataset, "SHL277") is None
+
+
 def test_decimal_commas_in_a_comma_delimited_file_are_for_the_user_to_say(tmp_path: Path) -> None:
     path = write(tmp_path, "csv", x=["1,5", "2,25", "3"])
     dataset = read(path, target="y")
     assert dataset.schema.columns[0].role == "category"
     said = finding(dataset, "SHL274")
-    assert said is not None and "--decimal ," in said.sentence
+    assert said is not None and "--decimal ',')." in said.sentence
     assert numbers(read(path, target="y", decimal=",")) == [1.5, 2.25, 3]
 
 

@@ -68,6 +68,7 @@
 | SHL274 | lists or decimal commas in a comma-delimited file | read as text; `decimal` makes them numbers |
 | SHL275 | a target of numbers that may be quantities or classes | guessed, which `task` overrides |
 | SHL276 | digits in groups of two, as in 12,34,567 | read as numbers |
+| SHL277 | numbers of two styles in one column, as in `1,187.82` and `1.238,18` | read as text |
 | SHL281 | words that often mean a missing cell, among values of their kind | read as values |
 | SHL282 | words that mean a missing cell, and are as frequent as values | those cells count as missing |
 | SHL283 | words that were named as missing, and stand in no cell | named |
@@ -142,6 +143,7 @@ NUMBERS_ROWS = "SHL273"
 MAYBE_DECIMALS = "SHL274"
 TASK_GUESSED = "SHL275"
 INDIAN_GROUPS = "SHL276"
+TWO_STYLES = "SHL277"
 WORDS_ARE_VALUES = "SHL281"
 WORDS_ARE_MISSING = "SHL282"
 WORDS_UNUSED = "SHL283"

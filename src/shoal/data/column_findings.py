@@ -23,7 +23,7 @@ TAGS: dict[str, tuple[str, Level, str]] = {  # of `roles.Inferred.tags`: code, l
         codes.MAYBE_DECIMALS,
         "note",
         "{} holds numbers with a comma inside, which a comma-delimited file leaves open: read as text "
-        '(numbers, if you say so: decimal=",", or --decimal ,).',
+        f"(numbers, if you say so: {setting('decimal', ',')}).",
     ),
     "against": (
         codes.AGAINST_DECIMAL,
@@ -115,6 +115,7 @@ def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows
             )
         )
     found += number_style.findings({name: column.style for name, column in inferred.items() if column.style})
+    found += number_style.contradictions({name: column.apart for name, column in inferred.items() if column.apart})
     return [*found, *_odd_cells(inferred), *_tagged(inferred)]
 
 

@@ -4,8 +4,9 @@
    one.
 2. Where every sign is followed by exactly three digits and begins no more than three (`2,444`), both readings are
    possible. The user's word decides (option `decimal`); else the decimal sign of the file's other columns, for a file
-   usually has one; else numbers below 1000 without a sign beside it (`950`), which say that the sign groups thousands;
-   else what is usual: a decimal comma in files delimited by semicolons, a decimal point in all others.
+   usually has one (columns of two styles tell nothing); else numbers below 1000 without a sign beside it (`950`), which
+   say that the sign groups thousands; else what is usual: a decimal comma in files delimited by semicolons, a decimal
+   point in all others.
 3. A comma followed by another number of digits (`1,5`) counts where the file's delimiter leaves it free, or where the
    user says so: in a cell of a comma-delimited file it may be a list.
 4. A unit counts where one stands throughout.
@@ -38,6 +39,7 @@ REASONS: Mapping[Why, str] = {
     "beside": "the numbers beside it that have no sign are all below 1000",
     "usual": "a file of this kind usually has a decimal {}",
 }
+CONTRADICTING = 0.05  # share of the cells that tell a decimal sign, above which they are two styles
 SAMPLED_ROWS = 20_000  # of each column, for the decimal sign of a file
 _WORD = r"[\p{L}\p{Sc}°%‰′″\"][\p{L}°%‰²³/·.^*]*[23]?"
 _UNIT = rf"{_WORD}(?: {_WORD}){{0,2}}"
@@ -58,6 +60,7 @@ class Found:
     style: NumberStyle
     why: Why = "cells"
     open_cell: str = ""
+    apart: tuple[str, ...] = ()  # of cells that contradict each other one with a decimal point and one with a comma
 
     @property
     def other(self) -> NumberStyle:
@@ -96,13 +99,13 @@ class Signs:
 
     @cached_property
     def of_file(self) -> Sign | None:
-        """The sign that the columns agree on whose cells tell it."""
+        """The sign that the columns agree on whose cells tell it; one that contradicts itself tells nothing."""
         signs = set()
         for column in self.columns:
             some = column.gather_every(max(1, column.len() // SAMPLED_ROWS))
             texts = cells.text(some).drop_nulls()
             evidence = _Evidence.of(texts, self.comma_is_free)
-            if 2 * evidence.numbers > texts.len() and evidence.sign is not None:
+            if 2 * evidence.numbers > texts.len() and evidence.sign is not None and not evidence.apart:
                 signs.add(evidence.sign)
         return signs.pop() if len(signs) == 1 else None
 
@@ -126,11 +129,11 @@ def find(texts: pl.Series, signs: Signs, *, given: bool = False) -> Found | None
     if evidence.numbers == 0 or (evidence.coded and not given):
         return None
     if evidence.sign is None and not evidence.open_cell:
-        return Found(_of_cells_to_come(signs).model_copy(update={"unit": evidence.unit}))
+        return Found(_of_cells_to_come(signs).model_copy(update={"unit": evidence.unit}), apart=evidence.apart)
     decimal, why = _decide(evidence, signs)
     style = NumberStyle(decimal=decimal, thousands=_other(decimal), unit=evidence.unit)
     sure = why in ("cells", "asked") or (why == "file" and decimal == signs.usual and not evidence.small_beside)
-    return Found(style, why, "" if sure else evidence.open_cell)
+    return Found(style, why, "" if sure else evidence.open_cell, evidence.apart)
 
 
 def findings(styles: Mapping[str, Found]) -> list[Finding]:
@@ -160,6 +163,23 @@ def findings(styles: Mapping[str, Found]) -> list[Finding]:
             )
         )
     return said
+
+
+def contradictions(columns: Mapping[str, tuple[str, ...]]) -> list[Finding]:
+    """What is to be said of columns, by name, that are no numbers because their cells are of two styles."""
+    if not columns:
+        return []
+    parts = listing(f"{name} ({cells[0]!r} and {cells[1]!r})" for name, cells in columns.items())
+    return [
+        Finding(
+            code=codes.TWO_STYLES,
+            level="warning",
+            sentence=f"Numbers with decimal points and numbers with decimal commas in one column: {parts}; read as "
+            "text, not as numbers.",
+            evidence={"columns": {name: list(cells) for name, cells in columns.items()}},
+            fix="write the numbers of a column in one style",
+        )
+    ]
 
 
 def _of_cells_to_come(signs: Signs) -> NumberStyle:
@@ -195,6 +215,7 @@ class _Evidence:
     small_beside: bool  # numbers without a sign beside them, none of 1000 or more
     coded: bool  # digits of one form, as telephone numbers
     open_cell: str
+    apart: tuple[str, ...]  # a cell with a decimal point and one with a comma, where both are common
 
     @classmethod
     def of(cls, texts: pl.Series, comma_is_free: bool) -> _Evidence:
@@ -226,6 +247,9 @@ class _Evidence:
             small_beside=small.len() > 0 and bool(small.all()),
             coded=bool((written.str.contains(_CODE) & (length >= CODE_LENGTH)).all()) and length.n_unique() == 1,
             open_cell=str(texts.filter(either)[0]) if either.any() else "",
+            apart=(str(texts.filter(point)[0]), str(texts.filter(comma)[0]))
+            if min(points, commas) > CONTRADICTING * (points + commas)
+            else (),
         )
 
 

@@ -54,7 +54,8 @@ class Inferred:
     tags: frozenset[str] = field(default_factory=frozenset)  # of `column_findings`
     style: number_style.Found | None = None  # of numbers that came as text
     given: bool = False  # by the user
-    spellings: Joined | None = None  # of a category
+    spellings: Joined | None = None  # of a category, or of truth values
+    apart: tuple[str, ...] = ()  # cells of two styles of numbers, for which it is read as text
 
 
 def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | None = None) -> Inferred:
@@ -221,12 +222,16 @@ def _range(values: pl.Series, role: Role) -> str:
 
 def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
     tags: frozenset[str] = frozenset()
+    apart: tuple[str, ...] = ()
     zeros = present.str.contains(r"^0\d+$")
     if not zeros.any():
-        numbers, share = _as_numbers(raw, facts, filled, present, signs)
+        style = number_style.find(present, signs)
+        numbers, share = _as_numbers(raw, facts, filled, present, signs, style)
         if numbers is not None:
             return numbers
-        if share >= MOST_ODD:
+        if style is not None and style.apart:
+            apart = style.apart
+        elif share >= MOST_ODD:
             tags = frozenset({"mixed"})
         elif _listed(filled, present, signs):
             tags = frozenset({"listed"})
@@ -235,14 +240,13 @@ def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, s
     writing = moments.find(present)
     if writing.formats:
         return _date(facts, filled, writing)
-    return _category(facts, filled, present, tags)
+    return replace(_category(facts, filled, present, tags), apart=apart)
 
 
 def _as_numbers(
-    raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs
+    raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs, style: number_style.Found | None
 ) -> tuple[Inferred | None, float]:
     """The column as numbers where nearly all of its cells are, and the share that are."""
-    style = number_style.find(present, signs)
     if style is None:
         return None, 0.0
     read = cells.numbers(filled, style.style)

@@ -82,7 +82,9 @@ def _of_column(
         _refuse_words(task, where, str(filled[0]))
         joined = join(filled)
         found = _labels(joined, raw, where)
-        return replace(found, findings=(*spelling_findings({name: joined}, target=True), *found.findings))
+        said = spelling_findings({name: joined}, target=True)
+        said += number_style.contradictions({name: style.apart} if style and style.apart else {})
+        return replace(found, findings=(*said, *found.findings))
     target = _by_rule(values, task, raw, where, coded=False)
     if style is None:
         return target

@@ -61,11 +61,15 @@ def setting(name: str, value: str | int) -> str:
     'time="date", or --time date'
     >>> setting("epochs", 20)
     'epochs=20, or --epochs 20'
+    >>> print(setting("decimal", "."))  # a sign alone would be lost at the end of a sentence
+    decimal=".", or --decimal '.'
     """
     if isinstance(value, int):
         return f"{name}={value}, or --{name} {value}"
     quoted = value.replace('"', '\\"')
-    return f'{name}="{quoted}", or --{name} {shlex.quote(value)}'
+    typed = shlex.quote(value)
+    typed = f"'{value}'" if typed == value and not any(map(str.isalnum, value)) else typed
+    return f'{name}="{quoted}", or --{name} {typed}'
 
 
 def range_setting(name: str, low: float, high: float) -> str:
