@@ -164,6 +164,13 @@ LOSSES = {
 }
 
 
+OF_TORCH = {
+    **dict.fromkeys(("CrossEntropyLoss", "cross_entropy"), "cross_entropy"),
+    **dict.fromkeys(("MSELoss", "mse_loss", "mse", "l2"), "squared_error"),
+}
+"""Losses of this module by their names in torch, where each takes a mean and classes are the second axis."""
+
+
 def custom(function: Callable[[Tensor, Tensor], Tensor], *, categorical: bool = False) -> Loss:
     """A loss of the user's own; its score is minus its mean.
 
@@ -201,8 +208,12 @@ def find(name: str | Callable[[Tensor, Tensor], Tensor] | Loss) -> Loss:
     """
     if isinstance(name, Loss):
         return name
+    if isinstance(name, str) and name in LOSSES:
+        return LOSSES[name]
+    called = name if isinstance(name, str) else getattr(name, "__name__", type(name).__name__)
+    ours = OF_TORCH.get(called)
+    if ours and (isinstance(name, str) or getattr(name, "__module__", "").startswith("torch.nn")):
+        raise InputError(f"loss={called} is called {ours!r} here, and is by member and row: give loss={ours!r}.")
     if callable(name):
         return custom(name)
-    if name not in LOSSES:
-        raise InputError(f"loss={name!r} is not known: use one of {', '.join(LOSSES)}.")
-    return LOSSES[name]
+    raise InputError(f"loss={name!r} is not known: use one of {', '.join(LOSSES)}.")

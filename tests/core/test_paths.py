@@ -76,3 +76,29 @@ def test_a_file_is_written_through_a_link_and_never_over_a_device(tmp_path: Path
     longest = "n" * 251 + ".csv"
     write_atomically(tmp_path / longest, "x")
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted(["link", longest, "pipe", "real"])
+
+
+def test_a_file_is_looked_at_before_the_work_whose_result_it_holds(tmp_path: Path) -> None:
+    data, run = tmp_path / "data.csv", tmp_path / "run"
+    data.write_text("x\n1\n")
+    run.mkdir()
+    (tmp_path / "other-name.csv").symlink_to("data.csv")
+    (tmp_path / "hard.csv").hardlink_to(data)
+    (tmp_path / "way-in").symlink_to("run")
+    refused = {
+        data: "is what is read here",
+        tmp_path / "run/../data.csv": "is what is read here",
+        tmp_path / "other-name.csv": "is what is read here",
+        tmp_path / "hard.csv": "is what is read here",
+        run / "summary.json": "lies in the run's folder",
+        tmp_path / "way-in/new.csv": "lies in the run's folder",
+        run: "is a folder",
+        tmp_path / "none/new.csv": "there is no folder",
+        tmp_path / ("a" * 300 + ".csv"): "longer than this system allows",
+    }
+    for path, words in refused.items():
+        with pytest.raises(InputError, match=words):
+            paths.to_write(path, beside=[data, "digits", tmp_path / "not-there"], outside=str(run))
+    assert data.read_text() == "x\n1\n"
+    assert paths.to_write(tmp_path / "new.csv", beside=[data], outside=str(run)) == tmp_path / "new.csv"
+    assert paths.to_write("new.csv", beside=[data]) == Path("new.csv")

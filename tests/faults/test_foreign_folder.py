@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import sys
@@ -119,6 +120,16 @@ def linked_lock(run: Path) -> None:
     (run / ".lock").symlink_to(run.parent / "precious")
 
 
+def piped(name: str) -> Callable[[Path], None]:
+    """A pipe in a file's place: who opens it waits for ever."""
+
+    def change(run: Path) -> None:
+        (run / name).unlink(missing_ok=True)
+        os.mkfifo(run / name)
+
+    return change
+
+
 WAYS: dict[str, Callable[[Path], None]] = {
     "a module in the folder": by_factory("trap:make_net"),
     "a module below the folder": by_factory("model.trap:make_net"),
@@ -131,6 +142,10 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "a database elsewhere": store_elsewhere,
     "a report that lies elsewhere": link_out,
     "a lock that lies elsewhere": linked_lock,
+    "a pipe for settings": piped("run.toml"),
+    "a pipe for a model": piped("model/model.json"),
+    "a pipe for a summary": piped("summary.json"),
+    "a pipe for a piece": piped("checkpoint/coarse@done.safetensors"),
 }
 
 
@@ -150,6 +165,8 @@ def test_a_foreign_folder_runs_nothing_and_touches_nothing_outside(
         assert "--model" in said[0] and "vouch" in said[0]
     if "lies elsewhere" in way:
         assert (run.parent / "precious").read_text() == "mine" and len(said) == 5
+    if "pipe" in way:
+        assert len(said) == 5 and all("no ordinary file" in each for each in said)
     if way == "a database elsewhere":
         assert all("name it in this call" in each for each in said)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shutil
 import sqlite3
 import threading
 import tomllib
@@ -231,3 +232,17 @@ def test_a_budget_in_time_goes_on_with_the_time_that_was_left(tmp_path: Path, ti
     later = [event.elapsed_s for event in again if isinstance(event, ClockRead)]
     assert later == sorted(later) and 4 <= later[-1] < 6
     assert sum(isinstance(event, TestRead) for event in again) == 1
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_a_finished_run_without_its_record_is_not_trained_again(tmp_path: Path, whole: Path, how: str) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for each in out.glob("store.db*"):
+        each.unlink()
+    if how == "emptied":
+        (out / "store.db").touch()
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "store.db" not in path.name}
+    with pytest.raises(InputError, match="holds a model, but its record is gone"):
+        shoal.resume(out, data=BLOBS)
+    assert {path: path.read_bytes() for path in before} == before

@@ -490,3 +490,34 @@ next(loop)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_rows_can_be_gone_through_one_by_one() -> None:
+    population = Population(dense, crowd())
+    apart = list(population)
+    assert [len(each) for each in apart] == [1] * 4
+    assert all(torch.equal(each.theta[0], population.theta[k]) for k, each in enumerate(apart))
+
+
+def test_a_factory_that_builds_nothing_new_is_refused() -> None:
+    network = dense()
+    with pytest.raises(InputError, match="returned the same module twice"):
+        Population(lambda: network, crowd())
+    given = Population(network, crowd())  # the module itself: all start from its weights, as it says
+    assert torch.equal(given.theta[0], given.theta[1])
+    assert len(Population(lambda: network, crowd()[:1])) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (nn.CrossEntropyLoss(), "CrossEntropyLoss is called 'cross_entropy' here"),
+        (nn.functional.cross_entropy, "give loss='cross_entropy'"),
+        (nn.MSELoss(), "give loss='squared_error'"),
+        ("mse", "give loss='squared_error'"),
+        ("hinge", "use one of cross_entropy, squared_error"),
+    ],
+)
+def test_losses_of_torch_are_known_by_their_names(loss: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Population(dense, crowd(), loss=loss)  # type: ignore[arg-type]

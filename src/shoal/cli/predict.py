@@ -30,6 +30,7 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
         from shoal.core import paths
         from shoal.core.atomic import write_atomically
 
+        to = None if out is None else paths.to_write(out, beside=[data], outside=run)
         found = api.predict(run, data, also["model"])
         for finding in found.findings:
             say(one_line(f"{finding.level} {finding.code}: {finding.sentence}"))
@@ -38,8 +39,8 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
             first = one_line(repr(formulas[0]))
             some = "1 text begins" if len(formulas) == 1 else f"{len(formulas):,} texts begin"
             say(f"{some} like a formula, such as {first}: in a spreadsheet import the columns as text")
-        if out is not None:
-            write_atomically(paths.given(out), _as_csv(found.columns, found.rows))
+        if to is not None:
+            write_atomically(to, _as_csv(found.columns, found.rows))
             say(f"{len(found.rows):,} predictions are in {out}")
         if also["json"]:
             document: dict[str, Any] = {"run": run, "data": data, "columns": found.columns}

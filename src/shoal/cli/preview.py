@@ -35,10 +35,11 @@ def preview(data: str, **given: Any) -> int:
         out = given["out"] or "preview.png"
         if not out.lower().endswith(".png"):
             raise InputError(f"--out {out}: the picture is a PNG; give a name that ends with .png.")
+        to = paths.to_write(out, beside=[data])
         counts = given_only({name: given[name] for name in ("samples", "draws", "seed")})
         reading = given_only({option.name: given[option.name] for option in READING})
         found = drawn(data, given["augment"], judge=given["judge"], **counts, **reading)
-        write_atomically(paths.given(out), grid(found.cells, found.labels, found.title))
+        write_atomically(to, grid(found.cells, found.labels, found.title))
         for each in found.judged:
             say(one_line(f"{each.level} {each.code}: {each.sentence}"))
         if given["json"]:

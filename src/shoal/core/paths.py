@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from shoal.core.errors import InputError
@@ -80,6 +81,43 @@ def there(path: Path) -> bool:
     except OSError as error:
         raise read_error(path, error) from error
     return True
+
+
+def to_write(path: str | os.PathLike[str], *, beside: Iterable[str | os.PathLike[str]] = (), outside: str = "") -> Path:
+    """A file that is going to be written, looked at before the work is done whose result it holds.
+
+    Args:
+        path: the file; it may be there.
+        beside: files that are read: it must not be one of them, by whatever name.
+        outside: a run's folder that it must not lie in.
+
+    Raises:
+        InputError: it cannot be written there, or what is read or kept would be lost.
+    """
+    file = given(path)
+    try:
+        is_folder, folder_there = file.is_dir(), file.absolute().parent.is_dir()
+        file.exists()
+    except OSError as error:
+        raise read_error(file, error) from error
+    if is_folder:
+        raise InputError(f"{file} cannot be written: it is a folder; give the name of a file.")
+    if not folder_there:
+        raise InputError(f"{file} cannot be written: there is no folder {file.parent}; make it, or choose another.")
+    if any(_same(file, each) for each in beside):
+        raise InputError(f"{file} is what is read here, and the result would replace it: choose another name.")
+    if outside and Path(os.path.realpath(file)).is_relative_to(os.path.realpath(outside)):
+        raise InputError(
+            f"{file} lies in the run's folder {outside}, which is for the run alone: choose another place."
+        )
+    return file
+
+
+def _same(file: Path, other: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samefile(file, other)
+    except (OSError, ValueError):  # one of them is not there, or no file at all
+        return False
 
 
 def read_error(path: Path, error: OSError, what: str = "") -> InputError:

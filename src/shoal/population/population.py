@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import copy
 import weakref
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import SupportsIndex
@@ -130,6 +130,10 @@ class Population(Matrix):
         part.state = [{slot: values.clone() for slot, values in self.state[row].items()} for row in chosen]
         part.working, part.training, part._at_work = [], None, False
         return part
+
+    def __iter__(self) -> Iterator[Population]:
+        """The rows one by one, each a population of its own."""
+        return (self[[row]] for row in range(len(self)))
 
     def enter(self, rows: Rows, members: Sequence[Member | dict[str, object]]) -> None:
         """New members take the places of rows that are not being trained any more.

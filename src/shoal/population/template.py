@@ -195,25 +195,31 @@ def fresh_rows(
         theta [K, P] and the buffers, each [K, ...], on the CPU.
 
     Raises:
-        InputError: `make_net` does not return the same structure each time.
+        InputError: `make_net` does not return the same structure each time, or returns one module twice.
     """
     theta = torch.empty(len(members), template.layout.parameters, dtype=dtype)
     buffers = {name: torch.empty(len(members), *b.shape, dtype=b.dtype) for name, b in template.buffers.items()}
     drawn: dict[tuple[int, str], int] = {}  # the first row of each origin
+    network: nn.Module | None = None
     for row, member in enumerate(members):
         like = drawn.setdefault((member.seed, member.init), row)
         if like < row:
             weights, values = theta[like], {name: stack[like] for name, stack in buffers.items()}
         else:
-            weights, values = _draw(make_net, template, member)
+            before, network = network, built(make_net, member.seed)
+            if network is before:
+                raise InputError(
+                    "make_net returned the same module twice, so all rows would have one start: build a new one in "
+                    "each call, or give the module itself if that is what you want."
+                )
+            weights, values = _draw(network, template, member)
         theta[row] = weights
         for name, value in values.items():
             buffers[name][row] = value
     return theta, buffers
 
 
-def _draw(make_net: MakeNet, template: Template, member: Member) -> tuple[Tensor, dict[str, Tensor]]:
-    network = built(make_net, member.seed)
+def _draw(network: nn.Module, template: Template, member: Member) -> tuple[Tensor, dict[str, Tensor]]:
     initializers.initialize(network, member.init, member.seed)
     parameters = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     shapes = tuple((name, tuple(p.shape)) for name, p in parameters.items())

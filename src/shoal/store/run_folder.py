@@ -132,24 +132,28 @@ class RunFolder:
         folder = cls(paths.given(path))
         paths.there(folder.path)  # or it says why that cannot be known
         if _holds_a_run(folder.path):
-            folder._refuse_links()
+            folder._refuse_what_is_no_file()
             return folder
         state = "holds no run" if folder.path.exists() else "does not exist"
         near = _runs_nearby(folder.path)
         hint = f"did you mean {' or '.join(near)}?" if near else "a run folder is what `shoal fit` wrote, as runs/NAME"
         raise InputError(f"{folder.path} {state}: {hint}")
 
-    def _refuse_links(self) -> None:
-        """Refuse a folder whose files lie elsewhere: what is written to them would be written there.
+    def _refuse_what_is_no_file(self) -> None:
+        """Refuse a folder whose files lie elsewhere (what is written to them would be written there), or are none.
 
         Raises:
-            InputError: names the link.
+            InputError: names the link, or the pipe or device from which nothing might ever come.
         """
-        files = (self.run_toml, self.store_db, *(self.store_db.with_name(f"store.db{end}") for end in ("-wal", "-shm")))
-        others = (self._lock, self.summary_json, self.report_html, self.model, self.checkpoint)
-        for each in (*files, *others):
+        store = (self.store_db.with_name(f"store.db{end}") for end in ("", "-wal", "-shm"))
+        files = (self.run_toml, *store, self._lock, self.summary_json, self.report_html)
+        for each in (*files, self.model, self.checkpoint):
             if each.is_symlink():
                 raise InputError(f"{each} is a link out of the run's folder: put the file itself there, or remove it")
+        inside = [each for folder in (self.model, self.checkpoint) if folder.is_dir() for each in folder.iterdir()]
+        for each in (*files, *inside):
+            if each.exists() and not each.is_file():
+                raise InputError(f"{each} is no ordinary file: a run's folder holds none such; remove it")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
