@@ -243,6 +243,6 @@ def test_a_finished_run_without_its_record_is_not_trained_again(tmp_path: Path, 
     if how == "emptied":
         (out / "store.db").touch()
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "store.db" not in path.name}
-    with pytest.raises(InputError, match="holds a model, but its record is gone"):
+    with pytest.raises(InputError, match="has lost the end of the run"):
         shoal.resume(out, data=BLOBS)
     assert {path: path.read_bytes() for path in before} == before

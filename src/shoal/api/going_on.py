@@ -26,7 +26,6 @@ from shoal.core.machine import machine
 from shoal.core.settings import FitSettings
 from shoal.nn.own_network import own_network
 from shoal.report import render
-from shoal.store.model_folder import DOCUMENT_FILE
 from shoal.store.replay import Replay
 from shoal.store.run_folder import RunFolder, RunRecord
 from shoal.store.telling import Telling
@@ -79,11 +78,6 @@ def go_on(
             yield Notice(sentence=f"The run {folder.path} is finished: there is nothing to go on with.")
             yield from told[1:]
             return
-        if not told and (folder.summary_json.exists() or (folder.model / DOCUMENT_FILE).exists()):
-            raise InputError(
-                f"{folder.path} holds a model, but its record is gone: {store or folder.store_db} holds none of it. "
-                "Put the record back; to begin again, fit into another folder"
-            )
         settings = settings.model_copy(update={"device": _device_again(record)})
         work = _same_work(settings, folder, record, data, make_net)
         replay = Replay(told)
