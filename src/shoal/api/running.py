@@ -165,11 +165,11 @@ def _run(
 
 def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
     """Write the ensemble as a model that predicts from raw rows."""
-    fold = work.task.fold()
+    fold, of = work.task.fold(), chosen.combination
     model = Model(
         tuple(
-            models.Part(member.network, member.architecture.document(), count, member.id, member.temperature)
-            for member, count in zip(chosen.members, chosen.counts, strict=True)
+            models.Part(member.network, member.architecture.document(), count, member.id, temperature)
+            for member, count, temperature in zip(chosen.members, of.counts, of.temperatures, strict=True)
         ),
         fold.preparation,
         fold.target,

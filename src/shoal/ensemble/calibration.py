@@ -19,13 +19,13 @@ PRIOR = 1.0  # its standard deviation before any row is seen
 UNSEEN = 0.25  # of a row, and of all classes alike: what is added to the rows, so that right answers prove no certainty
 
 
-def probabilities(logits: Tensor, temperature: float) -> Floats:
+def probabilities(logits: Tensor, temperature: float) -> Tensor:
     """softmax(logits / temperature) in float64; [..., C] to the same.
 
     >>> probabilities(torch.tensor([0.0, 0.0]), 2.0).tolist()
     [0.5, 0.5]
     """
-    return torch.softmax(logits.double() / temperature, dim=-1).cpu().numpy()
+    return torch.softmax(logits.double() / temperature, dim=-1)
 
 
 def fit_temperature(logits: Tensor, truth: Tensor) -> float:

@@ -27,11 +27,6 @@ class Selection:
     counts: tuple[int, ...]
     path: tuple[float, ...]
 
-    def combine(self, predictions: Floats) -> Floats:
-        """The weighted mean [N, C] of predictions [M, N, C]."""
-        weights = np.asarray(self.counts, dtype=float)
-        return np.tensordot(weights / weights.sum(), predictions[list(self.members)], axes=1)
-
 
 def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Selection:
     """Choose an ensemble by its loss on the validation rows.

@@ -20,7 +20,7 @@ from shoal.core.errors import DataWarning, InputError
 from shoal.core.events import Finding, Record
 from shoal.data import ArrayFeatures, Features, read_rows
 from shoal.data.schema import Schema
-from shoal.ensemble.calibration import probabilities
+from shoal.ensemble.combination import Combination
 from shoal.nn import networks
 from shoal.nn.own_network import Named, own_network
 from shoal.prepare import Preparation, TargetScaling
@@ -95,14 +95,13 @@ class Model:
     def mean_answers(self, x: Tensor) -> Floats:
         """The same for prepared inputs [N, ...]."""
         process.computing()
-        total: Floats = np.zeros(())
-        for part in self.parts:
-            outputs = torch.cat([part.network(batch) for batch in batches(x)])
-            classes = self.target.classes is not None
-            total = total + part.count * (
-                probabilities(outputs, part.temperature) if classes else outputs.double().numpy()
-            )
-        return total / sum(part.count for part in self.parts)
+        return self.combination.predict(outputs_of(part.network, x) for part in self.parts)
+
+    @property
+    def combination(self) -> Combination:
+        """How the networks' outputs become one answer."""
+        counts, temperatures = zip(*((part.count, part.temperature) for part in self.parts), strict=True)
+        return Combination(counts, temperatures, self.target.classes is not None)
 
     def tensors(self) -> dict[str, Tensor]:
         """All weights and buffers, named `NUMBER.NAME`, and the matrices of the preparation."""
@@ -189,6 +188,12 @@ class Model:
         outputs = 1 if self.target.classes is None else len(self.target.classes)
         if answers.shape != (1, outputs):
             raise InputError(f"The saved model answers with {answers.shape[-1]} numbers and has {outputs} to give.")
+
+
+@torch.no_grad()
+def outputs_of(network: nn.Module, x: Tensor) -> Tensor:
+    """What a network answers prepared rows [N, ...], in parts that it can take at once: [N, C]."""
+    return torch.cat([network(part) for part in batches(x)])
 
 
 def batches(x: Tensor) -> tuple[Tensor, ...]:

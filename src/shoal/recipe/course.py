@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import nn
+from torch import Tensor, nn
 
 from shoal.augment import Augment
 from shoal.core import keyed
@@ -31,7 +31,6 @@ from shoal.core.events import (
     StepProgress,
 )
 from shoal.diagnose.verdict import Verdict
-from shoal.ensemble.calibration import probabilities
 from shoal.population import Member, Population
 from shoal.population.batches import steps_per_epoch
 from shoal.recipe.journal import Arrays, Journal, Kept
@@ -53,9 +52,8 @@ class Candidate:
     values: Mapping[str, JsonValue]
     architecture: Architecture
     network: nn.Module
-    outputs: Floats  # [N, C] on the validation rows: probabilities, or standardised numbers
+    outputs: Tensor  # [N, C] on the validation rows
     score: float
-    temperature: float  # of its probabilities; 1 for numbers
 
 
 @dataclass
@@ -236,26 +234,3 @@ def infos(ids: Sequence[int], members: Sequence[Member], values: Sequence[Mappin
         shown |= {"augment": searched["augment"]} if "augment" in searched else {}
         found.append(MemberInfo(id=number, values=shown))
     return found
-
-
-def answers(outputs: torch.Tensor, problem: Problem, temperature: float) -> Floats:
-    """Raw outputs [..., C] as what is averaged: probabilities for classes, the numbers themselves otherwise."""
-    return probabilities(outputs, temperature) if problem.classes is not None else outputs.double().cpu().numpy()
-
-
-def row_scores(problem: Problem, y: torch.Tensor) -> Callable[[Floats], Floats]:
-    """A function from mean answers [N, C] to (score, -loss) of each row, [2, N], against targets y.
-
-    Scores are hits for classes and, for numbers, minus the squared error; see `losses`.
-    """
-    truth = y.cpu().numpy()
-
-    def classes(mean: Floats) -> Floats:
-        hit = mean.argmax(axis=1) == truth
-        return np.stack([hit.astype(float), np.log(np.clip(mean[np.arange(len(truth)), truth], 1e-12, None))])
-
-    def numbers(mean: Floats) -> Floats:
-        error = -((mean - truth) ** 2).mean(axis=1)
-        return np.stack([error, error])
-
-    return classes if problem.classes is not None else numbers

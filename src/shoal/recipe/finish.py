@@ -6,19 +6,18 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import Tensor
 
 from shoal.core.events import EnsembleChosen, Event, Finding, FindingRaised, Interval, TestRead
 from shoal.data.wording import count
 from shoal.diagnose.verdict import Verdict
-from shoal.ensemble import scoring
-from shoal.ensemble.greedy import paired_gain, select
-from shoal.ensemble.model import batches
+from shoal.ensemble import combination, scoring
+from shoal.ensemble.combination import Combination
+from shoal.ensemble.greedy import paired_gain
+from shoal.ensemble.model import outputs_of
 from shoal.ensemble.scoring import Scores
-from shoal.recipe.course import Candidate, Course, answers, decided, row_scores
+from shoal.recipe.course import Candidate, Course, decided
 from shoal.recipe.problem import Problem
 
 Floats = NDArray[np.float64]
@@ -29,10 +28,10 @@ WORST = 12
 
 @dataclass(frozen=True)
 class Chosen:
-    """The ensemble: members with their counts, and its answers on the validation rows."""
+    """The ensemble, and its scores on the validation rows that it was chosen on."""
 
     members: tuple[Candidate, ...]
-    counts: tuple[int, ...]
+    combination: Combination
     gain: float
     gain_interval: Interval
     validation: float
@@ -41,28 +40,31 @@ class Chosen:
 def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
     """Greedy selection among the best candidates of all rounds, by validation rows."""
     problem, y = course.problem, course.problem.validation.y
+    categorical = problem.classes is not None
     pool = sorted(course.candidates, key=lambda candidate: (-candidate.score, candidate.id))[:MOST_CANDIDATES]
-    predictions = np.stack([candidate.outputs for candidate in pool])
-    scores = row_scores(problem, y)
-    selection = select(predictions, scores)
+    outputs = [candidate.outputs for candidate in pool]
+    alone, fitted = (combination.fit(some, y, categorical) for some in (outputs[:1], outputs))
+    scores = combination.row_scores(y, categorical)
     variance = problem.loss.target_variance(y)
 
     def metric(mean: Floats) -> Floats:
         return problem.loss.metric(mean, variance)
 
-    (single, single_merit), (together, merit) = scores(predictions[0]), scores(selection.combine(predictions))
+    (single, single_merit), (together, merit) = (
+        scores(each.combination.predict(outputs[k] for k in each.members)) for each in (alone, fitted)
+    )
     gain, interval = paired_gain(single, together, metric, course.options.seed)
     loss, single_loss = -float(merit.mean()), -float(single_merit.mean())
-    members = tuple(pool[i] for i in selection.members)
+    members = tuple(pool[k] for k in fitted.members)
     score = float(metric(np.array([together.mean()]))[0])
     yield EnsembleChosen(
         members=[member.id for member in members],
-        counts=list(selection.counts),
+        counts=list(fitted.combination.counts),
         single=float(metric(np.array([single.mean()]))[0]),
         score=score,
         gain=gain,
         gain_interval=interval,
-        path=[float(metric(np.array([value]))[0]) for value in selection.path],
+        path=[float(metric(np.array([value]))[0]) for value in fitted.path],
         candidates=len(pool),
         loss=loss,
         single_loss=single_loss,
@@ -80,7 +82,7 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
         ),
         evidence={
             "members": [member.id for member in members],
-            "counts": list(selection.counts),
+            "counts": list(fitted.combination.counts),
             "gain": gain,
             "gain_interval": list(interval),
             "loss": loss,
@@ -89,14 +91,15 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
     )
     action = f"Answer with the mean of {len(members)} networks." if len(members) > 1 else "Answer with one network."
     yield from decided(8, verdict, action)
-    return Chosen(members, selection.counts, gain, interval, score)
+    return Chosen(members, fitted.combination, gain, interval, score)
 
 
 def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead]:
     """Score the ensemble on the test rows: the one time that they are read."""
     problem = course.problem
     part = problem.test.open()
-    mean, truth = _ensemble_answers(chosen, part.x, problem), part.y.cpu().numpy()
+    outputs = (outputs_of(member.network, part.x) for member in chosen.members)
+    mean, truth = chosen.combination.predict(outputs), part.y.cpu().numpy()
     categorical = problem.classes is not None
     scores, read = (
         _classes(problem, mean, truth) if categorical else _numbers(problem, mean, truth, course.options.seed)
@@ -151,16 +154,6 @@ def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdic
         evidence=evidence,
         fix=problem.crowding() or "Check that targets belong to their rows; collect other columns or more rows.",
     )
-
-
-def _ensemble_answers(chosen: Chosen, x: Tensor, problem: Problem) -> Floats:
-    """The ensemble's mean answers [N, C]."""
-    total: Floats = np.zeros(())
-    with torch.no_grad():
-        for member, times in zip(chosen.members, chosen.counts, strict=True):
-            outputs = torch.cat([member.network(part) for part in batches(x)])
-            total = total + times * answers(outputs, problem, member.temperature)
-    return total / sum(chosen.counts)
 
 
 def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> tuple[Scores, TestRead]:

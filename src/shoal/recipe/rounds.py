@@ -12,9 +12,10 @@ from shoal.diagnose import curves
 from shoal.diagnose.curves import NOISES, Curves, Reading
 from shoal.diagnose.initial_loss import expected
 from shoal.diagnose.verdict import Verdict
+from shoal.ensemble.combination import row_scores
 from shoal.ensemble.scoring import baseline
 from shoal.losses import all_equal
-from shoal.recipe.course import Candidate, Course, decided, finished, row_scores
+from shoal.recipe.course import Candidate, Course, decided, finished
 from shoal.recipe.search_steps import Loop, inside, words
 from shoal.recipe.trained import Trained
 from shoal.search import edges
@@ -184,8 +185,9 @@ def _settle_larger(course: Course, loop: Loop) -> None:
 def _improvement(course: Course, incumbent: Candidate) -> tuple[float, float]:
     """By how much the best candidate's metric beats the incumbent's on the same validation rows; standard error."""
     problem, y = course.problem, course.problem.validation.y
-    score_of = row_scores(problem, y)
-    difference = score_of(course.best().outputs)[0] - score_of(incumbent.outputs)[0]
+    score_of = row_scores(y, problem.classes is not None)
+    best, before = (score_of(each.outputs.double().cpu().numpy())[0] for each in (course.best(), incumbent))
+    difference = best - before
     variance = problem.loss.target_variance(y)
     return float(difference.mean() / variance), float(difference.std() / sqrt(len(difference)) / variance)
 
@@ -195,5 +197,5 @@ def _standard_error(course: Course, score: float) -> float:
     problem, y = course.problem, course.problem.validation.y
     if problem.classes is not None:
         return sqrt(max(score * (1 - score), 0.0) / len(y))
-    rows = row_scores(problem, y)(course.best().outputs)[0]
+    rows = row_scores(y, categorical=False)(course.best().outputs.double().cpu().numpy())[0]
     return float(rows.std() / sqrt(len(y)) / problem.loss.target_variance(y))

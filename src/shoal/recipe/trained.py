@@ -11,9 +11,8 @@ import numpy as np
 
 from shoal.core.errors import Interrupted
 from shoal.core.events import EpochFinished, Event, PopulationStarted
-from shoal.ensemble.calibration import fit_temperature
 from shoal.population import EpochRecord, Member, Population
-from shoal.recipe.course import Candidate, Course, answers, infos, member_of
+from shoal.recipe.course import Candidate, Course, infos, member_of
 from shoal.recipe.journal import pack, unpack
 from shoal.search import edges
 
@@ -217,15 +216,13 @@ def _keep_candidates(course: Course, trained: Trained) -> None:
         return
     outputs = leaders[: len(rows)].predict(problem.validation.x)
     for number, row in enumerate(rows):
-        temperature = 1.0 if problem.classes is None else fit_temperature(outputs[number], problem.validation.y)
         course.candidates.append(
             Candidate(
                 id=trained.ids[row],
                 values=infos([trained.ids[row]], [trained.members[row]], [trained.values[row]])[0].values,
                 architecture=course.network,
                 network=leaders.network(number).float().cpu(),  # as it is saved, and where the rows are that it answers
-                outputs=answers(outputs[number], problem, temperature),
+                outputs=outputs[number],
                 score=scores[row],
-                temperature=temperature,
             )
         )
