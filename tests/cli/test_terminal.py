@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from shoal.cli.fit import closing, outcome
-from shoal.cli.terminal import LiveView, PlainView, TerminalView, terminal_view
+from shoal.cli.terminal import LiveView, PlainView, TerminalView, finding_line, terminal_view
 from shoal.core.events import Event, Finding, FindingRaised, StepProgress
 from tests.cli.synthetic import STARTED, finished_run, interrupted_run, step
 
@@ -33,7 +33,7 @@ def test_without_a_terminal_each_ended_step_is_one_plain_line() -> None:
         show(view, finished_run())
     assert stream.getvalue().splitlines() == [
         "flowers.csv: 1,500 rows, 4 columns, 3 classes (960 train, 240 validation, 300 test). "
-        "Always answering `a` scores 33 %. Budget 60s, seed 0.",
+        "Always answering `a` scores 33 % on validation rows. Budget 60s, seed 0.",
         "warning SHL206: `colour` is the target again. It is left out.",
         "1 Initial loss: as chance gives; 1.10; 1.2 s",
         "2 Overfit a small sample: learnt by heart; in 40 steps; 1.2 s",
@@ -174,6 +174,21 @@ def test_text_from_the_data_cannot_steer_the_terminal() -> None:
     assert len(plain.splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("fix", "shown"),
+    [
+        ("mend these cells", "Mend these cells."),
+        ('if not: roles="t=exact", or --roles t=exact', 'If not: roles="t=exact", or --roles t=exact'),
+        ("say which: --decimal '.'", "Say which: --decimal '.'"),
+        ("--drop fee", "Use --drop fee"),
+        ("", ""),
+    ],
+)
+def test_advice_is_a_sentence_that_can_be_typed_as_it_stands(fix: str, shown: str) -> None:
+    finding = Finding(code="SHL299", sentence="Something is odd.", level="warning", fix=fix)
+    assert finding_line(finding) == f"warning SHL299: Something is odd. {shown}".rstrip()
+
+
 def test_a_stream_that_is_no_terminal_gets_the_plain_view() -> None:
     assert isinstance(terminal_view(io.StringIO()), PlainView)
 
@@ -183,7 +198,8 @@ def test_the_last_lines_are_the_answer_and_the_next_commands() -> None:
     assert code == 0 and document["test"] == 0.96
     lines = closing(finished_run(), document).splitlines()
     assert lines[1] == (
-        "An ensemble of 2 networks predicts `species` with 96 % accuracy (93-98), 63 points above always answering `a`."
+        "An ensemble of 2 networks predicts `species` with 96 % accuracy (93-98) on test rows, "
+        "63 points above always answering `a`."
     )
     assert lines[3] == "  shoal predict runs/flowers new.csv"
     assert lines[4].endswith("open runs/flowers/report.html")

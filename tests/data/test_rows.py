@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from shoal import prepare
 from shoal.core.errors import InputError
-from shoal.data import Schema, read, read_rows
+from shoal.data import Schema, read, read_rows, said_once
 
 RNG = np.random.default_rng(3)
 
@@ -131,3 +132,17 @@ def test_the_test_part_of_an_archive_is_taken_and_said(tmp_path: Path) -> None:
     assert np.array_equal(rows.features.array, x[40:])
     assert rows.truth.tolist() == y[40:].tolist()
     assert [f.code for f in rows.warnings] == ["SHL245"]
+
+
+def test_a_cell_that_cannot_be_read_is_said_once(frame: pl.DataFrame) -> None:
+    flags = frame.with_columns(flag=pl.Series(RNG.choice(["true", "false"], 60)))
+    dataset = read(flags, target="answer")
+    preparation = prepare.fit(dataset, np.arange(dataset.rows))
+    for new, codes, last in (
+        (["true", "perhaps", "false"], ["SHL209"], "1 cell such as 'perhaps' could not be read"),
+        (["true", None, "false"], ["SHL243"], "1 missing cell, where training had none"),
+        (["perhaps", None, "false"], ["SHL209", "SHL243"], "; 1 of them could not be read."),
+    ):
+        rows = read_rows(flags.head(3).with_columns(flag=pl.Series(new)), dataset.schema)
+        said = said_once(rows.warnings, preparation.transform(rows.features).warnings)
+        assert [each.code for each in said] == codes and last in said[-1].sentence

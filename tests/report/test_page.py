@@ -87,7 +87,7 @@ def test_the_answer_sentence_says_the_summary_s_numbers() -> None:
     above = 100 * (summary["test"] - summary["baseline"])
     expected = (
         f"An ensemble of {len(summary['ensemble']['members'])} networks predicts income "
-        f"with {100 * summary['test']:.1f} % accuracy ({100 * low:.1f}-{100 * high:.1f}), "
+        f"with {100 * summary['test']:.1f} % accuracy ({100 * low:.1f}-{100 * high:.1f}) on test rows, "
         f"{above:.1f} points above always answering <=50K."
     )
     assert expected in reader("income").text
@@ -103,7 +103,7 @@ def test_classes_of_unequal_size_get_their_mean_said_and_equal_ones_do_not() -> 
 def test_the_answer_of_a_regression_names_the_interval_the_error_and_the_baseline() -> None:
     text = reader("regression").text
     assert (
-        "An ensemble of 4 networks predicts median_house_value with an R2 of 0.80 (0.79-0.81), "
+        "An ensemble of 4 networks predicts median_house_value with an R2 of 0.80 (0.79-0.81) on test rows, "
         "off by 33,900 on average; always answering 206,856 gets 0.00." in text
     )
 

@@ -189,7 +189,9 @@ def predict(run: str | Path, source: Any, make_net: Named | None = None) -> Pred
     ours = [number, "prediction", *(f"probability_{name}" for name in classes)]
     columns = [number, *_unlike([each.name for each in known], ours), *ours[1:]]
     found = zip(names, *known, predicted, *(answers.T.tolist() if classes else ()), strict=True)
-    return Prediction(columns, [[_plain(each) for each in row] for row in found], (*rows.warnings, *warnings))
+    return Prediction(
+        columns, [[_plain(each) for each in row] for row in found], data_room.said_once(rows.warnings, warnings)
+    )
 
 
 def _unlike(names: list[str], ours: list[str]) -> list[str]:
@@ -248,8 +250,7 @@ def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dic
             finding.model_dump(mode="json")
             for finding in (
                 *_seen_before(opened, source),
-                *rows.warnings,
-                *warnings,
+                *data_room.said_once(rows.warnings, warnings),
                 *scoring.findings(scores, rows.truth),
             )
         ],

@@ -70,8 +70,7 @@ def _findings(description: Description) -> Iterator[RenderableType]:
     for finding in description.findings:
         said = Text(one_line(finding.sentence))
         if finding.fix:
-            fix = one_line(finding.fix)
-            said.append(f"\n{fix[:1].upper()}{fix[1:]}.", style="dim")
+            said.append(f"\n{one_line(formats.advice(finding.fix))}", style="dim")
         table.add_row(Text(finding.level, style=COLOURS[finding.level]), Text(finding.code, style="dim"), said)
     yield Padding(table, (0, 0, 0, 0))
 

@@ -60,6 +60,7 @@ def unwell(finding: Finding) -> bool:
 
 def _watched(events: Any, to: TextIO) -> tuple[list[Finding], list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Say each finding and the end of each step as they come."""
+    from shoal.cli.terminal import finding_line
     from shoal.core.events import STEP_NAMES, DecisionMade, FindingRaised, StepFinished
 
     findings: list[Finding] = []
@@ -69,8 +70,7 @@ def _watched(events: Any, to: TextIO) -> tuple[list[Finding], list[Mapping[str, 
     for event in events:
         if isinstance(event, FindingRaised):
             findings.append(event.finding)
-            fix = f" {event.finding.fix}" if event.finding.fix else ""
-            say(one_line(f"{event.finding.level} {event.finding.code}: {event.finding.sentence}{fix}"), to)
+            say(finding_line(event.finding), to)
         elif isinstance(event, DecisionMade):
             decisions.append(event.decision.model_dump())
         elif isinstance(event, StepFinished):

@@ -105,13 +105,14 @@ def heading(event: RunStarted) -> str:
     baseline = formats.score(event.metric, event.baseline, rows=event.split.get("test"))
     return one_line(
         f"{event.source}: {', '.join(parts)} ({split}). "
-        f"Always answering `{event.baseline_answer}` scores {baseline}. Budget {event.budget}, seed {event.seed}."
+        f"Always answering `{event.baseline_answer}` scores {baseline} on validation rows. "
+        f"Budget {event.budget}, seed {event.seed}."
     )
 
 
 def finding_line(finding: Finding) -> str:
     """A finding as one line."""
-    return one_line(f"{finding.level} {finding.code}: {finding.sentence} {finding.fix}".rstrip())
+    return one_line(f"{finding.level} {finding.code}: {finding.sentence} {formats.advice(finding.fix)}".rstrip())
 
 
 def resumed_line(event: RunResumed) -> str:

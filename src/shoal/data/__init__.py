@@ -5,7 +5,18 @@ Statistics are not computed here: `prepare` fits those on training rows. Codes o
 
 from shoal.data.dataset import ArrayFeatures, Dataset, Features, Rows, TableFeatures
 from shoal.data.reading import read
-from shoal.data.rows import read_rows
+from shoal.data.rows import read_rows, said_once
 from shoal.data.schema import Column, Schema
 
-__all__ = ["ArrayFeatures", "Column", "Dataset", "Features", "Rows", "Schema", "TableFeatures", "read", "read_rows"]
+__all__ = [
+    "ArrayFeatures",
+    "Column",
+    "Dataset",
+    "Features",
+    "Rows",
+    "Schema",
+    "TableFeatures",
+    "read",
+    "read_rows",
+    "said_once",
+]

@@ -139,13 +139,8 @@ def as_frequent(series: pl.Series) -> Kept | None:
 def of_words(values: Iterable[Kept], missing: Iterable[Kept]) -> list[Finding]:
     """That usual words were read as values, or as missing cells although they are as frequent as values."""
     said = (
-        (codes.WORDS_ARE_VALUES, tuple(values), "count as values, not as missing cells", "if they are empty cells"),
-        (
-            codes.WORDS_ARE_MISSING,
-            tuple(missing),
-            "count as missing cells, though as frequent as values",
-            "if they are values",
-        ),
+        (codes.WORDS_ARE_VALUES, tuple(values), "count as values, not as missing cells", "means an empty cell"),
+        (codes.WORDS_ARE_MISSING, tuple(missing), "count as missing cells, though as frequent as values", "is a value"),
     )
     found: list[Finding] = []
     for code, columns, what, otherwise in said:
@@ -161,7 +156,7 @@ def of_words(values: Iterable[Kept], missing: Iterable[Kept]) -> list[Finding]:
                 evidence={
                     "columns": {each.column: {"words": list(each.written), "rows": each.rows} for each in columns}
                 },
-                fix=f"{otherwise}: {option}",
+                fix=f"if {_quoted(columns[0].written[:1])} {otherwise} in {columns[0].column}: {option}",
             )
         )
     return found
@@ -197,7 +192,7 @@ def for_target(raw: RawTable, name: str, words: Words, task: Task | None) -> tup
             sentence=f"{name}: {_quoted(held.written)} is the answer of {count(held.rows, 'row')} and counts as a "
             "class, not as a missing cell.",
             evidence={"columns": {name: {"words": list(held.written), "rows": held.rows}}},
-            fix=f"if it is an empty cell: {setting('missing', ','.join(held.written))}",
+            fix=f"if {_quoted(held.written)} means an empty cell: {setting('missing', ','.join(held.written))}",
         )
     ]
 

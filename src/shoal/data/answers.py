@@ -123,6 +123,6 @@ def _left_out(raw: RawTable, missing: pl.Series, where: str) -> tuple[Finding, .
             sentence=f"{count(len(rows), 'row')} of {missing.len()} {'has' if few else 'have'} no answer and "
             f"{'was' if few else 'were'} left out ({raw.places(rows)}).",
             evidence={"rows": len(rows), "of": missing.len(), "first": raw.in_source(rows[:SHOWN_ROWS]).tolist()},
-            fix="give their answers if they are known",
+            fix="give the answers of these rows if they are known",
         ),
     )

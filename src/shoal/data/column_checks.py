@@ -115,7 +115,7 @@ def _time_order(columns: Sequence[Column], features: TableFeatures) -> Iterator[
             f"{_duration(usual)} ({even} of the steps): in a random split a network would learn from rows that come "
             "after those that it is judged on.",
             evidence={"column": column.name, "step_s": usual, "rows": len(steps) + 1},
-            fix=f"say that it orders the rows: {setting('time', column.name)}",
+            fix=f"say that {column.name} orders the rows: {setting('time', column.name)}",
         )
 
 
@@ -133,7 +133,7 @@ def _split_column(columns: Sequence[Column], features: TableFeatures) -> Iterato
                 sentence=f"{column.name} names the parts of a split ({listing(words)}): it says nothing of a row that "
                 "is yet to come.",
                 evidence={"column": column.name, "values": list(words)},
-                fix=f"leave it out: {setting('drop', column.name)}",
+                fix=f"leave {column.name} out: {setting('drop', column.name)}",
             )
 
 
@@ -156,6 +156,7 @@ def _telling(
     if not found:
         return
     what = "of the rows right" if answer.task == "classification" else "of the target's variance"
+    first = next(iter(found))
     parts = listing(f"{name} ({_almost(score)} {what})" for name, score in found.items())
     yield Finding(
         code=codes.TELLS_TARGET,
@@ -163,7 +164,7 @@ def _telling(
         sentence=f"One column alone tells the target: {parts}, on rows that it was not learned from. "
         "Does it become known only after the answer?",
         evidence={"columns": dict(found)},
-        fix=f"leave it out if it would not be known when predicting: {setting('drop', next(iter(found)))}",
+        fix=f"leave {first} out if it would not be known when predicting: {setting('drop', first)}",
     )
 
 

@@ -79,7 +79,7 @@ def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows
                     code=code,
                     sentence=f"Set aside: {listing(names)} ({reason}).",
                     evidence={"columns": dict(notes)},
-                    fix=f"to use it all the same: {setting('roles', f'{names[0]}={other}')}" if other else "",
+                    fix=f"to use {names[0]} all the same: {setting('roles', f'{names[0]}={other}')}" if other else "",
                 )
             )
     if same:
@@ -100,7 +100,8 @@ def of_columns(inferred: dict[str, roles.Inferred], repeats: leaks.Repeats, rows
                 sentence=f"Every value of {listing(determining)} goes with a single class: "
                 "does it become known only after the answer?",
                 evidence={"columns": list(determining)},
-                fix=f"leave it out if it would not be known when predicting: {setting('drop', determining[0])}",
+                fix=f"leave {determining[0]} out if it would not be known when predicting: "
+                f"{setting('drop', determining[0])}",
             )
         )
     sparse = [name for name, column in inferred.items() if "mostly_missing" in column.tags]
@@ -147,5 +148,7 @@ def _tagged(inferred: dict[str, roles.Inferred]) -> Iterator[Finding]:
                 level=level,
                 sentence=sentence.format(listing(shown)),
                 evidence={"columns": list(names), **({"formats": formats} if formats else {})},
-                fix="write dates as 2021-01-31" if tag in ("ambiguous", "two_digit", "formats") else "",
+                fix=f"write the dates of {listing(names, 4)} as 2021-01-31"
+                if tag in ("ambiguous", "two_digit", "formats")
+                else "",
             )

@@ -219,5 +219,5 @@ def _said(x: NDArray[np.generic], stored: NDArray[np.generic], kind: Kind, guess
         code=codes.LAYOUT,
         sentence=f"Shape {list(x.shape)} was read as {kind}s [{', '.join(guess.axes)}]{detail}.",
         evidence={"shape": list(x.shape), "axes": guess.axes, "stored": list(stored.shape)},
-        fix=f"say so if that is wrong: {asked}{''.join(f'; or {each}' for each in more)}",
+        fix=f"say so if these are other axes: {asked}{''.join(f'; or {each}' for each in more)}",
     )

@@ -144,6 +144,7 @@ def findings(styles: Mapping[str, Found]) -> list[Finding]:
         if not guessed:
             continue
         both = {name: found.both() for name, found in guessed.items()}
+        first = next(iter(guessed))
         parts = listing(
             f"{name} ({found.open_cell!r} as {both[name][0]:.12g}, not {both[name][1]:.12g}, because "
             f"{REASONS[found.why].format(SIGN_NAMES[decimal])})"
@@ -159,7 +160,7 @@ def findings(styles: Mapping[str, Found]) -> list[Finding]:
                 level="warning",
                 sentence=f"Numbers that can be read in two ways: {parts}.",
                 evidence={"columns": evidence},
-                fix=f"if that is wrong, say which sign is the decimal one: {setting('decimal', _other(decimal))}",
+                fix=f"if {first} has another decimal sign, say which: {setting('decimal', _other(decimal))}",
             )
         )
     return said

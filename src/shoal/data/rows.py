@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,19 @@ def _odd_cells(raw: RawTable, column: Column, series: pl.Series, unread: pl.Seri
     sentence = f"{column.name}: {cells_read} and count as missing."
     evidence: dict[str, JsonValue] = {"column": column.name, "cells": len(odd)}
     return [Finding(code=codes.ODD_CELLS, level="warning", sentence=sentence, evidence=evidence)]
+
+
+def said_once(read: Sequence[Finding], prepared: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The warnings of reading rows and of preparing them; a cell that could not be read is not missing once more."""
+    unread = {each.evidence["column"]: each.evidence["cells"] for each in read if each.code == codes.ODD_CELLS}
+    kept: list[Finding] = []
+    for each in prepared:
+        odd = unread.get(each.evidence.get("column")) if each.code == codes.NEW_MISSING else None
+        if odd is None:
+            kept.append(each)
+        elif odd != each.evidence["rows"]:
+            kept.append(each.model_copy(update={"sentence": f"{each.sentence[:-1]}; {odd} of them could not be read."}))
+    return (*read, *kept)
 
 
 def _with_truth(rows: Rows, given: NDArray[np.generic], schema: Schema) -> Rows:

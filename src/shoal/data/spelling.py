@@ -190,11 +190,12 @@ def findings(columns: Mapping[str, Joined], *, target: bool = False, named: bool
                 level="warning",
                 sentence=f"Spellings of one value were joined: {parts}.",
                 evidence={"columns": dict(shown)},
-                fix=f"if they are different values: {apart}",
+                fix=f"if {_pair(next(iter(joined.values())))} are different values: {apart}",
             )
         )
     apart_in = {name: each.apart for name, each in columns.items() if each.apart}
     if apart_in:
+        pair = next(iter(apart_in.values()))[0]
         parts = listing(f"{name} (`{pairs[0][0]}` and `{pairs[0][1]}`)" for name, pairs in apart_in.items())
         found.append(
             Finding(
@@ -202,7 +203,7 @@ def findings(columns: Mapping[str, Joined], *, target: bool = False, named: bool
                 level="warning" if target else "note",
                 sentence=f"Values that differ in letter case alone, both common, were kept apart: {parts}.",
                 evidence={"columns": {name: [list(pair) for pair in pairs[:50]] for name, pairs in apart_in.items()}},
-                fix="write them alike if they are one",
+                fix=f"write `{pair[0]}` and `{pair[1]}` alike if they are one",
             )
         )
     return found
@@ -211,6 +212,11 @@ def findings(columns: Mapping[str, Joined], *, target: bool = False, named: bool
 def _example(others: Mapping[str, tuple[str, ...]]) -> str:
     head = next(iter(others))
     return f"{listing((f'`{each}`' for each in others[head]), SHOWN_SPELLINGS)} as `{head}`"
+
+
+def _pair(others: Mapping[str, tuple[str, ...]]) -> str:
+    head = next(iter(others))
+    return f"`{head}` and `{others[head][0]}`"
 
 
 def _whole(value: str) -> str:

@@ -48,7 +48,7 @@ class Guess:
                 sentence=f"The target holds {len(distinct)} different numbers, {distinct[0]:g} to {distinct[-1]:g}: "
                 f"they were taken for {chosen} ({self.task}), because {self.doubt}.",
                 evidence={"task": self.task, "values": len(distinct), "rows": rows},
-                fix=f"if that is wrong, say so: {setting('task', other)}",
+                fix=f"if the target's numbers are no {chosen}, say so: {setting('task', other)}",
             ),
         )
 

@@ -54,8 +54,8 @@ def of_columns(
             sentence=f"Cells far from all others of their column: {'; '.join(parts[:SHOWN_COLUMNS])}"
             f"{f'; and in {len(parts) - SHOWN_COLUMNS} more columns' if len(parts) > SHOWN_COLUMNS else ''}.",
             evidence={"columns": {name: _evidence(raw, *cells) for name, cells in found.items()}},
-            fix="mend these cells, or leave them empty where they stand for an unknown value; the preparation `auto` "
-            "bears them, others let them squeeze the rest together"
+            fix=f"mend these cells of {listing(found, SHOWN_COLUMNS)}, or leave them empty where they stand for an "
+            "unknown value; the preparation `auto` bears them, others let them squeeze the rest together"
             + (unknown and unknown + setting("missing", ",".join([*missing, *repeated]))),
         )
     if answer is not None and answer.task == "regression":
@@ -69,7 +69,8 @@ def of_columns(
                 sentence=f"Targets far from all others: {_cells(raw, target, cells, values)}. The squared error and R2 "
                 "see hardly anything but these rows.",
                 evidence={"columns": {target: _evidence(raw, cells, values)}},
-                fix="mend these values, or leave out their rows; where such values are real, predict their logarithm",
+                fix=f"mend these values of {target}, or leave out their rows; where such values are real, predict "
+                "their logarithm",
             )
 
 
@@ -105,7 +106,8 @@ def of_arrays(x: NDArray[np.generic], kind: Kind) -> Iterator[Finding]:
             level="warning",
             sentence=f"Values far from all others: {said}.",
             evidence={"channels": found},
-            fix="mend these values or leave out their rows, or let them be bent: prepare `robust-clip`",
+            fix=f"mend these values of {listing(found, 4)} or leave out their rows, or let them be bent: prepare "
+            "`robust-clip`",
         )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from shoal.core import process
 from shoal.core.errors import DataWarning, InputError
 from shoal.core.events import Finding, Record
-from shoal.data import ArrayFeatures, Features, read_rows
+from shoal.data import ArrayFeatures, Features, read_rows, said_once
 from shoal.data.schema import Schema
 from shoal.ensemble.combination import Combination
 from shoal.nn import networks
@@ -80,7 +80,7 @@ class Model:
         given = np.asarray(rows) if isinstance(rows, list) else rows
         read = read_rows(given, self.schema)
         answers, noticed = self.answers(read.features)
-        said = [each.sentence for each in (*read.warnings, *noticed) if each.level in ("warning", "problem")]
+        said = [each.sentence for each in said_once(read.warnings, noticed) if each.level in ("warning", "problem")]
         if said:
             warnings.warn(" ".join(said), DataWarning, stacklevel=3)  # where `predict` was called
         return answers

@@ -32,7 +32,7 @@ def headline(description: Description) -> list[str]:
         parts = [f"{name}: {percent(rows / description.rows)}" for name, rows in description.classes.items()]
         more = f" and {len(parts) - MOST_CLASSES} more" if len(parts) > MOST_CLASSES else ""
         shown = ", ".join(parts[:MOST_CLASSES])
-        lines.append(f"Predicts {description.target}: {len(parts)} classes ({shown}{more}).")
+        lines.append(f"Predicts {description.target}: {len(parts)} classes ({shown}{more} of all rows).")
     elif description.target is not None:
         lines.append(f"Predicts {description.target}, a number.")
     if description.split is not None:

@@ -260,9 +260,25 @@ def order(text: str) -> str:
     >>> order("drop the copies, or give --group"), order("--drop fee if it leaks")
     ('Drop the copies, or give `--group`.', 'Use `--drop` fee if it leaks.')
     """
-    marked = re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text.strip()) if "`" not in text else text.strip()
-    marked = f"Use {marked}" if marked.startswith("`--") else marked[:1].upper() + marked[1:]
-    return marked + "." if (marked and marked[-1].isalnum()) or marked.endswith("`") else marked
+    plain = advice(text)
+    return re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", plain) if "`" not in plain else plain
+
+
+def advice(text: str) -> str:
+    """What to do, as a sentence of its own in plain text; no full stop where an option's value would be read with it.
+
+    >>> advice("mend these cells"), advice("if not: --drop fee"), advice('ranges={"lr": (0.1, 1)}, or --range lr=0.1:1')
+    ('Mend these cells.', 'If not: --drop fee', 'Use ranges={"lr": (0.1, 1)}, or --range lr=0.1:1')
+    """
+    begun = _begun(text)
+    typed = re.search(r"--[a-z][a-z-]* \S+$", begun) is not None
+    return begun if typed or not begun or begun[-1] in ".!?:" else begun + "."
+
+
+def _begun(text: str) -> str:
+    """Text with a capital letter; an option, whose letters mean something, has a word before it."""
+    plain = text.strip()
+    return f"Use {plain}" if re.match(r"`?--|\w+=", plain) else plain[:1].upper() + plain[1:]
 
 
 def spoken(name: str) -> str:
