@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from shoal.core.errors import InputError
 from shoal.population import EpochRecord, Member, Population
 from shoal.population.plan import Plan
-from tests.population.networks import dense, table
+from tests.population.networks import dense, pictures, table
 from tests.population.test_laws import CASES, difference, member
 
 FIELDS = ("loss", "score", "validation_loss", "validation_score", "best_epoch", "best_score")
@@ -162,11 +162,18 @@ def test_targets_of_ones_own_are_as_alone() -> None:
         ({"validation_views": [[0, 1], []]}, "validation view of member 1 has no rows"),
         ({"validation_views": [[0, 1], [37]]}, "validation view of member 1: There is no row 37"),
         ({"validation_views": [[0, 1]]}, "1 validation views for 2 members"),
-        ({"sample_weight": np.ones(36)}, r"sample_weight is \[36\]"),
+        ({"sample_weight": np.ones(36)}, r"sample_weight: of shape \[36\]"),
         ({"sample_weight": -np.ones(37)}, "at least 0"),
         ({"sample_weight": np.full(37, np.nan)}, "at least 0"),
-        ({"sample_weight": np.zeros(37)}, "zero throughout"),
-        ({"sample_weight": np.arange(37) > 20, "views": [np.arange(20), np.arange(37)]}, "member 0 is zero"),
+        ({"sample_weight": np.zeros(37)}, "sample_weight of member 0: 0 for every row"),
+        (
+            {"sample_weight": np.arange(37) > 20, "views": [np.arange(20), np.arange(37)]},
+            "sample_weight of member 0: 0 for every row",
+        ),
+        (
+            {"sample_weight": np.arange(37) > 20, "validation_views": [np.arange(20), np.arange(37)]},
+            "sample_weight on the validation rows of member 0: 0 for every row",
+        ),
         ({"sample_weight": ["a"] * 37}, "no array of numbers"),
         ({"validation": (np.zeros((3, 5)),)}, "pair"),
         ({"patience": 2}, "validation"),
@@ -177,3 +184,26 @@ def test_examples_that_cannot_be_are_refused(options: dict[str, object], words: 
     population = Population(dense, [Member(seed=k) for k in range(2)])
     with pytest.raises(InputError, match=words):
         population.train(x, y, epochs=1, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("change", [{"mixup": 0.7}, {"cutmix": 1.0}])
+def test_the_parts_of_a_mixed_example_count_by_their_own_weights(change: dict[str, float]) -> None:
+    """A network that answers 0 has the loss y^2 whatever it is shown. Where weight times y^2 is 1 for each example, it is
+    1 for each mixture too, whatever the shares."""
+
+    class Silent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(1, 1, 6, bias=False)
+            nn.init.zeros_(self.layer.weight)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x).flatten(1)
+
+    x, _ = pictures(32)
+    generator = torch.Generator().manual_seed(3)
+    w = torch.rand(32, generator=generator) + 0.01
+    members = [Member(seed=k, optimizer="sgd", lr=1e-30, **change) for k in range(2)]
+    population = Population(Silent, members, loss="squared_error", dtype=torch.float64)
+    (record,) = population.train(x, w.rsqrt(), epochs=1, batch_size=32, sample_weight=w)
+    assert record.loss == pytest.approx(1 / float(w.mean()), rel=1e-5)

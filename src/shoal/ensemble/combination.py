@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +36,14 @@ class Combination:
         Returns:
             [N, C]: probabilities, or standardised numbers.
         """
-        total: Floats = np.zeros(())
+        return self.mean(outputs).cpu().numpy()
+
+    def mean(self, outputs: Iterable[Tensor]) -> Tensor:
+        """The same as a tensor, through which gradients pass."""
+        total = torch.zeros(())
         for each, count, temperature in zip(outputs, self.counts, self.temperatures, strict=True):
             total = total + count * answers(each, temperature, self.categorical)
-        return np.asarray(total / sum(self.counts))
+        return total / sum(self.counts)
 
     def module(self, networks: Sequence[nn.Module]) -> Combined:
         """The members' networks and their mean as one module.
@@ -61,24 +64,16 @@ class Combined(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The mean answers."""
-        of = self.combination
-        found: Any = 0.0
-        for network, count, temperature in zip(self.networks, of.counts, of.temperatures, strict=True):
-            found = found + count * _answers(network(x), temperature, of.categorical)
-        return torch.as_tensor(found / sum(of.counts))
+        return self.combination.mean(network(x) for network in self.networks)
 
 
-def _answers(outputs: Tensor, temperature: float, categorical: bool) -> Tensor:
-    return probabilities(outputs, temperature) if categorical else outputs.double()
-
-
-def answers(outputs: Tensor, temperature: float, categorical: bool) -> Floats:
-    """One network's raw outputs [..., C] as what is averaged.
+def answers(outputs: Tensor, temperature: float, categorical: bool) -> Tensor:
+    """One network's raw outputs [..., C] as what is averaged, in float64.
 
     >>> answers(torch.tensor([0.0, 0.0]), 2.0, True).tolist()
     [0.5, 0.5]
     """
-    return _answers(outputs, temperature, categorical).cpu().numpy()
+    return probabilities(outputs, temperature) if categorical else outputs.double()
 
 
 @dataclass(frozen=True)
@@ -99,8 +94,8 @@ def fit(outputs: Sequence[Tensor], y: Tensor, categorical: bool) -> Fitted:
         categorical: whether classes are asked for.
     """
     temperatures = [fit_temperature(each, y) if categorical else 1.0 for each in outputs]
-    found = np.stack([answers(each, t, categorical) for each, t in zip(outputs, temperatures, strict=True)])
-    chosen = select(found, row_scores(y, categorical))
+    found = torch.stack([answers(each, t, categorical) for each, t in zip(outputs, temperatures, strict=True)])
+    chosen = select(found.cpu().numpy(), row_scores(y, categorical))
     combination = Combination(chosen.counts, tuple(temperatures[k] for k in chosen.members), categorical)
     return Fitted(chosen.members, combination, chosen.path)
 

@@ -70,7 +70,7 @@ class Step:
     share: Tensor  # float64 [c, 1]: what the new weights weigh in their average
     by_row: bool
     weight: Tensor | None = None  # [c, B] of the examples
-    mixed: tuple[Tensor, ...] = ()  # target [c, B, ...] of the samples mixed in, and what the first ones weigh, [c, B]
+    mixed: tuple[Tensor, ...] = ()  # target [c, B, ...] of the samples mixed in; what the first ones weigh, and they
 
     def tensors(self) -> list[Tensor]:
         """Everything that changes from step to step."""
@@ -185,7 +185,12 @@ class Block:
                 changed = change(batch, self.set.seeds, numbers[:, t], by_row=by_row)
                 batch, by_row = changed.inputs, changed.by_row
                 if changed.partner is not None and changed.lam is not None:
-                    mixed = _of_partners(target, changed.partner), changed.lam
+                    own_share, other_share = changed.lam, 1 - changed.lam
+                    if weight is not None:  # each target counts by the weight of the example that it belongs to
+                        own_share = own_share * weight
+                        other_share = other_share * torch.gather(weight, 1, changed.partner)
+                        weight = None
+                    mixed = _of_partners(target, changed.partner), own_share, other_share
             own, slots = optim.at_step(coefficients, t), optim.at_step(after, t)
             yield Step(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, weight, mixed)
 
@@ -377,11 +382,11 @@ def _of_partners(target: Tensor, partner: Tensor) -> Tensor:
 
 
 def _mix(value: Callable[[Tensor], Tensor], target: Tensor, mixed: tuple[Tensor, ...]) -> Tensor:
-    """A loss or score [c, B] against targets that may be mixed: lam value(y) + (1 - lam) value(y of the partner)."""
+    """A loss or score [c, B] against targets that may be mixed: the shares of value(y) and value(y of the partner)."""
     if not mixed:
         return value(target)
-    other, lam = mixed
-    return lam * value(target) + (1 - lam) * value(other)
+    other, own_share, other_share = mixed
+    return own_share * value(target) + other_share * value(other)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -69,6 +71,16 @@ class Examples:
     views: tuple[Tensor, ...] | None = None  # int64 [n] of each member; equal views are one tensor
     weights: tuple[Tensor, ...] | None = None  # [n] of each member, of mean 1; equal ones of one view are one tensor
 
+    @cached_property
+    def _sharers(self) -> Counter[int]:
+        """How many members see each view, by its identity."""
+        return Counter(id(view) for view in self.views or ())
+
+    @cached_property
+    def width(self) -> int:
+        """The most that any member sees."""
+        return self.longest(range(self.members))
+
     @property
     def answers(self) -> Tensor:
         """All targets that any member has, [N or K N, ...]."""
@@ -92,8 +104,7 @@ class Examples:
         if self.views is None:
             return True, 0
         view = self.views[row]
-        sharers = sum(other is view for other in self.views)
-        return (True, id(view)) if sharers >= min(SHARED, self.members) else (False, len(view))
+        return (True, id(view)) if self._sharers[id(view)] >= min(SHARED, self.members) else (False, len(view))
 
     def uniform(self, companies: Sequence[object]) -> dict[object, bool]:
         """Whether all members of each company see one view of these examples."""
@@ -174,7 +185,9 @@ def checked(
     own = _weights(weights, members, x, given, names[1])
     for row, each in enumerate(own):
         if not bool((each > 0).any()):
-            raise InputError(f"{names[1]} of member {row} is zero throughout: there is nothing to learn from.")
+            raise InputError(
+                f"{names[1]} of member {row}: 0 for every row that the member sees; give one at least above 0."
+            )
     if all(bool((each > 0).all()) for each in own):
         return Examples(x, y, members, own_targets, given, _normalised(own))
     everything = torch.arange(len(x), device=x.device)
@@ -208,15 +221,15 @@ def _weights(weights: object, members: int, x: Tensor, views: tuple[Tensor, ...]
         given = weights if isinstance(weights, Tensor) else torch.as_tensor(np.asarray(weights))
         given = given.to(x.device, _weight_dtype(x))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name} is no array of numbers: {error}") from None
+        raise InputError(f"{name}: no array of numbers: {error}") from None
     rows = len(x)
     if tuple(given.shape) not in ((rows,), (members, rows)):
         raise InputError(
-            f"{name} is {list(given.shape)}: give [{rows}], one number for each row of x, or [{members}, {rows}], for "
+            f"{name}: of shape {list(given.shape)}; give [{rows}], one number for each row of x, or [{members}, {rows}], for "
             "each member its own."
         )
     if not bool(torch.isfinite(given).all()) or bool((given < 0).any()):
-        raise InputError(f"{name} must hold numbers of at least 0.")
+        raise InputError(f"{name}: give numbers of at least 0.")
     each = [given] * members if given.dim() == 1 else list(given)
     if views is None:
         return each

@@ -163,8 +163,7 @@ class _Scored:
 
     def by(self, rows: Sequence[int]) -> BlockExamples:
         """What the rows of a block are scored on."""
-        width = self.examples.longest(range(self.examples.members))
-        return self.examples.of(rows, uniform=self.uniform[self.companies[rows[0]]], width=width)
+        return self.examples.of(rows, uniform=self.uniform[self.companies[rows[0]]], width=self.examples.width)
 
 
 def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord, *, scored: bool) -> None:
