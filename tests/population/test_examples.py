@@ -188,8 +188,8 @@ def test_examples_that_cannot_be_are_refused(options: dict[str, object], words: 
 
 @pytest.mark.parametrize("change", [{"mixup": 0.7}, {"cutmix": 1.0}])
 def test_the_parts_of_a_mixed_example_count_by_their_own_weights(change: dict[str, float]) -> None:
-    """A network that answers 0 has the loss y^2 whatever it is shown. Where weight times y^2 is 1 for each example, it is
-    1 for each mixture too, whatever the shares."""
+    """A network that answers 0 has the loss y^2 whatever it is shown. Where weight times y^2 is 1 for each example, it
+    is 1 for each mixture too, whatever the shares."""
 
     class Silent(nn.Module):
         def __init__(self) -> None:

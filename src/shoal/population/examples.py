@@ -185,9 +185,7 @@ def checked(
     own = _weights(weights, members, x, given, names[1])
     for row, each in enumerate(own):
         if not bool((each > 0).any()):
-            raise InputError(
-                f"{names[1]} of member {row}: 0 for every row that the member sees; give one at least above 0."
-            )
+            raise InputError(f"{names[1]} of member {row}: 0 for every row that it sees; give one more than that.")
     if all(bool((each > 0).all()) for each in own):
         return Examples(x, y, members, own_targets, given, _normalised(own))
     everything = torch.arange(len(x), device=x.device)
@@ -225,8 +223,8 @@ def _weights(weights: object, members: int, x: Tensor, views: tuple[Tensor, ...]
     rows = len(x)
     if tuple(given.shape) not in ((rows,), (members, rows)):
         raise InputError(
-            f"{name}: of shape {list(given.shape)}; give [{rows}], one number for each row of x, or [{members}, {rows}], for "
-            "each member its own."
+            f"{name}: of shape {list(given.shape)}; give [{rows}], one number for each row of x, or "
+            f"[{members}, {rows}], for each member its own."
         )
     if not bool(torch.isfinite(given).all()) or bool((given < 0).any()):
         raise InputError(f"{name}: give numbers of at least 0.")

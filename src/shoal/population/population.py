@@ -302,10 +302,8 @@ class Population(Matrix):
         if not isinstance(held, tuple | list) or len(held) not in (2, 3):
             raise InputError("validation must be a pair (x, y), or (x, y, weights).")
         x, y, weights = (*held, None)[:3]
-        names = (
-            "validation view",
-            "sample_weight on the validation rows" if asked.validation is None else "weights of validation",
-        )
+        called = "sample_weight on the validation rows" if asked.validation is None else "weights of validation"
+        names = "validation view", called
         return seen, self.examples(x, y, views=asked.validation_views, weights=weights, names=names)
 
     def predict(self, x: Array) -> Tensor:
