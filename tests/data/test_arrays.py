@@ -198,3 +198,11 @@ def test_builtin_names(name: str, kind: str, task: str, shape: tuple[int, ...], 
     rows = dataset.features.array.shape if isinstance(dataset.features, ArrayFeatures) else dataset.features.frame.shape
     assert rows == shape
     assert len(dataset.classes or ()) == classes
+
+
+def test_times_of_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    when = np.asarray([f"2024-01-{day:02d}".encode() for day in range(1, 31)])
+    when[4] = b"2024\xff"
+    np.savez(tmp_path / "times.npz", X=np.random.default_rng(0).normal(size=(30, 2)), y=np.arange(30) * 0.7, when=when)
+    with pytest.raises(InputError, match=r"row 4: the time array 'when' holds .*no text"):
+        read(tmp_path / "times.npz", time="when")

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from shoal.core.errors import InputError
@@ -62,8 +63,6 @@ def test_datasets_of_torch_hold_what_the_arrays_hold(source: Any) -> None:
 
 
 def test_items_may_be_pictures_mappings_or_vectors() -> None:
-    from PIL import Image
-
     pictures = Pairs([Image.fromarray(each) for each in X], [int(each) for each in Y])
     assert np.array_equal(array(read(pictures, kind="image")), X)
     named = [{"image": x, "label": torch.tensor(y)} for x, y in zip(X, Y, strict=True)]
@@ -72,6 +71,38 @@ def test_items_may_be_pictures_mappings_or_vectors() -> None:
     assert (vectors.kind, vectors.task, vectors.columns) == ("table", "regression", 5)
     words = read(Pairs(X, ["abc"[y] for y in Y]), kind="image")
     assert words.classes == ("a", "b", "c")
+
+
+def test_items_of_a_wider_type_are_read_where_their_values_fit() -> None:
+    wider = Pairs([*X[:5], *X[5:].astype(np.uint16)], Y)
+    assert array(read(wider, kind="image")).dtype == np.uint8 and np.array_equal(array(read(wider, kind="image")), X)
+    rounded = Pairs([X[0].astype(np.float32), *(X[1:] / 3)], Y)
+    assert np.allclose(array(read(rounded, kind="image"))[1:], X[1:] / 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "values"),
+    [
+        ("F", (X * 7.5).astype(np.float32)),
+        ("I", X.astype(np.int32) * 1000),
+        ("I;16", X.astype(np.uint16) * 200),
+        ("I;16B", X.astype(np.uint16) * 200),
+    ],
+)
+def test_deep_pictures_keep_their_values(mode: str, values: np.ndarray) -> None:
+    stored = values.astype(">u2") if mode == "I;16B" else values
+    pictures = [Image.frombytes(mode, (7, 9), each.tobytes()) for each in stored]
+    assert pictures[0].mode == mode
+    dataset = read(Pairs(pictures, Y), kind="image")
+    assert np.array_equal(array(dataset), values) and array(dataset).dtype.isnative
+
+
+def test_transparent_grey_lies_over_white() -> None:
+    opaque = np.full_like(X, 255)
+    opaque[:, 0] = 0
+    pictures = [Image.fromarray(np.stack(pair, axis=-1), "LA") for pair in zip(X, opaque, strict=True)]
+    found = array(read(Pairs(pictures, Y), kind="image"))
+    assert (found[:, 0] == 255).all() and np.array_equal(found[:, 1:], X[:, 1:])
 
 
 def test_channels_first_and_larger_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +235,23 @@ class Broken(Pairs):
         return broken(row)
 
 
+class Stored:
+    """What hands out one iterator, made before."""
+
+    def __init__(self, given: Iterator[Any]) -> None:
+        self.given = given
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.given
+
+
+class Remapped(Stored):
+    """The same, each time in another wrapper."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(tuple, self.given)
+
+
 ODD = np.arange(9)
 
 
@@ -217,6 +265,11 @@ ODD = np.arange(9)
         (Stream(Broken()), ["item 5", "KeyError"]),
         (Pairs([*X[:5], X[5, :3]], Y), ["item 5", "[3, 7]", "[9, 7]"]),
         (Pairs([*X[:5], X[5] * 0.5], Y), ["item 5", "float64", "uint8"]),
+        (Pairs([*X[:5], X[5].astype(np.uint16) + 300], Y), ["item 5", "uint16", "uint8"]),
+        (Pairs([*X.astype(np.int32)[:5], X[5] + np.int64(2) ** 32], Y), ["item 5", "int64", "int32"]),
+        (Pairs([*X.astype(np.float32)[:5], np.full((9, 7), 1e300)], Y), ["item 5", "float64", "float32"]),
+        (Stored(iter(Pairs())), ["once only"]),
+        (Remapped(iter(Pairs())), ["once only"]),
         (Pairs(X, [0, 1, None, *Y]), ["item 2", "no answer"]),
         (Pairs(X, [0, 1, "x", *Y]), ["item 2", "'x'", "another type"]),
         (Pairs(X, [ODD] * 60), ["item 0", "answer of shape [9]"]),

@@ -146,3 +146,17 @@ def test_a_cell_that_cannot_be_read_is_said_once(frame: pl.DataFrame) -> None:
         rows = read_rows(flags.head(3).with_columns(flag=pl.Series(new)), dataset.schema)
         said = said_once(rows.warnings, preparation.transform(rows.features).warnings)
         assert [each.code for each in said] == codes and last in said[-1].sentence
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e200"])
+def test_infinite_answers_are_left_out_and_named(frame: pl.DataFrame, tmp_path: Path, value: str) -> None:
+    schema = read(frame, target="number").schema
+    cells = [str(each) for each in frame["number"].to_list()]
+    cells[3], cells[7] = "", value
+    frame.with_columns(pl.Series("number", cells)).write_csv(tmp_path / "new.csv")
+    rows = read_rows(tmp_path / "new.csv", schema)
+    assert rows.answered.tolist() == [row for row in range(60) if row not in (3, 7)]
+    assert rows.truth.tolist() == [each for row, each in enumerate(frame["number"]) if row not in (3, 7)]
+    assert rows.warnings[-1].code == "SHL244" and "line 9" in rows.warnings[-1].sentence
+    only = read_rows((frame.drop("number"), np.full(60, float(value))), schema)
+    assert only.truth is None and "rows 0, 1" in only.warnings[-1].sentence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -153,6 +155,19 @@ def test_a_split_with_training_rows_only_is_no_split() -> None:
     plan = hold_out(with_(classes([50, 50]), given_split=np.zeros(100, dtype=np.int8)), seed=0)
     check_partition(plan, 100)
     assert "source" not in plan.method
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_split_without_training_rows_is_refused(part: int, tmp_path: Path) -> None:
+    y = np.arange(40) * 0.37
+    given = {0: "train", 1: "val", 2: "test"}[part]
+    np.savez(tmp_path / "alone.npz", **{f"x_{given}": RNG.normal(size=(40, 3)), f"y_{given}": y})
+    with pytest.raises(InputError, match="training part holds no row with an answer"):
+        hold_out(read(tmp_path / "alone.npz"), seed=0)
+    unanswered = {"x_train": RNG.normal(size=(9, 3)), "y_train": np.full(9, np.nan)}
+    np.savez(tmp_path / "nan.npz", **unanswered, x_test=RNG.normal(size=(40, 3)), y_test=y)
+    with pytest.raises(InputError, match="training part holds no row with an answer"):
+        hold_out(read(tmp_path / "nan.npz"), seed=0)
 
 
 def test_too_few_rows() -> None:

@@ -426,9 +426,18 @@ def _moments(values: NDArray[np.generic], source: str, reading: Reading) -> NDAr
             )
         return flat.astype("datetime64[us]").astype(np.int64) / 1e6
     if flat.dtype.kind in "USO":
-        texts = pl.Series(name, [each.decode() if isinstance(each, bytes) else str(each) for each in flat.tolist()])
-        raw = RawTable(texts.to_frame(), source)
+        texts = [_moment_text(each, f"{source}, row {row}", name) for row, each in enumerate(flat.tolist())]
+        raw = RawTable(pl.DataFrame({name: texts}), source)
         return time_column(raw, name, Signs.of(raw, reading.decimal))[1]
     if flat.dtype.kind not in "iuf" or not np.isfinite(flat.astype(np.float64)).all():
         raise InputError(f"{source}: the time array {name!r} must hold dates or finite numbers.")
     return flat.astype(np.float64)
+
+
+def _moment_text(value: object, where: str, name: str) -> str:
+    if not isinstance(value, bytes):
+        return str(value)
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: the time array {name!r} holds {value!r}, which is no text; mend it.") from error

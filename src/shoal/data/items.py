@@ -152,22 +152,46 @@ def _each(source: Any, where: str) -> Iterator[Any]:
 
 
 def _first(source: Any, where: str) -> Any:
-    """The first item; a source that can be asked only once gives it again later."""
-    if hasattr(source, "__next__"):
-        raise InputError(
-            f"{where}: a generator gives its items once only; give an object that can be iterated again, such as a "
-            "data set."
-        )
+    """The first item, of a source that gives it again later.
+
+    Raises:
+        InputError: it gives its items once only, or has none.
+    """
+    if _once(source):
+        raise _only_once(where)
     item = next(_each(source, where), None)
     if item is None:
         raise InputError(f"{where}: a data set without items; there is nothing to learn from.")
     return item
 
 
+def _once(source: Any) -> bool:
+    """Whether a source is an iterator, or hands out the same one whenever it is asked."""
+    if hasattr(source, "__next__") or hasattr(source, "__getitem__"):
+        return hasattr(source, "__next__")
+    try:
+        return iter(source) is iter(source)
+    except Exception:  # the source's own code: asking for an item says what it stumbles over
+        return False
+
+
+def _only_once(where: str) -> InputError:
+    return InputError(
+        f"{where}: a generator, and whatever hands out one, gives its items once only; give an object that can be "
+        "iterated again, such as a data set."
+    )
+
+
 def _changing(source: Any, where: str, target: str | None, unwanted: Unwanted) -> list[Finding]:
-    """Whether the first item is another one when it is asked for again, as behind a random transform."""
-    items = (_without(next(_each(source, where)), unwanted) for _ in range(2))
-    first, again = (np.asarray(_values(_parts_of_item(item, target)[0])) for item in items)
+    """Whether the first item is another one when it is asked for again, as behind a random transform.
+
+    Raises:
+        InputError: there is none any more.
+    """
+    items = [next(_each(source, where), None) for _ in range(2)]
+    if any(item is None for item in items):
+        raise _only_once(where)
+    first, again = (np.asarray(_values(_parts_of_item(_without(item, unwanted), target)[0])) for item in items)
     if first.shape == again.shape and np.array_equal(first, again, equal_nan=first.dtype.kind == "f"):
         return []
     return [
@@ -214,10 +238,35 @@ def _values(value: Any) -> NDArray[np.generic]:
     if hasattr(value, "detach"):
         return np.asarray(value.detach().cpu().numpy())
     if hasattr(value, "convert") and hasattr(value, "mode"):  # a picture of Pillow's
-        wanted = {"1": "L", "L": "L", "I;16": "I;16"}.get(value.mode, "RGB")
-        return np.asarray(value if value.mode == wanted else value.convert(wanted))
+        return _picture(value)
     array = np.asarray(value)
     return array.astype(np.float64) if isinstance(value, int | float | list) and array.dtype.kind in "biuf" else array
+
+
+def _picture(image: Any) -> NDArray[np.generic]:
+    """The values of a picture, those of more than 8 bits as they are; transparent grey is laid over white."""
+    if image.mode[0] in "IF":
+        values = np.asarray(image)
+        return values.astype(values.dtype.newbyteorder("="))
+    if image.mode in ("LA", "La"):
+        grey = np.asarray(image.convert("LA")).astype(np.float64)
+        opaque = grey[..., 1] / 255
+        return np.asarray(np.rint(grey[..., 0] * opaque + 255 * (1 - opaque)).astype(np.uint8))
+    wanted = "L" if image.mode in ("1", "L") else "RGB"
+    return np.asarray(image if image.mode == wanted else image.convert(wanted))
+
+
+def _holds(dtype: np.dtype[Any], values: NDArray[np.generic]) -> bool:
+    """Whether a type has room for values: whole numbers stay as they are, fractions may be rounded."""
+    if np.can_cast(values.dtype, dtype, "safe"):
+        return True
+    if not np.can_cast(values.dtype, dtype, "same_kind"):
+        return False
+    with np.errstate(over="ignore"):
+        kept = values.astype(dtype)
+    if values.dtype.kind == "f":
+        return np.array_equal(np.isfinite(kept), np.isfinite(values))
+    return np.array_equal(kept, values)
 
 
 @dataclass
@@ -257,7 +306,7 @@ class _Pile:
             raise InputError(
                 f"{where} has the shape {list(array.shape)} and the first one {list(self._shape)}; give them one shape."
             )
-        if array.dtype != self._dtype and not np.can_cast(array.dtype, self._dtype, "same_kind"):
+        if not _holds(self._dtype, array):
             raise InputError(f"{where} holds {array.dtype} and the first one {self._dtype}; give them one type.")
         if answer is None and self.wants_answers:
             raise InputError(f"{where} has no answer; items are pairs (x, y), or mappings with a label.")

@@ -33,6 +33,7 @@ from shoal.data import (
 )
 from shoal.data.dataset import ArrayFeatures, Rows, TableFeatures
 from shoal.data.frames import RawTable
+from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.reading import existing, open_table, unknown_format
 from shoal.data.schema import Column, Schema
 from shoal.data.targets import known_target
@@ -295,7 +296,7 @@ def _from_table(raw: RawTable, schema: Schema) -> Rows:
     rows = Rows(TableFeatures(pl.DataFrame(columns)), tuple(said), None, identifiers)
     if schema.target is None or schema.target not in raw.frame.columns:
         return rows
-    return _scored(rows, raw.frame.get_column(schema.target), schema)
+    return _scored(rows, raw.frame.get_column(schema.target), schema, raw)
 
 
 def _odd_cells(raw: RawTable, column: Column, series: pl.Series, unread: pl.Series) -> list[Finding]:
@@ -341,10 +342,10 @@ def _with_truth(rows: Rows, given: NDArray[np.generic], schema: Schema) -> Rows:
     flat = given.reshape(-1)
     if len(flat) != len(rows):
         raise InputError(f"{len(rows)} rows and {len(flat)} answers; they must be as many.")
-    return _scored(rows, answers.column(flat, "the answers"), schema)
+    return _scored(rows, answers.column(flat, "the answers"), schema, RawTable(pl.DataFrame(), "the answers"))
 
 
-def _scored(rows: Rows, given: pl.Series, schema: Schema) -> Rows:
+def _scored(rows: Rows, given: pl.Series, schema: Schema, raw: RawTable) -> Rows:
     """With the true answers that came along, if these can be scored; rows without an answer are not."""
     filled = absence.answers(given, schema)
     known = cells.text(filled).is_not_null()
@@ -360,7 +361,25 @@ def _scored(rows: Rows, given: pl.Series, schema: Schema) -> Rows:
             code=codes.TRUTH_UNUSABLE, level="warning", sentence=f"The answers were not scored ({reason})."
         )
         return replace(rows, warnings=(*rows.warnings, finding))
-    return replace(rows, truth=truth)  # type: ignore[arg-type]
+    if schema.task == "regression":
+        return _bounded(rows, truth.astype(np.float64), raw)
+    return replace(rows, truth=truth.astype(np.int64))
+
+
+def _bounded(rows: Rows, truth: NDArray[np.float64], raw: RawTable) -> Rows:
+    """With the true answers that a squared error can be had of; rows with other numbers are not scored."""
+    usable = np.abs(truth) <= LARGEST_NUMBER
+    if usable.all():
+        return replace(rows, truth=truth)
+    answered = np.arange(len(rows), dtype=np.int64) if rows.answered is None else rows.answered
+    kept, left = answered[usable], answered[~usable]
+    sentence = (
+        f"{count(len(left), 'row')} of {len(rows)} with a true answer that is infinite or beyond {LARGEST_NUMBER:g}, "
+        f"{raw.places(left)}: not scored."
+    )
+    said = Finding(code=codes.TRUTH_UNUSABLE, level="warning", sentence=sentence, evidence={"rows": len(left)})
+    rows = replace(rows, warnings=(*rows.warnings, said), answered=kept if len(kept) else None)
+    return replace(rows, truth=truth[usable]) if len(kept) else rows
 
 
 def _as_spelled(frame: pl.DataFrame, *, from_text: bool) -> pl.DataFrame:

@@ -52,6 +52,8 @@ def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test
         phrase = f"{kept} rows as the source gives them"
     else:
         phrase = ""
+    if not len(train):
+        raise InputError(f"{dataset.source}: the training part holds no row with an answer; give some to learn from.")
     total = len(train)
     for part in (2, 1):
         if len(parts[part]):
