@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ import shoal
 from shoal import api
 from shoal import data as data_room
 from shoal.api import Run
-from shoal.core.errors import DataWarning, InputError
+from shoal.core.errors import DataWarning, InputError, RunError
 from shoal.core.events import (
     EnsembleChosen,
     EpochFinished,
@@ -32,6 +33,7 @@ from shoal.core.events import (
 )
 from shoal.core.settings import FitSettings
 from shoal.resample import hold_out
+from shoal.store.events_store import EventStore
 from tests.recipe import planted
 
 QUICK: dict[str, Any] = {"budget": "trials=4", "epochs": 2}
@@ -385,6 +387,27 @@ def test_a_start_that_fails_leaves_its_folder_free(tmp_path: Path) -> None:
         shoal.fit(planted.blobs(90), budget="trials=2", store="bogus://x", out=out)
     assert not (tmp_path / "run").exists()
     assert shoal.fit(planted.blobs(90), budget="trials=2", out=out).summary["test"] > 0.5
+
+
+@pytest.mark.parametrize("store", [None, "sqlite:///team.db"])
+def test_a_run_that_fails_after_its_first_event_keeps_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str | None
+) -> None:
+    """Wherever its events are, and whatever state their store is in by then."""
+    monkeypatch.chdir(tmp_path)
+    settings = FitSettings(data="iris", out="run", store=store)
+    events = api.stream(settings)
+    assert isinstance(next(events), RunStarted)
+
+    def fails(*_: object, **__: object) -> None:
+        raise RunError("the disk refuses")
+
+    monkeypatch.setattr("shoal.api.running.recipe.run", fails)
+    if store is None:
+        monkeypatch.setattr(EventStore, "runs", Mock(side_effect=InputError("the store cannot be read")))
+    with pytest.raises(RunError, match="the disk refuses"):
+        list(events)
+    assert (tmp_path / "run/run.toml").exists() and (tmp_path / "run/store.db").exists() == (store is None)
 
 
 def test_numbers_in_text_are_read_alike_by_fit_evaluate_and_predict(tmp_path: Path) -> None:

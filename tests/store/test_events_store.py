@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import errno
 import math
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -180,6 +184,9 @@ CHANGES = [
     "UPDATE events SET body = replace(body, '80', '81') WHERE seq = 2",
     "UPDATE events SET kind = 'step_finished' WHERE seq = 2",
     "UPDATE events SET time_s = time_s + 1 WHERE seq = 2",
+    "UPDATE events SET body = x'7b7d' WHERE seq = 2",
+    "UPDATE events SET kind = x'61' WHERE seq = 2",
+    "UPDATE events SET time_s = 'noon' WHERE seq = 2",
     "UPDATE events SET digest = 'x' WHERE seq = 2",
     "DELETE FROM events WHERE seq = 2",
     "UPDATE events SET seq = 9 WHERE seq = 2",
@@ -286,6 +293,28 @@ def test_reading_writes_nothing(tmp_path: Path, killed: bool) -> None:
             reading.append("digits", EVENTS[0])
     folder.chmod(0o755)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_store_that_cannot_be_copied_or_looked_at_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    with EventStore(tmp_path / "run.db") as store:
+        store.append("digits", EVENTS[0])
+        for end in ("", "-wal"):
+            shutil.copy(tmp_path / f"run.db{end}", tmp_path / f"store.db{end}")
+    with monkeypatch.context() as patched:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        patched.setattr(shutil, "copyfile", Mock(side_effect=full))
+        with pytest.raises(RunError, match=r"store\.db cannot be copied .*No space left"):
+            EventStore(tmp_path / "store.db", read_only=True)
+    assert not [*(tmp_path / "temporary").iterdir()]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(RunError, match=r"store\.db cannot be copied"):
+        EventStore(tmp_path / "store.db", read_only=True)
+    with pytest.raises(InputError, match="longer than this system allows"):
+        EventStore(tmp_path / ("a" * 300), read_only=True)
 
 
 def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> None:

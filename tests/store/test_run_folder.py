@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from shoal.core.errors import InputError
+from shoal.core.errors import InputError, RunError
 from shoal.core.events import StepStarted
 from shoal.core.settings import FitSettings
+from shoal.store.events_store import Ended
 from shoal.store.run_folder import RunFolder, name_of
 
 
@@ -52,7 +53,10 @@ def test_a_start_that_failed_does_not_block_the_next_one(tmp_path: Path) -> None
         folder.write_settings(settings, {})
         with pytest.raises(InputError):
             folder.open_store(settings)
-        RunFolder(folder.path).open_store(FitSettings(data="digits")).close()  # a store without an event
+        if left:
+            RunFolder(folder.path).open_store(FitSettings(data="digits")).close()  # a store without an event
+        else:
+            folder.store_db.touch()  # one without a table
         folder.release()
         assert folder.path.exists() == left
         assert RunFolder.create(out, "digits").path == folder.path
@@ -73,6 +77,24 @@ def test_a_run_that_began_is_not_released() -> None:
     assert len(folder.read_events()) == 1
     with pytest.raises(InputError, match="already holds a run"):
         RunFolder.create("here", "digits")
+
+
+@pytest.mark.parametrize("harm", ["not a database", "half", "no file"])
+def test_a_store_that_cannot_be_read_is_never_removed(harm: str) -> None:
+    folder = RunFolder.create("here", "digits")
+    settings = FitSettings(data="digits")
+    key = folder.write_settings(settings, {})
+    with folder.open_store(settings) as store:
+        for _ in range(30):
+            store.append(key, StepStarted(step=1, round=1, why="to see"))
+    content = folder.store_db.read_bytes()
+    folder.store_db.write_bytes({"not a database": b"x" * 9000, "half": content[:5000]}.get(harm, content))
+    if harm == "no file":
+        folder.store_db.unlink()
+        folder.store_db.symlink_to(Path("a" * 300))  # whoever looks gets an error of the system
+    before = sorted(each.name for each in folder.path.iterdir())
+    folder.release()
+    assert sorted(each.name for each in folder.path.iterdir()) == before and "store.db" in before
 
 
 def test_an_empty_folder_is_taken_and_a_file_is_refused(tmp_path: Path) -> None:
@@ -158,10 +180,29 @@ def test_settings_that_were_changed_do_not_go_on() -> None:
     folder.write_plans({"1f": {"rows": 4}})
     folder.read_settings()
     written = folder.run_toml.read_text()
-    for before, after in (("trials=9", "trials=8"), ('"abc"', '"abd"'), ("rows = 4", "rows = 5")):
+    changes = (
+        ("trials=9", "trials=8"),
+        ('"abc"', '"abd"'),
+        ("rows = 4", "rows = 5"),
+        ("[run]", "[run]\nd = 2026-01-31"),
+    )
+    for before, after in changes:
         folder.run_toml.write_text(written.replace(before, after))
         with pytest.raises(InputError, match="changed or damaged since the run began"):
             folder.read_settings()
+
+
+@pytest.mark.parametrize("harm", ["removed", "no toml", "other settings", "no record"])
+def test_a_record_that_somebody_touched_during_the_run_is_not_signed(harm: str) -> None:
+    folder = RunFolder.create("there", "x")
+    folder.write_settings(FitSettings(data="iris", budget="trials=9"), {})
+    written = folder.run_toml.read_text()
+    left = {"no toml": "data = ", "other settings": written.replace("=9", "=8"), "no record": 'data = "iris"\n'}
+    folder.run_toml.unlink() if harm == "removed" else folder.run_toml.write_text(left[harm])
+    for write in (lambda: folder.write_plans({}), lambda: folder.write_end(Ended(events=1, digest="x"))):
+        with pytest.raises(RunError, match=r"run\.toml was changed or removed while the run was at work"):
+            write()
+    assert harm == "removed" or folder.run_toml.read_text() == left[harm]
 
 
 def test_what_a_killed_writer_left_is_removed_under_the_lock() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from shoal.core.atomic import write_atomically
 from shoal.core.budget import parse_budget
 from shoal.core.command import command as command_line
 from shoal.core.command import said
-from shoal.core.errors import RunError
 from shoal.core.events import (
     Event,
     FindingRaised,
@@ -94,22 +93,20 @@ def stream(
             }
             key = folder.write_settings(settings, record)
             store = held.enter_context(folder.open_store(settings))
+            telling = Telling(store, key, Replay(), checkpoint_of(folder, plans or {}), started_s)
+            events = held.enter_context(closing(carried_out(settings, folder, work, telling, stop)))
+            first = next(events)  # is kept by now: the run has begun
         except BaseException:
             held.close()
             folder.release()
             raise
-        telling = Telling(store, key, Replay(), checkpoint_of(folder, plans or {}), started_s)
-        try:
-            yield from carried_out(settings, folder, work, telling, stop)
-        except RunError:
-            held.close()
-            folder.release()  # leaves a folder alone in which anything was told
-            raise
+        yield first
+        yield from events
 
 
 def carried_out(
     settings: FitSettings, folder: RunFolder, work: Work, telling: Telling, stop: threading.Event | None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """The run's events, each stored; at the last one the folder is complete."""
 
     def stopped() -> bool:

@@ -34,6 +34,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     select,
     update,
 )
@@ -51,6 +52,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from shoal.core.digest import digest_of
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import Event, Record, StepProgress, from_json, to_json
+from shoal.core.paths import read_error
 
 BUSY_TIMEOUT_S = 30  # how long a writer waits for another one before it gives up
 _Row = tuple[int, str, float, str, str]  # number, kind, time, body, digest
@@ -99,6 +101,7 @@ class EventStore:
 
         Raises:
             InputError: the URL cannot be read, its driver is not installed, or the database cannot be opened.
+            RunError: the copy from which it would be read cannot be made.
         """
         self.url = _url(where)
         self._last: dict[str, str] = {}  # digest of the newest event, by run
@@ -121,20 +124,42 @@ class EventStore:
         if self.url.get_backend_name() != "sqlite":
             return _engine(self.url, read_only=True)
         path = Path(self.url.database or "")
-        if not path.is_file():
-            raise InputError(f"the store {self.name} does not exist")
-        beside = {end: path.with_name(path.name + end) for end in ("-wal", "-shm")}
-        logged = beside["-wal"].exists() and beside["-wal"].stat().st_size > 0
-        if logged and not beside["-shm"].exists():
-            self._copied = tempfile.TemporaryDirectory(prefix="shoal-store-")
-            copy = Path(self._copied.name) / path.name
-            for source, target in ((path, copy), (beside["-wal"], copy.with_name(copy.name + "-wal"))):
-                shutil.copyfile(source, target)
-            return _engine(URL.create("sqlite", database=str(copy)))
+        wal, shm = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+        try:
+            if not path.is_file():
+                raise InputError(f"the store {self.name} does not exist")
+            logged = wal.exists() and wal.stat().st_size > 0
+            if logged and not shm.exists():
+                return _engine(URL.create("sqlite", database=str(self._copy(path, wal))))
+        except OSError as error:
+            raise read_error(path, error, "the store ") from error
         options = {"mode": "ro", "uri": "true"} | ({} if logged else {"immutable": "1"})
         return _engine(
             URL.create("sqlite", database=f"file:{quote(str(path.resolve()))}", query=options), read_only=True
         )
+
+    def _copy(self, path: Path, wal: Path) -> Path:
+        """A copy of an SQLite file and its log, which `close` removes.
+
+        Raises:
+            RunError: it cannot be made; nothing of it stays.
+        """
+        try:
+            self._copied = tempfile.TemporaryDirectory(prefix="shoal-store-")
+            copy = Path(self._copied.name) / path.name
+            for source, target in ((path, copy), (wal, copy.with_name(copy.name + "-wal"))):
+                shutil.copyfile(source, target)
+        except OSError as error:
+            self._remove_copy()
+            raise RunError(
+                f"the store {self.name} cannot be copied to the folder for temporary files, where it would be read: "
+                f"{error.strerror or error}; make room, or let TMPDIR name another folder"
+            ) from error
+        return copy
+
+    def _remove_copy(self) -> None:
+        if self._copied is not None:
+            self._copied.cleanup()
 
     def append(self, run: str, what: Event) -> None:
         """Append one event and commit it.
@@ -238,7 +263,8 @@ class EventStore:
             rows = connection.execute(query).all()
         last = ""
         for seq, kind, time_s, body, digest in rows:
-            if digest != _linked(last, {"run": run, "time_s": time_s, "kind": kind, "body": body}):
+            row = {"run": run, "time_s": time_s, "kind": kind, "body": body}
+            if not _is_event(row) or digest != _linked(last, row):
                 raise InputError(
                     f"the store {self.name} is damaged: event {seq} (`{kind}`) of the run {run}, or the one before it, "
                     "is not what was written; restore it from a copy"
@@ -291,6 +317,8 @@ class EventStore:
     def runs(self) -> list[str]:
         """Return the names of the runs that have events, in alphabetical order."""
         with self._refusals(InputError, "read"), self._engine.connect() as connection:
+            if not inspect(connection).has_table(_EVENTS.name):  # its writer came no further
+                return []
             return list(connection.execute(select(_EVENTS.c.run).distinct().order_by(_EVENTS.c.run)).scalars())
 
     @property
@@ -303,8 +331,7 @@ class EventStore:
     def close(self) -> None:
         """Give the connections back; in SQLite this also folds the write-ahead log into the file."""
         self._engine.dispose()
-        if self._copied is not None:
-            self._copied.cleanup()
+        self._remove_copy()
 
     def __enter__(self) -> Self:
         """Use the store in a `with` statement."""
@@ -329,6 +356,12 @@ class EventStore:
             if re.search(r"\bfull\b|disk I/O error", reason):  # the disk refuses, not the caller's choice
                 error_type = RunError
             raise error_type(f"the store {self.name} cannot be {done}: {reason[:200]}") from error
+
+
+def _is_event(row: Mapping[str, Any]) -> bool:
+    """Whether the cells hold what an event's do: SQLite takes anything into any column."""
+    texts = (row["run"], row["kind"], row["body"])
+    return isinstance(row["time_s"], float) and all(isinstance(each, str) for each in texts)
 
 
 def _linked(before: str, row: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from shoal.core import paths
 from shoal.core.atomic import remove_left_over, write_atomically, write_error
 from shoal.core.digest import digest_of
-from shoal.core.errors import InputError
+from shoal.core.errors import InputError, RunError, ShoalError
 from shoal.core.events import Event, Record
 from shoal.core.names import closest
 from shoal.core.settings import FitSettings
@@ -174,23 +174,26 @@ class RunFolder:
     def release(self) -> None:
         """Give up a claimed folder in which no run has begun, so that the same command can be given again.
 
-        Whoever created the folder calls it when the start fails. A folder whose store holds an event is left alone, and
-        so is every file that is not of a start; a folder that was there before `create` stays.
+        Whoever created the folder calls it when the start fails. A folder whose store holds an event or cannot be read
+        is left alone, and so is every file that is not of a start; a folder that was there before `create` stays.
         """
-        if self.summary_json.exists() or self.report_html.exists():
-            return
-        if self.store_db.exists():
-            with (
-                suppress(InputError),
-                EventStore(self.store_db, read_only=True) as store,
-            ):  # one that cannot be read holds nothing
-                if store.runs():
-                    return
         with suppress(OSError):
+            if self.summary_json.exists() or self.report_html.exists() or self._may_hold_events():
+                return
             for each in (self.store_db, *self.path.glob("store.db-*"), self._lock, self.run_toml):
                 each.unlink(missing_ok=True)
             if self.made:
                 self.path.rmdir()
+
+    def _may_hold_events(self) -> bool:
+        """Whether the store here has events; one that cannot be read may."""
+        if not self.store_db.exists():
+            return False
+        try:
+            with EventStore(self.store_db, read_only=True) as store:
+                return bool(store.runs())
+        except ShoalError:
+            return True
 
     def write_settings(self, settings: FitSettings, record: Mapping[str, Any]) -> str:
         """Write `run.toml`, which `--config` accepts for a rerun.
@@ -220,9 +223,9 @@ class RunFolder:
         """Add to `run.toml` how the run's populations are computed, so that a rerun computes them so again.
 
         Raises:
-            RunError: the disk refuses.
+            RunError: the disk refuses, or somebody else has changed or removed `run.toml` meanwhile.
         """
-        document = tomlkit.parse(self.run_toml.read_text(encoding="utf-8"))
+        document = self._written()
         document["run"]["plans"] = {name: dict(plan) for name, plan in plans.items()}
         self._write(document)
 
@@ -230,11 +233,29 @@ class RunFolder:
         """Add to `run.toml` with which events the run finished, so that a store that loses some is not believed.
 
         Raises:
-            RunError: the disk refuses.
+            RunError: the disk refuses, or somebody else has changed or removed `run.toml` meanwhile.
         """
-        document = tomlkit.parse(self.run_toml.read_text(encoding="utf-8"))
+        document = self._written()
         document["run"]["ended"] = ended.model_dump()
         self._write(document)
+
+    def _written(self) -> tomlkit.TOMLDocument:
+        """`run.toml` as this run wrote it, to be added to: what somebody else wrote is not signed.
+
+        Raises:
+            RunError: it was changed or removed.
+        """
+        try:
+            text = self.run_toml.read_text(encoding="utf-8")
+            intact = _intact(tomllib.loads(text))
+        except (OSError, ValueError, RecursionError):
+            intact = False
+        if not intact:
+            raise RunError(
+                f"{self.run_toml} was changed or removed while the run was at work, and what belongs into it cannot be "
+                "added: restore it and resume the run, or fit again"
+            )
+        return tomlkit.parse(text)
 
     def _write(self, document: tomlkit.TOMLDocument) -> None:
         """Write `run.toml` with its digest."""
@@ -292,20 +313,17 @@ class RunFolder:
             InputError: the file is missing or damaged.
         """
         values = self._toml()
-        record = values.pop("run", None)
-        if "data" in values:
-            kept = {name: each for name, each in record.items() if name != "digest"} if isinstance(record, dict) else {}
-            if not isinstance(record, dict) or record.get("digest") != digest_of({**values, "run": kept}):
-                raise InputError(
-                    f"{self.run_toml} was changed or damaged since the run began, and a run cannot go on with other "
-                    "settings: restore it, or fit again with --config"
-                )
         if "data" not in values:
             raise InputError(
                 f"{self.run_toml} holds no settings: the run ended before it wrote them; "
                 "remove the folder and fit again"
             )
-        return FitSettings(**values)
+        if not _intact(values):
+            raise InputError(
+                f"{self.run_toml} was changed or damaged since the run began, and a run cannot go on with other "
+                "settings: restore it, or fit again with --config"
+            )
+        return FitSettings(**{name: each for name, each in values.items() if name != "run"})
 
     def read_record(self) -> RunRecord:
         """Return what `write_settings` was given to identify the run, and the key of its events.
@@ -376,6 +394,18 @@ def name_of(source: str) -> str:
     """
     stem = re.sub(r"(\.(csv|tsv|txt|parquet|npz|gz|tar|zip))+$", "", Path(source).name, flags=re.IGNORECASE)
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.")[:80] or "run"
+
+
+def _intact(values: Mapping[str, Any]) -> bool:
+    """Whether what `run.toml` says is what its digest was made of."""
+    record = values.get("run")
+    if not isinstance(record, dict):
+        return False
+    signed = {**values, "run": {name: each for name, each in record.items() if name != "digest"}}
+    try:
+        return record.get("digest") == digest_of(signed)
+    except TypeError:  # a date: TOML has them, and no setting is one
+        return False
 
 
 def _holds_a_run(path: Path) -> bool:
