@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,17 @@ from PIL import Image
 
 import shoal
 from shoal import api
+from shoal.cli import predict as verb
 from shoal.cli.predict import _as_csv, _formulas
 from shoal.data import read, read_rows
+
+
+class Terminal(io.StringIO):
+    """Where an answer is read by people."""
+
+    def isatty(self) -> bool:
+        return True
+
 
 N = 90
 RNG = np.random.default_rng(0)
@@ -60,13 +70,26 @@ def test_rows_without_a_true_answer_are_predicted_and_not_scored(folder: Path) -
     assert len(api.predict(folder / "run", some).rows) == N
 
 
-def test_text_from_the_data_is_quoted_and_steers_no_terminal() -> None:
-    text = _as_csv(["row", "na,me", "prediction", "probability_a"], [[0, 'x"\x1b[2J,\ny', "a\x07", 0.123456789]])
-    assert "\x1b" not in text and "\x07" not in text and len(text.splitlines()) == 2
-    assert list(csv.reader(io.StringIO(text))) == [
+def test_text_from_the_data_is_quoted_and_stays_as_it_is() -> None:
+    name = 'x"\xa0\t,\ny\rz'
+    text = _as_csv(
+        ["row", "na,me", "prediction", "probability_a"], [[0, name, "a\xa0", 0.123456789], [1, "a\rb", "", 1]]
+    )
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [
         ["row", "na,me", "prediction", "probability_a"],
-        ["0", 'x" [2J, y', "a ", "0.123457"],
+        ["0", name, "a\xa0", "0.123457"],
+        ["1", "a\rb", "", "1"],
     ]
+
+
+def test_text_from_the_data_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(
+        api, "predict", lambda *_: api.Prediction(["row", "a\x1b", "prediction"], [[0, "x\x1b[2J\ny", "n"]], ())
+    )
+    monkeypatch.setattr(verb, "reserved_stdout", lambda: nullcontext(terminal))
+    verb.predict(run="run", data="rows.csv", out=None, model=None, json=False, debug=False)
+    assert terminal.getvalue() == "row,a ,prediction\n0,x [2J y,n\n"
 
 
 def pictures(folder: Path) -> Path:

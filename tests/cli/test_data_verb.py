@@ -111,6 +111,7 @@ def test_given_roles_are_taken(tmp_path: Path) -> None:
         (["describe", "digts"], "did you mean digits"),
         (["describe", "rows.csv", "--roles", "x=colour"], "`colour`"),
         (["describe", "rows.csv", "--target", "yy"], "did you mean y?"),
+        (["describe", "rows.csv", "--report", "rows.csv"], "the result would replace it"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_2(tmp_path: Path, arguments: list[str], words: str) -> None:
@@ -118,3 +119,4 @@ def test_bad_usage_is_one_sentence_and_2(tmp_path: Path, arguments: list[str], w
     ended = shoal(*arguments, cwd=tmp_path)
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
     assert words in ended.stderr
+    assert (tmp_path / "rows.csv").read_text() == "x,y\n1,2\n3,4\n"

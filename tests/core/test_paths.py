@@ -85,11 +85,20 @@ def test_a_file_is_looked_at_before_the_work_whose_result_it_holds(tmp_path: Pat
     (tmp_path / "other-name.csv").symlink_to("data.csv")
     (tmp_path / "hard.csv").hardlink_to(data)
     (tmp_path / "way-in").symlink_to("run")
+    photos = tmp_path / "photos"
+    (photos / "cats").mkdir(parents=True)
+    (photos / "cats/1.png").touch()
+    (photos / "linked.png").symlink_to(tmp_path / "new.png")
+    (tmp_path / "new.png").touch()
+    (tmp_path / "album").symlink_to("photos")
     refused = {
         data: "is what is read here",
         tmp_path / "run/../data.csv": "is what is read here",
         tmp_path / "other-name.csv": "is what is read here",
         tmp_path / "hard.csv": "is what is read here",
+        photos / "cats/1.png": "is what is read here",
+        photos / "linked.png": "is what is read here",
+        tmp_path / "album/cats/1.png": "is what is read here",
         run / "summary.json": "lies in the run's folder",
         tmp_path / "way-in/new.csv": "lies in the run's folder",
         run: "is a folder",
@@ -98,7 +107,8 @@ def test_a_file_is_looked_at_before_the_work_whose_result_it_holds(tmp_path: Pat
     }
     for path, words in refused.items():
         with pytest.raises(InputError, match=words):
-            paths.to_write(path, beside=[data, "digits", tmp_path / "not-there"], outside=str(run))
+            paths.to_write(path, beside=[data, "digits", tmp_path / "not-there", photos], outside=str(run))
     assert data.read_text() == "x\n1\n"
     assert paths.to_write(tmp_path / "new.csv", beside=[data], outside=str(run)) == tmp_path / "new.csv"
     assert paths.to_write("new.csv", beside=[data]) == Path("new.csv")
+    assert paths.to_write(photos / "new.csv", beside=[photos]) == photos / "new.csv"

@@ -112,6 +112,9 @@ def test_arrays_for_a_table_model_and_for_images(tmp_path: Path) -> None:
     table = read((x, np.arange(60) % 2)).schema
     assert np.array_equal(read_rows(x[:5], table).features.frame.to_numpy(), x[:5])
     refused(x[:, :2], table, "2 columns", "trained on 3")
+    for few in (1, 2, 3):  # a list is rows, of any number
+        assert np.array_equal(read_rows(x[:few].tolist(), table).features.frame.to_numpy(), x[:few])
+    refused([[1.0, 2.0, 3.0], [1.0]], table, "rows of different lengths")
     images = RNG.integers(0, 255, (60, 8, 9)).astype(np.uint8)
     schema = read((images, np.arange(60) % 2)).schema
     assert len(read_rows(images[0], schema)) == 1

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -103,6 +104,11 @@ def test_lone_threads_compute_alone_and_change_nobody_elses_number() -> None:
     with process.lone_threads(3) as pool:
         assert list(pool.map(lambda _: torch.get_num_threads(), range(9))) == [1] * 9
         assert (torch.get_num_threads(), in_a_new_thread(process.threads)) == before == (THREADS, THREADS)
+
+
+def test_what_fails_in_a_thread_of_its_own_is_what_is_raised() -> None:
+    with pytest.raises(RuntimeError, match="no more threads"):
+        process._in_a_new_thread(Mock(side_effect=RuntimeError("no more threads")))
 
 
 def test_the_generator_is_one_threads_at_a_time_and_stands_where_it_stood() -> None:

@@ -134,6 +134,9 @@ def test_a_saved_population_goes_on_with_them(tmp_path: Path) -> None:
         ({"0.*": 3}, "must be lr or weight_decay"),
         ({"0.*": {"lr": float("nan")}}, "must be lr or weight_decay"),
         ([("0.*", 1)], "give a mapping"),
+        ([], "give a mapping"),
+        (0, "give a mapping"),
+        ("", "give a mapping"),
     ],
 )
 def test_what_cannot_be_is_refused(multipliers: Any, words: str) -> None:

@@ -40,16 +40,17 @@ def describe(**given: Any) -> int:
     """What the columns hold, and what is wrong with the data."""
     with reserved_stdout() as answer:
         from shoal.cli.description_view import show
+        from shoal.core import paths
         from shoal.diagnose.description import describe as described
 
         options = given_only({option.name: given[option.name] for option in OPTIONS})
+        to = paths.to_write(given["report"], beside=[given["data"]]) if given["report"] else None
         found = described(given["data"], **options)
-        if given["report"]:
-            from shoal.core import paths
+        if to is not None:
             from shoal.core.atomic import write_atomically
             from shoal.report.description_page import render_description
 
-            write_atomically(paths.given(given["report"]), render_description(found))
+            write_atomically(to, render_description(found))
             say(f"the page is {given['report']}")
         if given["json"]:
             write_json(found.document(), answer)

@@ -47,11 +47,11 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
             document |= {"rows": found.rows} if out is None else {"out": out, "count": len(found.rows)}
             write_json(document | {"findings": [each.model_dump(mode="json") for each in found.findings]}, answer)
         elif out is None:
-            table = _as_csv(found.columns, found.rows)
             if answer.isatty():
-                say(table.removesuffix("\n"), answer)
+                rows = [[_cleaned(each) for each in row] for row in found.rows]
+                say(_as_csv([_cleaned(each) for each in found.columns], rows).removesuffix("\n"), answer)
             else:  # for a program, as it is
-                answer.write(table)
+                answer.write(_as_csv(found.columns, found.rows))
     return 0
 
 
@@ -69,13 +69,19 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _cleaned(cell: Any) -> Any:
+    """Text that cannot steer a terminal; what is none as it is."""
+    return one_line(cell) if isinstance(cell, str) else cell
+
+
 def _as_csv(columns: list[str], rows: list[list[Any]]) -> str:
-    """The rows; text from the data cannot steer a terminal, and probabilities have the digits that float32 holds."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    """The rows; text as it is, to be joined on, and probabilities with the digits that float32 holds."""
     chances = columns.index("prediction") + 1
-    writer.writerow([one_line(each) for each in columns])
-    for row in rows:
-        said = [one_line(each) if isinstance(each, str) else each for each in row[:chances]]
-        writer.writerow([*said, *(f"{each:.6g}" for each in row[chances:])])
-    return text.getvalue()
+    found = [[*row[:chances], *(f"{each:.6g}" for each in row[chances:])] for row in rows]
+    return "".join(_line(cells) for cells in (columns, *found))
+
+
+def _line(cells: list[Any]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # so that cells which hold either character are quoted
+    return text.getvalue().removesuffix("\r\n") + "\n"

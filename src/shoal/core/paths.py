@@ -88,7 +88,8 @@ def to_write(path: str | os.PathLike[str], *, beside: Iterable[str | os.PathLike
 
     Args:
         path: the file; it may be there.
-        beside: files that are read: it must not be one of them, by whatever name.
+        beside: files that are read: it must not be one of them, by whatever name; nor a file that is there below a
+            folder that is read. A new one there replaces nothing.
         outside: a run's folder that it must not lie in.
 
     Raises:
@@ -104,7 +105,7 @@ def to_write(path: str | os.PathLike[str], *, beside: Iterable[str | os.PathLike
         raise InputError(f"{file} cannot be written: it is a folder; give the name of a file.")
     if not folder_there:
         raise InputError(f"{file} cannot be written: there is no folder {file.parent}; make it, or choose another.")
-    if any(_same(file, each) for each in beside):
+    if any(_same(file, each) or _lies_in(file, each) for each in beside):
         raise InputError(f"{file} is what is read here, and the result would replace it: choose another name.")
     if outside and Path(os.path.realpath(file)).is_relative_to(os.path.realpath(outside)):
         raise InputError(
@@ -118,6 +119,17 @@ def _same(file: Path, other: str | os.PathLike[str]) -> bool:
         return os.path.samefile(file, other)
     except (OSError, ValueError):  # one of them is not there, or no file at all
         return False
+
+
+def _lies_in(file: Path, folder: str | os.PathLike[str]) -> bool:
+    """Whether a file is there and lies below a folder, as it is written or where links lead."""
+    try:
+        if not (file.exists() and os.path.isdir(folder)):
+            return False
+    except (OSError, ValueError):
+        return False
+    ways = (os.path.abspath, os.path.realpath)
+    return any(Path(way(file)).is_relative_to(way(folder)) for way in ways)
 
 
 def read_error(path: Path, error: OSError, what: str = "") -> InputError:

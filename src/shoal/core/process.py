@@ -123,11 +123,8 @@ def computing() -> None:
 
 
 def _in_a_new_thread(work: Callable[[], int | None]) -> int | None:
-    answers: list[int | None] = []
-    thread = threading.Thread(target=lambda: answers.append(work()))
-    thread.start()
-    thread.join()
-    return answers[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
 
 def _forked() -> None:

@@ -47,7 +47,7 @@ def read_rows(source: Any, schema: Schema) -> Rows:
 
     Args:
         source: what `read` accepts, with or without the target; also a single image, a folder of loose images, an array
-            alone, `.npy`.
+            alone, `.npy`. A tuple of two is rows and their answers; a list is rows, however many.
         schema: of the data that the model was trained on.
 
     Returns:
@@ -64,7 +64,7 @@ def read_rows(source: Any, schema: Schema) -> Rows:
             return _from_path(path, schema)
         except OSError as error:
             raise paths.read_error(path, error) from error
-    if isinstance(source, tuple | list) and len(source) == 2:
+    if isinstance(source, tuple) and len(source) == 2:
         features, given = source
         rows = read_rows(features, schema)
         return _with_truth(rows, arrays.to_numpy(answers.from_any(given)[0], "y"), schema)

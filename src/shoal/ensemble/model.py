@@ -77,8 +77,7 @@ class Model:
         return self._answer(rows)
 
     def _answer(self, rows: Any) -> Floats:
-        given = np.asarray(rows) if isinstance(rows, list) else rows
-        read = read_rows(given, self.schema)
+        read = read_rows(rows, self.schema)
         answers, noticed = self.answers(read.features)
         said = [each.sentence for each in said_once(read.warnings, noticed) if each.level in ("warning", "problem")]
         if said:

@@ -38,10 +38,12 @@ def checked(multipliers: Multipliers | None) -> dict[str, Multiplier]:
     Raises:
         InputError: they are no mapping of patterns to factors, or a factor is unknown or negative.
     """
-    if not isinstance(multipliers or {}, Mapping):
+    if multipliers is None:
+        return {}
+    if not isinstance(multipliers, Mapping):
         raise InputError(f"multipliers={multipliers!r}: give a mapping such as {{'embedding.*': {{'lr': 0.1}}}}.")
     found = {}
-    for pattern, factors in (multipliers or {}).items():
+    for pattern, factors in multipliers.items():
         try:
             found[pattern] = factors if isinstance(factors, Multiplier) else Multiplier.model_validate(dict(factors))
         except (ValidationError, TypeError, ValueError):
