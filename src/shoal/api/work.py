@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     MakeNet = Callable[[], nn.Module]
 
 
-PIXEL_ROWS = 4000  # training rows that say what black and white are
-
-
 @dataclass(frozen=True)
 class Work:
     """The task, and what the recipe is given of it."""
@@ -123,9 +120,7 @@ def _pixels(settings: FitSettings, dataset: Dataset, fold: Fold) -> Pixels | Non
     if asked is not None and not asked.active:
         return None
     try:
-        train = fold.plan.train
-        some = dataset.features.array[train[:: max(1, len(train) // PIXEL_ROWS)]]
-        return pixels(fold.preparation, some, dataset.schema.ends)
+        return pixels(fold.preparation, dataset, fold.plan.train)
     except InputError:
         if asked is not None:
             raise

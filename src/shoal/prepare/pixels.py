@@ -7,23 +7,26 @@ from numpy.typing import NDArray
 
 from shoal.augment import Pixels, black_and_white
 from shoal.core.errors import InputError
+from shoal.data import ArrayFeatures, Dataset
+from shoal.data.depth import Ends, array_ends, ends
 from shoal.prepare.preparation import Preparation
 
+MOST_ROWS = 4000  # training rows that say what black and white are
 
-def pixels(preparation: Preparation, stored: NDArray[np.generic], known: tuple[float, float] | None = None) -> Pixels:
+
+def pixels(preparation: Preparation, dataset: Dataset, train: NDArray[np.int64]) -> Pixels:
     """The affine map from prepared inputs to pixels, 0 black and 1 white, channel by channel.
 
     Args:
         preparation: of signals, images or volumes.
-        stored: some rows as they were read; they say what black and white are where `known` does not.
-        known: black and white of the data set.
+        dataset: their rows.
+        train: those that were trained on; no other row says what black and white are.
 
     Raises:
         InputError: the preparation treats places of a picture differently (PCA, whitening, statistics by pixel), so
             that a moved picture is no longer a picture.
     """
-    ends = np.stack([np.full(preparation.shape, value) for value in (0.0, 1.0)])
-    values = preparation.invert(ends)
+    values = preparation.invert(np.stack([np.full(preparation.shape, value) for value in (0.0, 1.0)]))
     kind = preparation.arrays.kind if preparation.arrays else "table"
     if kind != "signal":
         values = np.moveaxis(values, -1, 1) if values.ndim - 1 == len(preparation.shape) else values[:, None]
@@ -36,4 +39,14 @@ def pixels(preparation: Preparation, stored: NDArray[np.generic], known: tuple[f
     if kind == "signal":
         return Pixels()
     mean, one = flat[0, :, 0], flat[1, :, 0]
-    return Pixels.standardised(mean.tolist(), (one - mean).tolist(), *(known or black_and_white(stored)))
+    return Pixels.standardised(mean.tolist(), (one - mean).tolist(), *_black_and_white(dataset, train))
+
+
+def _black_and_white(dataset: Dataset, train: NDArray[np.int64]) -> Ends:
+    """By the rule of the schema's ends, which are those of all rows, but of some of the training rows."""
+    if not isinstance(dataset.features, ArrayFeatures):
+        raise InputError(f"{dataset.source} is a table: it has no pixels.")
+    stored = dataset.features.array[train[:: -(-len(train) // MOST_ROWS)]]
+    if dataset.kind != "image":
+        return black_and_white(stored)
+    return ends(stored) if dataset.schema.image_mode else array_ends(stored) or black_and_white(stored)

@@ -81,8 +81,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     check(asked, subject.task.kind, subject.fold.shape)
     if not asked.active:
         raise InputError("--augment names nothing to study: give operations, as in `hflip,rotate=15`.")
-    stored = subject.task.dataset.features.array[subject.fold.plan.train[:ROWS]]
-    pixels = pixels_of(subject.fold.preparation, stored, subject.task.dataset.schema.ends)
+    pixels = pixels_of(subject.fold.preparation, subject.task.dataset, subject.fold.plan.train)
     part = some(subject.fold.train, ROWS, options.seed)
     judged = yield from _judged(subject, part, asked, pixels, options)
     settings = _settings(asked, judged)

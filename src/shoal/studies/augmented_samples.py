@@ -80,7 +80,7 @@ def preview(
     train = np.sort(hold_out(dataset, seed=seed).train)
     some = train[keyed.permutation(keyed.key(seed, keyed.Purpose.SAMPLE, 1), len(train)).numpy()[:MOST_ROWS]]
     preparation = prepare.fit(dataset, some)
-    pixels = pixels_of(preparation, dataset.features.array[some], dataset.schema.ends)
+    pixels = pixels_of(preparation, dataset, some)
     chosen = of(augment) if augment is not None else usual(dataset.kind, preparation.shape[0])
     plan = Plan([chosen], dataset.kind, preparation.shape, pixels)
     rows = _by_turns(dataset, some, samples)
