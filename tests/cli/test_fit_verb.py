@@ -158,7 +158,7 @@ ROWS = [f"{k % 7},{k % 3},{'ab'[k % 2]}" for k in range(60)]
         ("data.csv", "\n".join(["x,z,label", *ROWS]).encode(), ["--target", "labl"], ["labl", "label"]),
         ("data.csv", "\n".join(["x,z,label", *[row[:-1] + "a" for row in ROWS]]).encode(), [], ["label", "one"]),
         ("data.csv", "\n".join(["x,z,label", *ROWS[:9], "1,2", *ROWS[9:]]).encode(), [], ["data.csv", "11"]),
-        ("data.csv", "\n".join(["x,z,label", *ROWS[:9], "1,2,", *ROWS[9:]]).encode(), [], ["label", "missing"]),
+        ("data.csv", "\n".join(["x,z,label", *(row.rpartition(",")[0] + "," for row in ROWS)]).encode(), [], ["label"]),
         ("data.csv", "\n".join(["x,z,label", *ROWS]).encode(), ["--budget", "5x"], ["5x", "trials=200"]),
     ],
     ids=["no file", "empty", "no such target", "one class", "ragged row", "target missing", "budget"],
