@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+import tomlkit
 
+from shoal.core.digest import digest_of
 from shoal.core.events import EpochFinished, RunFinished
 from shoal.store.events_store import EventStore
 from shoal.store.run_folder import RunFolder
@@ -218,10 +220,18 @@ def test_a_finished_run_says_so_and_is_left_as_it_is(whole: Path, tmp_path: Path
     assert (folder / "run/report.html").stat().st_size > 10_000
 
 
+def signed(run_toml: Path, text: str) -> None:
+    """Write a record as the run itself would have signed it."""
+    document = tomlkit.parse(text)
+    document["run"].pop("digest")  # type: ignore[union-attr]
+    document["run"]["digest"] = digest_of(document.unwrap())  # type: ignore[index]
+    run_toml.write_text(tomlkit.dumps(document))
+
+
 @pytest.mark.slow
 def test_a_run_from_elsewhere_goes_on_with_a_notice(copy: Path) -> None:
     path = copy / "run/run.toml"
-    path.write_text(path.read_text().replace('torch = "', 'torch = "1.'))
+    signed(path, path.read_text().replace('torch = "', 'torch = "1.'))
     assert shoal(RESUME, copy) == 0, said(copy)
     assert "The last digits of what is computed from here on may differ: torch 1." in said(copy)
 
@@ -230,7 +240,7 @@ def test_a_run_from_elsewhere_goes_on_with_a_notice(copy: Path) -> None:
 def test_a_run_is_resumed_from_any_folder(copy: Path, whole: Path, tmp_path: Path) -> None:
     path = copy / "run/run.toml"
     began = next(line for line in path.read_text().splitlines() if line.startswith("began_in"))
-    path.write_text(path.read_text().replace(began, f'began_in = "{copy}"'))
+    signed(path, path.read_text().replace(began, f'began_in = "{copy}"'))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     assert shoal(["resume", str(copy / "run")], elsewhere) == 0, said(elsewhere)
