@@ -61,7 +61,7 @@ def test_a_constant_truth_has_no_r2_and_what_stands_for_it_is_said() -> None:
     assert scores.interval is None
     assert scores.further["mae"] == pytest.approx(2 / 3)
     (said,) = scoring.findings(scores, truth)
-    assert said.code == "SHL192" and "one target value, 2" in said.sentence
+    assert said.code == "SHL193" and "one target value, 2" in said.sentence
 
 
 def simulated(n: int, r2: float, tables: int, errors: str = "normal") -> float:

@@ -108,16 +108,15 @@ def store_elsewhere(run: Path) -> None:
     settings_changed(run, store=str(run.parent / "elsewhere.db"))
 
 
-def link_out(run: Path) -> None:
-    (run.parent / "precious").write_text("mine")
-    (run / "report.html").unlink()
-    (run / "report.html").symlink_to(run.parent / "precious")
+def linked(name: str) -> Callable[[Path], None]:
+    """A link in a file's place: who writes the file writes what the link leads to."""
 
+    def change(run: Path) -> None:
+        (run.parent / "precious").write_text("mine")
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(run.parent / "precious")
 
-def linked_lock(run: Path) -> None:
-    (run.parent / "precious").write_text("mine")
-    (run / ".lock").unlink()
-    (run / ".lock").symlink_to(run.parent / "precious")
+    return change
 
 
 def piped(name: str) -> Callable[[Path], None]:
@@ -140,8 +139,10 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "a pickle": pickled,
     "pickled arrays": pickled_arrays,
     "a database elsewhere": store_elsewhere,
-    "a report that lies elsewhere": link_out,
-    "a lock that lies elsewhere": linked_lock,
+    "a report that lies elsewhere": linked("report.html"),
+    "a lock that lies elsewhere": linked(".lock"),
+    "a model that lies elsewhere": linked("model/model.json"),
+    "a piece that lies elsewhere": linked("checkpoint/coarse@1.safetensors"),
     "a pipe for settings": piped("run.toml"),
     "a pipe for a model": piped("model/model.json"),
     "a pipe for a summary": piped("summary.json"),

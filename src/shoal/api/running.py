@@ -48,9 +48,7 @@ from shoal.store.run_folder import RunFolder, name_of
 from shoal.store.telling import Telling
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    MakeNet = Callable[[], nn.Module]
+    from shoal.nn.own_network import MakeNet
 
 
 def stream(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -30,9 +30,7 @@ from shoal.recipe.problem import Options, Problem
 from shoal.task import Fold, Task
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    MakeNet = Callable[[], nn.Module]
+    from shoal.nn.own_network import MakeNet
 
 
 @dataclass(frozen=True)

@@ -57,16 +57,10 @@ def predict(run: str, data: str, out: str | None, **also: Any) -> int:
 
 def _formulas(columns: list[str], rows: list[list[Any]]) -> list[str]:
     """Texts that a spreadsheet would compute; they are written as they are, so that programs find what they gave."""
+    from shoal.data.delimited import is_float
+
     texts = (each for row in (columns, *rows) for each in row if isinstance(each, str))
-    return [text for text in texts if text.startswith(FORMULA) and not _is_number(text)]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return [text for text in texts if text.startswith(FORMULA) and not is_float(text)]
 
 
 def _cleaned(cell: Any) -> Any:

@@ -197,14 +197,15 @@ def _names(header: list[str], path: Path) -> tuple[list[str], list[Finding]]:
                 f"{path}: columns {seen[name] + 1} and {position + 1} are both named {name!r}; rename one of them."
             )
         seen[name] = position
-    if all(_number(name) for name in names):
+    if all(is_float(name) for name in names):
         sentence = f"The first line holds only numbers ({listing(names, 4)}) and was read as the names of the columns."
         fix = "put a line with names above it when it is data"
         findings.append(Finding(code=codes.HEADER, level="warning", sentence=sentence, fix=fix))
     return names, findings
 
 
-def _number(text: str) -> bool:
+def is_float(text: str) -> bool:
+    """Whether Python reads the text as a number."""
     try:
         float(text)
     except ValueError:

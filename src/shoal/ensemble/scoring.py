@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
 FEWEST_FOR_R2 = 5  # rows: from four, simulated intervals of R^2 are wider than a hundred
 FEW_ROWS = 20  # fewer say little: all of 19 rows right may be a share of 0.83, and an R^2 of 0.8 is one of 0.5 as well
-FEW_TEST_ROWS = "SHL192"
+FEW_TEST_ROWS, ONE_ANSWER = "SHL192", "SHL193"
 WIDEST = 7.0  # half of an interval of log(1 - R^2): e^7 is a thousand times as much unexplained, or as little
 
 
@@ -140,6 +140,7 @@ def findings(scores: Scores, truth: NDArray[np.generic]) -> list[Finding]:
     rows, alike = scores.rows, scores.metric == "r2" and not _vary(truth)
     if rows >= FEW_ROWS and not alike:
         return []
+    code = ONE_ANSWER if alike else FEW_TEST_ROWS
     named = f"{rows} test row{'s' if rows > 1 else ''}"
     if alike:
         sentence = (
@@ -147,20 +148,27 @@ def findings(scores: Scores, truth: NDArray[np.generic]) -> list[Finding]:
             "In its place stands 1 - (mean squared error) / (variance of the training targets)."
         )
     elif rows < FEWEST_FOR_R2:
-        sentence = f"The score comes from {named}: it says next to nothing."
+        sentence = f"The score comes from {named}: {worth(rows)}."
     elif scores.metric == "r2":
-        sentence = f"The score comes from {named}: it says little, for single rows decide it."
+        sentence = f"The score comes from {named}: {worth(rows)}, for single rows decide it."
     else:
-        sentence = f"The score comes from {named}: it says little, for each of them is {100 / rows:.2g} points of it."
+        sentence = f"The score comes from {named}: {worth(rows)}, for each of them is {100 / rows:.2g} points of it."
     return [
         Finding(
-            code=FEW_TEST_ROWS,
+            code=code,
             level="warning",
             sentence=sentence,
             evidence={"rows": rows, "few": FEW_ROWS, "interval": list(scores.interval) if scores.interval else None},
             fix="score the model on more rows whose answer is known: `shoal evaluate RUN DATA`",
         )
     ]
+
+
+def worth(rows: int) -> str:
+    """What a score from so many rows says."""
+    if rows >= FEW_ROWS:
+        return "no interval can be given"
+    return "it says next to nothing" if rows < FEWEST_FOR_R2 else "it says little"
 
 
 def _vary(values: NDArray[np.generic]) -> bool:

@@ -17,6 +17,7 @@ from shoal import losses
 from shoal.augment import Pixels
 from shoal.core import paths, process
 from shoal.core.errors import InputError
+from shoal.nn.own_network import MakeNet
 from shoal.population import saving, training
 from shoal.population.block import augmentation
 from shoal.population.examples import Examples
@@ -30,7 +31,7 @@ from shoal.population.plan import EVALUATION_BATCH, Plans
 from shoal.population.probe import measured_cost
 from shoal.population.record import EpochRecord, Floats, scatter
 from shoal.population.rows import Rows
-from shoal.population.template import MakeNet, adopt, built, fresh_rows
+from shoal.population.template import adopt, built, fresh_rows
 
 
 @dataclass(frozen=True)

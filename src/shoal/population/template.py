@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +16,9 @@ from shoal.core.layout import Layout
 from shoal.nn import initializers
 from shoal.nn.adoption import Adopted, adopt_layers
 from shoal.nn.dropout import Dropout
+from shoal.nn.own_network import MakeNet
 from shoal.population.member import Member
 from shoal.population.multipliers import Multiplier, by_parameter
-
-MakeNet = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)

@@ -200,16 +200,17 @@ def _useless(course: Course, ranges: dict[str, Range]) -> Generator[Event, None,
     for name, side in edges.beyond(given).items():
         least, most = edges.NATURAL[name]
         wall, which, sign = (most, "lower", "above") if side == "high" else (least, "higher", "below")
+        effect = "it changes nothing that can be seen" if side == "low" else "networks hardly learn"
         low, high = given[name]
         verdict = Verdict(
             code="SHL146",
             level="warning",
             phrase=f"your range of {name} is of no use",
             sentence=(
-                f"The whole range of {name} that you gave, {low:g} to {high:g}, lies {sign} {wall:g}, where networks "
-                "hardly learn: it is searched all the same."
+                f"The whole range of {name} that you gave, {low:g} to {high:g}, lies {sign} {wall:g}, where {effect}: "
+                "it is searched all the same."
             ),
-            evidence={"given": {name: [low, high]}, "of use": [least, most]},
+            evidence={"given": {name: [low, high]}, "of_use": [least, most]},
             fix=f"Give {which} values, as in {range_setting(name, least, most)}.",
         )
         yield from decided(4, verdict, "Search it all the same.")

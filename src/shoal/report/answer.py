@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from shoal.core import events as ev
+from shoal.ensemble import scoring
 from shoal.report import formats
 from shoal.report.story import Story
 
-FEW = 20  # test rows: fewer say little
 UNEQUAL = 1.5  # the commonest class has as many times its equal share, or more
 MAE_SPREAD = 1.96 * 0.756  # of normal errors the absolute ones spread by sqrt(pi / 2 - 1) = 0.756 of their mean
 
@@ -132,8 +132,7 @@ def _without_interval(story: Story, found: Score) -> str:
     """What a score without an interval is worth; nothing is added to one with an interval."""
     if found.interval:
         return ""
-    worth = "it says next to nothing" if _rows_tested(story) < FEW else "no interval can be given"
-    return f" That is from {_test_rows(story)}: {worth}."
+    return f" That is from {_test_rows(story)}: {scoring.worth(_rows_tested(story))}."
 
 
 def _shown(story: Story, found: Score, value: float) -> str:

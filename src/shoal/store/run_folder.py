@@ -147,10 +147,11 @@ class RunFolder:
         """
         store = (self.store_db.with_name(f"store.db{end}") for end in ("", "-wal", "-shm"))
         files = (self.run_toml, *store, self._lock, self.summary_json, self.report_html)
-        for each in (*files, self.model, self.checkpoint):
+        folders = (self.model, self.checkpoint)
+        inside = [each for folder in folders if folder.is_dir() for each in folder.iterdir()]
+        for each in (*files, *folders, *inside):
             if each.is_symlink():
                 raise InputError(f"{each} is a link out of the run's folder: put the file itself there, or remove it")
-        inside = [each for folder in (self.model, self.checkpoint) if folder.is_dir() for each in folder.iterdir()]
         for each in (*files, *inside):
             if each.exists() and not each.is_file():
                 raise InputError(f"{each} is no ordinary file: a run's folder holds none such; remove it")

@@ -32,7 +32,7 @@ from shoal.nn.networks import Cnn
 from shoal.population import Member, Population
 from shoal.prepare.pixels import pixels as pixels_of
 from shoal.studies import augmentation_pictures as drawn
-from shoal.studies.paired import Estimate, Floats, difference
+from shoal.studies.paired import Estimate, Floats, difference, gain_said, score_said
 from shoal.studies.record import Number, Options, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
 from shoal.task import Part
@@ -185,9 +185,9 @@ def _study(subject: Subject, part: Part, pixels: Pixels, result: Result, seeds: 
         source=subject.task.dataset.source,
         answer=_answer(subject, gains, metric),
         numbers=(
-            Number(label=f"Best: {best}", value=_said(float(np.nanmean(result.chosen[best])), metric)),
-            Number(label="Samples as they are", value=_said(none, metric)),
-            Number(label="Difference, paired by seed", value=_step(gains[best], metric), note=f"{seeds} seeds"),
+            Number(label=f"Best: {best}", value=score_said(float(np.nanmean(result.chosen[best])), metric)),
+            Number(label="Samples as they are", value=score_said(none, metric)),
+            Number(label="Difference, paired by seed", value=gain_said(gains[best], metric), note=f"{seeds} seeds"),
             Number(label="Training rows", value=f"{len(part):,}", note="fewer rows, larger differences"),
         ),
         decisions=(*_decisions(result, gains, metric, seeds), *_labels(result)),
@@ -205,23 +205,14 @@ def _study(subject: Subject, part: Part, pixels: Pixels, result: Result, seeds: 
     )
 
 
-def _said(value: float, metric: str) -> str:
-    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.3f}"
-
-
-def _step(gain: Estimate, metric: str) -> str:
-    if metric == "accuracy":
-        return f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-    return f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-
-
 def _answer(subject: Subject, gains: Mapping[str, Estimate], metric: str) -> str:
     lifts = [name for name in gains if gains[name].low > 0]
     best = max(lifts or gains, key=lambda name: gains[name].value)
     where = f"on `{subject.task.dataset.name}`"
     if not lifts:
-        return f"No augmentation clearly helps {where}: {_step(gains[best], metric)} for {best}, which could be chance."
-    return f"`{best}` helps most {where}: {_step(gains[best], metric)} of {metric} against samples as they are."
+        gain = gain_said(gains[best], metric)
+        return f"No augmentation clearly helps {where}: {gain} for {best}, which could be chance."
+    return f"`{best}` helps most {where}: {gain_said(gains[best], metric)} of {metric} against samples as they are."
 
 
 def _decisions(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: int) -> list[Finding]:
@@ -233,7 +224,7 @@ def _decisions(result: Result, gains: Mapping[str, Estimate], metric: str, seeds
         "seeds": seeds,
         "threshold": "an interval that does not hold 0",
     }
-    said = "; ".join(f"{name} {_step(gains[name], metric)}" for name in lifts or [best])
+    said = "; ".join(f"{name} {gain_said(gains[name], metric)}" for name in lifts or [best])
     found = [
         Finding(
             code="SHL450" if lifts else "SHL451",
@@ -244,7 +235,7 @@ def _decisions(result: Result, gains: Mapping[str, Estimate], metric: str, seeds
         )
     ]
     if lowers:
-        said = "; ".join(f"{name} {_step(gains[name], metric)}" for name in lowers)
+        said = "; ".join(f"{name} {gain_said(gains[name], metric)}" for name in lowers)
         found.append(Finding(code="SHL452", level="note", sentence=f"Below none: {said}.", evidence=evidence))
     return found
 
@@ -269,7 +260,7 @@ def _effect(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: i
             name,
             str(result.settings[name]),
             round(float(np.nanmean(result.chosen[name])), 4),
-            _step(gain, metric),
+            gain_said(gain, metric),
             result.action(name) or "not asked",
         )
         for name, gain in gains.items()

@@ -14,7 +14,7 @@ from shoal.core.events import Finding
 from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm
 from shoal.population import Member, Population
 from shoal.studies import pictures
-from shoal.studies.paired import Estimate, Floats, difference, mean
+from shoal.studies.paired import Estimate, Floats, difference, gain_said, mean, score_said
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
 from shoal.task import Part
@@ -168,7 +168,7 @@ def _study(
         numbers=(
             Number(label=f"Most gained at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
             Number(label="Without any", value=_score(deepest, "none", metric), note=f"at {deepest.depth} layers"),
-            Number(label="Always the usual answer", value=_said(baseline, metric)),
+            Number(label="Always the usual answer", value=score_said(baseline, metric)),
             Number(label="Networks trained", value=str(total * len(LRS) * len(seeds)), note=f"{len(seeds)} seeds"),
         ),
         decisions=tuple(_decision(result, names, metric, len(seeds)) for result in results),
@@ -182,27 +182,16 @@ def _study(
     )
 
 
-def _said(value: float, metric: str) -> str:
-    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.3f}"
-
-
 def _score(result: Result, name: str, metric: str) -> str:
-    return _said(float(result.scores[name].mean(axis=1).max()), metric)
-
-
-def _step(estimate: Estimate, metric: str) -> str:
-    if metric == "accuracy":
-        return f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
-    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+    return score_said(float(result.scores[name].mean(axis=1).max()), metric)
 
 
 def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metric: str) -> str:
     what = f"With {result.depth} layers on `{subject.task.dataset.name}`"
     if gain.low <= 0:
-        return f"{what}, no normalization is clearly better than none: {_step(gain, metric)} for {winner}."
-    return (
-        f"{what}, {winner} normalization is better than none by {_step(gain, metric)}, each at its best learning rate."
-    )
+        return f"{what}, no normalization is clearly better than none: {gain_said(gain, metric)} for {winner}."
+    lead = gain_said(gain, metric)
+    return f"{what}, {winner} normalization is better than none by {lead}, each at its best learning rate."
 
 
 def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> Finding:
@@ -221,15 +210,15 @@ def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> 
             code="SHL420",
             level="note",
             sentence=f"{result.depth} layers: {', '.join(better)} clearly above none; {best} by "
-            f"{_step(gains[best], metric)}.",
+            f"{gain_said(gains[best], metric)}.",
             evidence=evidence,
             fix=f"normalize by {best}, at lr about {LRS[_best(result, best)]:g}",
         )
     return Finding(
         code="SHL421",
         level="fine",
-        sentence=f"{result.depth} layers: no normalization clearly above none; {best} by {_step(gains[best], metric)}, "
-        "which could be chance.",
+        sentence=f"{result.depth} layers: no normalization clearly above none; {best} by "
+        f"{gain_said(gains[best], metric)}, which could be chance.",
         evidence=evidence,
     )
 

@@ -54,3 +54,15 @@ def difference(values: Sequence[float] | Floats, others: Sequence[float] | Float
     (0.0167, True)
     """
     return mean(np.asarray(values, dtype=float) - np.asarray(others, dtype=float))
+
+
+def score_said(value: float, metric: str) -> str:
+    """A score in words: accuracy in percent."""
+    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.3f}"
+
+
+def gain_said(gain: Estimate, metric: str) -> str:
+    """A difference of scores and its interval in words: accuracy in points."""
+    if metric == "accuracy":
+        return f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    return f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
