@@ -194,19 +194,19 @@ def test_a_users_function_and_the_same_by_name_give_the_same_model(
     assert equal(tensors(given), tensors(named))
     rows = data[0][:7]
     assert np.array_equal(named.model.predict_proba(rows), given.model.predict_proba(rows))
-    again = shoal.load("named", make_net="nets_of_a_user:make_net")
+    again = shoal.load("named", model="nets_of_a_user:make_net")
     assert np.array_equal(again.model.predict_proba(rows), given.model.predict_proba(rows))
-    with pytest.raises(InputError, match=r"--model nets_of_a_user:make_net.*make_net="):
+    with pytest.raises(InputError, match=r"--model nets_of_a_user:make_net.*model="):
         shoal.load("named").model  # noqa: B018
     with pytest.raises(InputError, match="name the same function"):
-        shoal.load("named", make_net="os:abort").model  # noqa: B018
+        shoal.load("named", model="os:abort").model  # noqa: B018
     assert np.array_equal(
-        shoal.load("given", make_net=make_net).model.predict_proba(rows), given.model.predict_proba(rows)
+        shoal.load("given", model=make_net).model.predict_proba(rows), given.model.predict_proba(rows)
     )
-    with pytest.raises(InputError, match="make_net="):
+    with pytest.raises(InputError, match="model="):
         shoal.load("given").model  # noqa: B018
     with pytest.raises(InputError, match="has changed since"):
-        shoal.load("given", make_net=lambda: nn.Linear(4, 3)).model  # noqa: B018
+        shoal.load("given", model=lambda: nn.Linear(4, 3)).model  # noqa: B018
     assert isinstance(given.model.parts[0].network[2], nn.Dropout)  # the user's own class came back
 
 

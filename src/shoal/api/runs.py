@@ -140,19 +140,19 @@ def _end(events: Iterator[Event]) -> RunFinished:
     return last
 
 
-def load(path: str | Path, make_net: Named | None = None, store: str | None = None) -> Run:
+def load(path: str | Path, model: Named | None = None, store: str | None = None) -> Run:
     """A run from its folder.
 
     Args:
         path: such as `runs/digits`.
-        make_net: builds the network, where it is the user's own: the function, or `package.module:function` as the run
+        model: builds the network, where it is the user's own: the function, or `package.module:function` as the run
             was given it. What a folder names is never imported for its own sake: it may be somebody else's.
         store: the database of the run's events, where they are not in its folder; likewise.
 
     Raises:
         InputError: there is no run; the sentence names the closest ones.
     """
-    return Run(RunFolder.open(path), make_net, store)
+    return Run(RunFolder.open(path), model, store)
 
 
 @dataclass(frozen=True)
@@ -168,22 +168,22 @@ class Prediction:
     findings: tuple[Finding, ...]
 
 
-def predict(run: str | Path, source: Any, make_net: Named | None = None) -> Prediction:
+def predict(run: str | Path, source: Any, model: Named | None = None) -> Prediction:
     """Answers for new rows: which row it is, the prediction and, for classes, each one's probability.
 
     Args:
         run: a run's folder.
         source: what `fit` reads, with or without the target.
-        make_net: as `load`.
+        model: as `load`.
 
     Raises:
         InputError: no such run, or the rows do not fit its model.
     """
-    model = load(run, make_net).model
-    rows = data_room.read_rows(source, model.schema)
-    answers, warnings = model.answers(rows.features)
-    predicted = model.target.decode(answers).tolist()
-    classes = model.target.classes or ()
+    trained = load(run, model).model
+    rows = data_room.read_rows(source, trained.schema)
+    answers, warnings = trained.answers(rows.features)
+    predicted = trained.target.decode(answers).tolist()
+    classes = trained.target.classes or ()
     number, names = ("row", range(len(rows))) if rows.files is None else ("file", rows.files)
     known = [] if rows.identifiers is None else [*rows.identifiers]
     ours = [number, "prediction", *(f"probability_{name}" for name in classes)]
@@ -212,13 +212,13 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dict[str, Any]:
+def evaluate(run: str | Path, source: Any, model: Named | None = None) -> dict[str, Any]:
     """How good the model is on rows whose target is known.
 
     Args:
         run: a run's folder.
         source: rows with their target.
-        make_net: as `load`.
+        model: as `load`.
 
     Returns:
         metric, score, interval (95 %, None where the rows allow none), rows, further scores, findings.
@@ -226,19 +226,19 @@ def evaluate(run: str | Path, source: Any, make_net: Named | None = None) -> dic
     Raises:
         InputError: no such run, or the target is missing.
     """
-    opened = load(run, make_net)
-    model = opened.model
-    rows = data_room.read_rows(source, model.schema)
+    opened = load(run, model)
+    trained = opened.model
+    rows = data_room.read_rows(source, trained.schema)
     if rows.truth is None:
-        what = f"column `{model.schema.target}`" if model.schema.target else "true answers"
+        what = f"column `{trained.schema.target}`" if trained.schema.target else "true answers"
         named = source if isinstance(source, str | Path) else "what was given"
         raise InputError(f"{named} has no usable {what}: give rows whose answers are known.")
-    answers, warnings = model.answers(rows.scored())
-    if model.target.classes is not None:
+    answers, warnings = trained.answers(rows.scored())
+    if trained.target.classes is not None:
         scores = scoring.of_classes(answers, rows.truth.astype(np.int64))
     else:
         scores = scoring.of_numbers(
-            np.asarray(model.target.decode(answers)), rows.truth.astype(float), model.target.std
+            np.asarray(trained.target.decode(answers)), rows.truth.astype(float), trained.target.std
         )
     return {
         "metric": scores.metric,

@@ -32,8 +32,8 @@ def own_network(recorded: str, named: Named | None) -> MakeNet:
         which = f"`{recorded}`, which is code that only you can vouch for" if recorded else "a function without a name"
         name = recorded or "package.module:make_net"
         raise InputError(
-            f"The network was built by {which}: give it again, by --model {name} on the command line, or make_net= "
-            "(model= of shoal.resume) in Python"
+            f"The network was built by {which}: give it again, by --model {name} on the command line, or model= "
+            "in Python"
         )
     if not isinstance(named, str):
         return named
