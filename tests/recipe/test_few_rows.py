@@ -21,7 +21,7 @@ def test_one_validation_and_one_test_row_give_a_finite_score_that_is_called_what
     run = shoal.fit((x, x[:, 0] + 0.5), task="regression", budget="trials=4", epochs=2, out=str(tmp_path / "run"))
     found = {event.finding.code: event.finding for event in run.events if isinstance(event, FindingRaised)}
     assert "1 validation row with one target value" in found["SHL262"].sentence
-    assert "1 test row" in found["SHL192"].sentence
+    assert "1 test row with one target value" in found["SHL193"].sentence
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["test_interval"] is None and np.isfinite(summary["test"]) and np.isfinite(summary["validation"])
     said = sentence(story_of(run.events))
