@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from shoal.cli import run
-from shoal.core.events import DecisionMade, RunFinished, RunInterrupted
+from shoal.core.events import DecisionMade, RunFinished, RunInterrupted, RunStarted
 from shoal.store.run_folder import RunFolder
 from tests.cli.test_signals import default_signals
 from tests.cli.test_usage import shoal
@@ -254,3 +255,21 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert len(typed) == 1 or time.monotonic() - typed[1] < 5
     assert "Traceback" not in text
     RunFolder.open(tmp_path / "runs/digits").read_events()
+
+
+@pytest.mark.slow
+def test_the_printed_command_and_the_run_s_file_give_its_numbers_again(
+    fitted: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """Of the command, its words; of the file, its settings and plans: all that differs are names and seconds."""
+    folder, ended = fitted
+    (begun,) = (event for event in RunFolder(folder / "runs/iris").read_events() if isinstance(event, RunStarted))
+    first = json.loads(ended.stdout)
+    for words in (shlex.split(begun.command)[1:], ["fit", "--config", "runs/iris/run.toml"]):
+        again = subprocess.run(
+            [*PROGRAM, *words, "--json"], capture_output=True, text=True, timeout=300, cwd=folder, check=True
+        )
+        other = json.loads(again.stdout)
+        own = {name for name in first if first[name] != other[name]}
+        assert first.keys() == other.keys() and own <= {"run", "seconds", "model", "report"}
+        assert other["run"] != first["run"]

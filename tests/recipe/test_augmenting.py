@@ -378,7 +378,7 @@ def test_flips_are_left_out_of_a_real_run_on_digits(tmp_path: Path, monkeypatch:
     assert "2 for 5" in judged["vflip"].verdict or "5 for 2" in judged["vflip"].verdict
     augment = first.summary["augment"]
     assert isinstance(augment, dict) and augment["strengths"] == "rotate=10"
-    assert first.events[0].command.endswith("--augment hflip,vflip,rotate=10 --budget trials=4 --epochs 2 --seed 0")  # type: ignore
+    assert first.events[0].command.endswith("--augment hflip,vflip,rotate=10 --budget trials=4 --seed 0 --epochs 2")  # type: ignore
     assert command(["fit", "--config", "first/run.toml", "--out", "second"]) == 0
     assert [d.model_dump() for d in shoal.load("second").decisions] == [d.model_dump() for d in first.decisions]
     one, other = (Path(name, "model/model.safetensors").read_bytes() for name in ("first", "second"))
