@@ -31,11 +31,13 @@ def test_the_front_door_is_these_names_and_no_others() -> None:
         "Population",
         "__version__",
         "describe",
+        "doctor",
         "fit",
         "load",
         "nn",
         "optim",
         "resume",
+        "study",
     ]
 
 

@@ -10,21 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoal import nn, optim
-    from shoal.api import fit, load, resume
+    from shoal.api import doctor, fit, load, resume, study
     from shoal.diagnose.description import describe
     from shoal.population.member import Member
     from shoal.population.population import Population
 
 __version__ = "0.1.0"
-__all__ = ["Member", "Population", "__version__", "describe", "fit", "load", "nn", "optim", "resume"]
+__all__ = [
+    "Member",
+    "Population",
+    "__version__",
+    "describe",
+    "doctor",
+    "fit",
+    "load",
+    "nn",
+    "optim",
+    "resume",
+    "study",
+]
 
 _HOMES = {
     "Member": "shoal.population.member",
     "Population": "shoal.population.population",
     "describe": "shoal.diagnose.description",
+    "doctor": "shoal.api",
     "fit": "shoal.api",
     "load": "shoal.api",
     "resume": "shoal.api",
+    "study": "shoal.api",
 }
 _ROOMS = ("nn", "optim")
 

@@ -187,7 +187,7 @@ def test_bad_input_is_one_sentence_and_2(
 
 
 def in_terminal(
-    arguments: list[str], folder: Path, react: Callable[[str, int], None], limit_s: float = 110
+    arguments: list[str], folder: Path, react: Callable[[str, int], None], limit_s: float = 250
 ) -> tuple[int, str]:
     """Run the program on a terminal of its own; `react` sees all text so far and may type. Exit code and text."""
     child, terminal = pty.fork()

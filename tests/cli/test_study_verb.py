@@ -62,7 +62,7 @@ def test_a_second_study_takes_a_folder_of_its_own_and_a_taken_one_is_refused(stu
         (["convolutoin", "digits"], "did you mean `convolution`"),
         (["convolution", "iris"], "no neighbours"),
         (["convolution", "none.npz"], "none.npz"),
-        (["convolution", "digits", "--replicates", "1"], "--replicates"),
+        (["convolution", "digits", "--replicates", "1"], "replicates cannot be 1: it should be"),
         (["convolution", "digits", "--image", "none.png"], "none.png"),
         (["initialization", "digits", "--model", "nowhere:net"], "nowhere"),
     ],

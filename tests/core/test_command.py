@@ -34,7 +34,7 @@ NAME = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8
 ) | st.sampled_from(["-x", "--target", "a b", "it's", 'a"b', "a\nb", "ü", "$HOME", "a;b", "=", "-"])
 PLAIN = NAME.map(str.strip).filter(lambda name: name and "," not in name and "=" not in name)  # as roles can be written
-FLOATS = st.floats(1e-12, 0.49), st.floats(0.5, 1.0)
+FLOATS = st.floats(1e-12, 0.49), st.floats(0.5, 0.99)
 FIELDS = {
     "target": NAME,
     "time": NAME,
@@ -51,6 +51,7 @@ FIELDS = {
     "seed": st.integers(0, 2**63 - 1),
     "model": st.sampled_from(["mlp", "a.b:make_net"]),
     "device": st.sampled_from(["cpu", "cuda"]),
+    "runner": st.just("processes"),
     "precision": st.sampled_from(["bfloat16", "float64"]),
     "ranges": st.dictionaries(st.sampled_from(["lr", "weight_decay", "momentum", "dropout"]), st.tuples(*FLOATS)),
     "epochs": st.integers(1, 99),

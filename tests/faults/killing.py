@@ -18,6 +18,7 @@ from shoal.store.run_folder import RunFolder
 
 FIT = ["fit", "wine.csv", "--target", "kind", "--budget", "trials=6", "--epochs", "4", "--out", "run"]
 AUGMENTED = ["fit", "bars.npz", "--augment", "hflip,vflip", "--budget", "trials=4", "--epochs", "2", "--out", "run"]
+IN_PROCESSES = [*FIT, "--runner", "processes"]
 RESUME = ["resume", "run"]
 KILLED = -signal.SIGKILL
 

@@ -29,9 +29,10 @@ from shoal.core.events import (
     StopNoticed,
     TestRead,
 )
+from shoal.experiment import BuiltIn
 from shoal.nn import Mlp
 from shoal.recipe import recipe
-from shoal.recipe.problem import BuiltIn, Options, Problem
+from shoal.recipe.problem import Options, Problem
 from shoal.store import checkpoint
 from shoal.store.checkpoint import Checkpoint
 from shoal.store.events_store import EventStore
@@ -205,8 +206,8 @@ def in_time(folder: Path, past: list[Event], clock: Clock) -> Iterator[Event]:
         network=BuiltIn(Mlp(inputs=2, outputs=2, width=4, depth=1)),
     )
     replay = Replay(past, clock)
-    journal = Checkpoint(folder, RecordedPlans({}, lambda _: None))
-    for event in recipe.run(problem, Budget(seconds=6.0), Options(), now=replay.now, journal=journal):
+    cache = Checkpoint(folder, RecordedPlans({}, lambda _: None))
+    for event in recipe.run(problem, Budget(seconds=6.0), Options(), now=replay.now, cache=cache):
         if event.kind == "step_progress":
             continue
         known = replay.repeats(event)

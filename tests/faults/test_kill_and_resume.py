@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from shoal.store.run_folder import RunFolder
 from tests.faults.killing import (
     AUGMENTED,
     FIT,
+    IN_PROCESSES,
     KILLED,
     RESUME,
     said,
@@ -42,17 +44,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def killed_and_resumed(folder: Path, kills: list[int | str]) -> None:
+@pytest.fixture(scope="module")
+def whole_in_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, trained by worker processes."""
+    folder = tmp_path_factory.mktemp("processes")
+    write_wine(folder)
+    assert shoal(IN_PROCESSES, folder) == 0, said(folder)
+    return folder
+
+
+def killed_and_resumed(folder: Path, kills: Sequence[int | str], fit: list[str] = FIT) -> None:
     """Fit and resume, killed each time at the given write, then to the end."""
     write_wine(folder)
-    command = FIT
+    command = fit
     for moment in kills:
         code = shoal(command, folder, moment)
         if code == 0:
             return
         assert code == KILLED, said(folder)
-        command = RESUME if (folder / "run/run.toml").stat().st_size else FIT
-        if command is FIT:  # killed before the settings were written: there is nothing to resume, and it says so
+        command = RESUME if (folder / "run/run.toml").stat().st_size else fit
+        if command is fit:  # killed before the settings were written: there is nothing to resume, and it says so
             assert shoal(RESUME, folder) == 2
             assert "remove the folder and fit again" in said(folder)
             shutil.rmtree(folder / "run")
@@ -90,6 +101,33 @@ def test_killed_again_and_again_at_any_moment(whole: Path, tmp_path: Path, seed:
     count = writes(whole)
     killed_and_resumed(tmp_path, [draw.randrange(1, count), *(draw.randrange(1, count // 2) for _ in range(2))])
     assert same(tmp_path / "run", whole / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_again_and_again_while_processes_train(whole_in_processes: Path, tmp_path: Path, seed: int) -> None:
+    """The first kill falls somewhere in the run, the next four within what is left of its first half."""
+    draw = random.Random(seed)
+    count = writes(whole_in_processes)
+    moments = [draw.randrange(1, count), *(draw.randrange(1, count // 3) for _ in range(4))]
+    killed_and_resumed(tmp_path, moments, IN_PROCESSES)
+    assert same(tmp_path / "run", whole_in_processes / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_processes_and_threads_train_the_same_networks(whole: Path, whole_in_processes: Path) -> None:
+    """To float32 rounding over a few steps: what the coarse search saw of each network in its first epoch."""
+
+    def first(folder: Path) -> EpochFinished:
+        events = RunFolder.open(folder / "run").read_events()
+        return next(e for e in events if isinstance(e, EpochFinished) and e.population == "coarse")
+
+    here, there = first(whole), first(whole_in_processes)
+    assert here.members == there.members and len(here.members) >= 3
+    assert here.train_loss == pytest.approx(there.train_loss, rel=1e-4)
+    assert here.validation_loss == pytest.approx(there.validation_loss, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from shoal.core import process
 from shoal.ensemble.model import Model, Part
-from shoal.population import Member, Population, plan
+from shoal.population import Member, Population
 from shoal.population.plan import EVALUATION_BATCH
 from tests.population.networks import pictures, table
 
@@ -38,7 +39,7 @@ def calls() -> list[int]:
 @pytest.fixture(autouse=True)
 def _one_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows in one block: the network is run once for each block."""
-    monkeypatch.setattr(plan, "cores", lambda: 1)
+    monkeypatch.setattr(process, "cores", lambda: 1)
     CALLS.clear()
 
 

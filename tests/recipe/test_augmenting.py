@@ -18,10 +18,11 @@ from shoal.core.budget import Budget
 from shoal.core.errors import InputError
 from shoal.core.events import Decision, DecisionMade, Event, FindingRaised, Interval, PopulationStarted, SearchRound
 from shoal.diagnose.label_preservation import Effort, Judge
+from shoal.experiment import BuiltIn
 from shoal.nn import Mlp
 from shoal.population import Population
 from shoal.recipe import augmenting, recipe
-from shoal.recipe.problem import BuiltIn, Options, Problem
+from shoal.recipe.problem import Options, Problem
 from shoal.recipe.recipe import Outcome
 from shoal.store.checkpoint import Checkpoint
 from shoal.store.plans import RecordedPlans
@@ -198,7 +199,7 @@ def test_the_user_may_bound_the_share_and_networks_train_with_it(monkeypatch: py
     events, _ = run(problem, augment=parse("brightness=0.1"), epochs=2, ranges=walls)
     drawn = shares(events, "coarse")
     assert all(0.2 <= share <= 0.3 for share in drawn)
-    assert seen[0] == (problem.pixels, [Augment(brightness=0.1).weakened(share) for share in drawn])
+    assert seen[0] == ((problem.pixels,) * len(drawn), [Augment(brightness=0.1).weakened(share) for share in drawn])
 
 
 def test_the_usual_ones_are_proposed_by_kind() -> None:
@@ -310,9 +311,9 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Judge, "of", counted)
 
     def told() -> Iterator[Event]:
-        journal = Checkpoint(tmp_path / "checkpoint", RecordedPlans({}, lambda _: None))
+        cache = Checkpoint(tmp_path / "checkpoint", RecordedPlans({}, lambda _: None))
         options = Options(augment=parse("hflip,vflip"), epochs=2)
-        return recipe.run(bars_problem(), Budget(trials=2), options, journal=journal)
+        return recipe.run(bars_problem(), Budget(trials=2), options, cache=cache)
 
     def lines(events: list[Event]) -> list[str]:
         timeless = (DecisionMade, PopulationStarted, SearchRound)

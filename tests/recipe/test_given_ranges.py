@@ -22,9 +22,10 @@ from shoal.core.events import (
 )
 from shoal.diagnose import curves
 from shoal.diagnose.curves import Answer, Curves, Reading
+from shoal.experiment import BuiltIn, Given
 from shoal.nn import Mlp
 from shoal.recipe import first_steps, rate_step, recipe
-from shoal.recipe.problem import BuiltIn, Given, Options
+from shoal.recipe.problem import Options
 from tests.recipe import planted
 from tests.recipe.test_loop import finished, problem_of
 

@@ -21,9 +21,10 @@ from shoal.core.events import (
     StepStarted,
     TestRead,
 )
+from shoal.experiment import BuiltIn, Given
 from shoal.nn import Mlp
 from shoal.recipe import recipe
-from shoal.recipe.problem import BuiltIn, Given, Options, Problem
+from shoal.recipe.problem import Options, Problem
 from shoal.recipe.recipe import Outcome
 from shoal.task import Part, Sealed
 from tests.recipe import planted

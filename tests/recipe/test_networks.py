@@ -11,10 +11,10 @@ from shoal import prepare
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.data import Dataset
+from shoal.experiment import BuiltIn
 from shoal.nn.networks import Cnn, Mlp, Network, Resnet
 from shoal.prepare import Preparation
 from shoal.recipe import networks
-from shoal.recipe.problem import BuiltIn
 
 
 def prepared(dataset: Dataset) -> Preparation:

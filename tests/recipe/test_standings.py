@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from shoal import losses
+from shoal.experiment import Given, Job, Trained
 from shoal.population import Member, Population
-from shoal.recipe.trained import Trained
+from shoal.recipe.trials import Trials
 
 
 def test_equal_scores_are_told_apart_by_the_loss() -> None:
@@ -22,8 +24,9 @@ def test_equal_scores_are_told_apart_by_the_loss() -> None:
         best_score=np.array([0.7, 0.8, 0.7, nan, 0.7]),
         best_loss=np.array([0.5, 0.9, 0.3, 0.1, 0.4]),
     )
-    members = list(population.members)
-    trained = Trained("coarse", [1, 2, 3, 4, 5], members, [{}] * 5, [record, measured], population)
+    network = Given(lambda: nn.Linear(3, 2), "linear")
+    job = Job(network, population.members, losses.find("cross_entropy"), epochs=2, batch_size=8)
+    trained = Trained(job, (record, measured), tuple(range(5)), population)
     assert trained.best() == 1
-    *standings, unscored, last = trained.standings()
+    *standings, unscored, last = Trials("coarse", [1, 2, 3, 4, 5], [{}] * 5, trained).standings()
     assert standings == [-3.0, 0.0, -1.0] and isnan(unscored) and last == -2.0

@@ -23,12 +23,13 @@ from shoal.core.events import (
     to_json,
 )
 from shoal.diagnose import activations
+from shoal.experiment import Given
+from shoal.experiment.cache import Arrays, Kept, NoCache, TaskCache
 from shoal.population import Population
 from shoal.recipe import first_steps
 from shoal.recipe.course import Course
-from shoal.recipe.journal import Arrays, Journal, Kept, NoJournal
 from shoal.recipe.pace import Pace
-from shoal.recipe.problem import Given, Options, Problem
+from shoal.recipe.problem import Options, Problem
 from shoal.task import Part, Sealed
 
 MakeNet = Callable[[], nn.Module]
@@ -51,14 +52,14 @@ def deep(activation: type[nn.Module], depth: int, std: float | None, last: float
     return make_net
 
 
-def course(make_net: MakeNet, journal: Journal | None = None) -> Course:
+def course(make_net: MakeNet, cache: TaskCache | None = None) -> Course:
     draw = torch.Generator().manual_seed(3)
     x, y = torch.randn(300, 32, generator=draw), torch.randint(0, 3, (300,), generator=draw)
     part = Part(x, y)
     network = Given(make_net, "")
     problem = Problem(part, part, Sealed(lambda: part, len(part)), ("a", "b", "c"), network)
     pace = Pace(parse_budget("trials=8"), time.monotonic, 10)
-    return Course(problem, Options(), pace, lambda: False, journal or NoJournal(), network, 32)
+    return Course(problem, Options(), pace, lambda: False, cache or NoCache(), network, 32)
 
 
 def step_1(of: Course) -> list[Event]:
@@ -150,10 +151,11 @@ def test_weights_that_do_not_depend_on_the_seed_were_given_and_are_kept() -> Non
     assert run.init == "torch" and found.code == "SHL131" and "given" in found.action
 
 
-class Remembering(NoJournal):
-    """A journal in memory, through JSON."""
+class Remembering(NoCache):
+    """A cache in memory, through JSON."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.pieces: dict[tuple[str, str], Kept] = {}
 
     def recall(self, piece: str, key: str) -> Kept | None:
@@ -173,19 +175,19 @@ class Remembering(NoJournal):
 
 
 def test_a_resumed_run_measures_nothing_again_and_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Remembering()
+    cache = Remembering()
 
     def told(run: Course) -> list[str]:
         still = [event for event in step_1(run) if event.kind not in ("step_progress", "step_finished")]
         assert [from_json(to_json(event)) for event in still] == still
         return [to_json(event) for event in still]
 
-    first = told(course(PLANTED["faint"][0], journal))
+    first = told(course(PLANTED["faint"][0], cache))
 
     def never(*_: object) -> Generator[None, None, None]:
         raise AssertionError("measured again")
 
     monkeypatch.setattr(activations, "measure", never)
-    assert told(course(PLANTED["faint"][0], journal)) == first
+    assert told(course(PLANTED["faint"][0], cache)) == first
     with pytest.raises(AssertionError, match="measured again"):
         told(course(PLANTED["loud"][0]))

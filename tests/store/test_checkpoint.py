@@ -9,8 +9,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+from shoal.experiment.cache import Kept, pack, unpack
 from shoal.population import EpochRecord, Population
-from shoal.recipe.journal import Kept, pack, unpack
 from shoal.store.checkpoint import EVERY_S, LEAST_S, SHARE, Checkpoint
 from shoal.store.plans import RecordedPlans
 
@@ -29,9 +29,9 @@ def checkpoint(folder: Path, clock: Clock) -> Checkpoint:
     return Checkpoint(folder / "checkpoint", RecordedPlans({}, lambda _: None), clock)
 
 
-def long_work(journal: Checkpoint, clock: Clock, piece: str = "coarse", key: str = "k") -> None:
+def long_work(cache: Checkpoint, clock: Clock, piece: str = "coarse", key: str = "k") -> None:
     """Ask for a piece, and take a minute for it."""
-    assert journal.recall(piece, key) is None
+    assert cache.recall(piece, key) is None
     clock.time += 60
 
 
@@ -41,9 +41,9 @@ def population() -> Population:
 
 def test_a_piece_comes_back_bit_for_bit(tmp_path: Path) -> None:
     clock, rows = Clock(), population()
-    journal = checkpoint(tmp_path, clock)
-    long_work(journal, clock, "sweep 1e-05 to 1")
-    journal.keep("sweep 1e-05 to 1", "k", ARRAYS, {"status": [["ok", "pruned"]]}, rows)
+    cache = checkpoint(tmp_path, clock)
+    long_work(cache, clock, "sweep 1e-05 to 1")
+    cache.keep("sweep 1e-05 to 1", "k", ARRAYS, {"status": [["ok", "pruned"]]}, rows)
     kept = checkpoint(tmp_path, clock).recall("sweep 1e-05 to 1", "k")
     assert kept is not None and kept.done and kept.population is not None
     assert kept.document == {"status": [["ok", "pruned"]]}
@@ -55,27 +55,27 @@ def test_a_piece_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 def test_an_answer_to_another_question_is_no_answer(tmp_path: Path) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    long_work(journal, clock)
-    journal.keep("coarse", "k", ARRAYS)
-    assert journal.recall("coarse", "other") is None
-    assert journal.recall("refine 1", "k") is None
-    assert journal.recall("coarse", "k") is not None
-    assert journal.notices() == []
+    cache = checkpoint(tmp_path, clock)
+    long_work(cache, clock)
+    cache.keep("coarse", "k", ARRAYS)
+    assert cache.recall("coarse", "other") is None
+    assert cache.recall("refine 1", "k") is None
+    assert cache.recall("coarse", "k") is not None
+    assert cache.notices() == []
 
 
 def test_of_a_piece_under_way_the_last_two_states_stay_and_the_end_replaces_them(tmp_path: Path) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    long_work(journal, clock)
+    cache = checkpoint(tmp_path, clock)
+    long_work(cache, clock)
     for count in range(1, 5):
-        journal.keep("coarse", "k", {"count": np.array(count)}, population=population(), done=False)
+        cache.keep("coarse", "k", {"count": np.array(count)}, population=population(), done=False)
     names = sorted(path.name for path in (tmp_path / "checkpoint").iterdir())
     assert names == [f"coarse@0000{n}{end}.safetensors" for n in (3, 4) for end in (".networks", "")]
-    found = journal.recall("coarse", "k")
+    found = cache.recall("coarse", "k")
     assert found is not None and not found.done and found.arrays["count"] == 4
     clock.time += 60
-    journal.keep("coarse", "k", ARRAYS)
+    cache.keep("coarse", "k", ARRAYS)
     assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["coarse@done.safetensors"]
 
 
@@ -84,12 +84,12 @@ def test_of_a_piece_under_way_the_last_two_states_stay_and_the_end_replaces_them
 )
 def test_a_damaged_state_is_named_and_the_one_before_is_taken(tmp_path: Path, harm: str) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    long_work(journal, clock)
+    cache = checkpoint(tmp_path, clock)
+    long_work(cache, clock)
     for count in (1, 2):
         rows = population()
         rows.theta += count
-        journal.keep("coarse", "k", {"count": np.array(count)}, population=rows, done=False)
+        cache.keep("coarse", "k", {"count": np.array(count)}, population=rows, done=False)
     newest = tmp_path / "checkpoint/coarse@00002.safetensors"
     networks = tmp_path / "checkpoint/coarse@00002.networks.safetensors"
     content = newest.read_bytes()
@@ -106,22 +106,22 @@ def test_a_damaged_state_is_named_and_the_one_before_is_taken(tmp_path: Path, ha
             networks.unlink()
         case _:
             networks.write_bytes((tmp_path / "checkpoint/coarse@00001.networks.safetensors").read_bytes())
-    journal = checkpoint(tmp_path, clock)
-    found = journal.recall("coarse", "k")
+    cache = checkpoint(tmp_path, clock)
+    found = cache.recall("coarse", "k")
     assert found is not None and found.arrays["count"] == 1
-    (said,) = journal.notices()
+    (said,) = cache.notices()
     assert "coarse@00002" in said and "damaged" in said
-    assert journal.notices() == []
+    assert cache.notices() == []
 
 
 @pytest.mark.parametrize("name", ["coarse@done.safetensors", "coarse@done.networks.safetensors"])
 def test_no_flipped_bit_of_a_piece_is_believed(tmp_path: Path, name: str) -> None:
     """Whatever byte is changed, the piece is dropped and said to be; elsewhere in the file nothing is different."""
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    journal.recall("coarse", "k")
+    cache = checkpoint(tmp_path, clock)
+    cache.recall("coarse", "k")
     clock.time += 100.0
-    journal.keep("coarse", "k", {"a": np.arange(6.0).reshape(2, 3)}, {"epochs": [1, 2]}, population())
+    cache.keep("coarse", "k", {"a": np.arange(6.0).reshape(2, 3)}, {"epochs": [1, 2]}, population())
     path = tmp_path / "checkpoint" / name
     whole = path.read_bytes()
     places, said = range(0, len(whole), max(1, len(whole) // 60)), 0
@@ -129,59 +129,59 @@ def test_no_flipped_bit_of_a_piece_is_believed(tmp_path: Path, name: str) -> Non
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         path.write_bytes(bytes(damaged))
-        assert journal.recall("coarse", "k") is None, place
-        notices = journal.notices()
+        assert cache.recall("coarse", "k") is None, place
+        notices = cache.notices()
         assert all("damaged" in sentence for sentence in notices)
         said += len(notices)  # none: it looks like another version's
     assert said >= 0.9 * len(places)
     path.write_bytes(whole)
-    kept = journal.recall("coarse", "k")
+    kept = cache.recall("coarse", "k")
     assert kept is not None and kept.arrays["a"].tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
 
 
 def test_it_is_written_at_intervals_that_cost_next_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    journal.recall("coarse", "k")
-    assert not journal.due()
+    cache = checkpoint(tmp_path, clock)
+    cache.recall("coarse", "k")
+    assert not cache.due()
     clock.time += EVERY_S
-    assert journal.due()
+    assert cache.due()
     monkeypatch.setattr(Checkpoint, "_write", lambda *_: setattr(clock, "time", clock.time + 2.0))  # a slow disk
-    journal.keep("coarse", "k", ARRAYS, done=False)
+    cache.keep("coarse", "k", ARRAYS, done=False)
     clock.time += SHARE * 2.0 - 0.1
-    assert not journal.due()
+    assert not cache.due()
     clock.time += 0.2
-    assert journal.due()
+    assert cache.due()
 
 
 def test_what_is_done_again_in_no_time_is_not_written(tmp_path: Path) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    journal.recall("initial losses", "k")
+    cache = checkpoint(tmp_path, clock)
+    cache.recall("initial losses", "k")
     clock.time += 0.9 * LEAST_S
-    journal.keep("initial losses", "k", ARRAYS)
+    cache.keep("initial losses", "k", ARRAYS)
     assert not (tmp_path / "checkpoint").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_once(tmp_path: Path) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path / "removed meanwhile", clock)
+    cache = checkpoint(tmp_path / "removed meanwhile", clock)
     for piece in ("coarse", "refine 1"):
-        long_work(journal, clock, piece)
-        journal.keep(piece, "k", ARRAYS, population=population())
-    (said,) = journal.notices()
+        long_work(cache, clock, piece)
+        cache.keep(piece, "k", ARRAYS, population=population())
+    (said,) = cache.notices()
     assert said.startswith("No checkpoint: ") and "The run goes on" in said
 
 
 def test_another_format_is_no_answer(tmp_path: Path) -> None:
     clock = Clock()
-    journal = checkpoint(tmp_path, clock)
-    long_work(journal, clock)
-    journal.keep("coarse", "k", ARRAYS)
+    cache = checkpoint(tmp_path, clock)
+    long_work(cache, clock)
+    cache.keep("coarse", "k", ARRAYS)
     path = tmp_path / "checkpoint/coarse@done.safetensors"
     header = {"piece": "coarse", "key": "k", "done": True, "document": {}, "format": "shoal-checkpoint-99"}
     save_file(load_file(path), path, metadata={"shoal": json.dumps(header)})
-    assert journal.recall("coarse", "k") is None
+    assert cache.recall("coarse", "k") is None
 
 
 def test_records_come_back_as_they_were() -> None:

@@ -49,7 +49,7 @@ def of_marks() -> Study:
         patch.setattr(augmentation, "EFFORT", Effort(rows=60, probes=1, steps=60))
         patch.setattr(augmentation, "BATCH", 16)
         patch.setattr(augmentation, "LR", 1e-2)
-        return studied(marks(1500, 0), 120, augment="translate=0.2,brightness=0.01", replicates=3, epochs=30)
+        return studied(marks(1500, 0), 120, augment="translate=0.2,brightness=0.01", replicates=8, epochs=30)
 
 
 def test_every_operation_alone_and_together_is_compared_with_none(of_marks: Study) -> None:
@@ -59,7 +59,7 @@ def test_every_operation_alone_and_together_is_compared_with_none(of_marks: Stud
     weakened = of_marks.sections[1].tables[0].rows[0][2] != "keep"  # by probes that learned little
     assert names[4:] == (["together, as allowed"] if weakened else [])
     assert set(first.evidence["difference"]) == set(names[1:])  # type: ignore[arg-type]
-    assert of_marks.networks_trained == 3 * len(names)
+    assert of_marks.networks_trained == 8 * len(names)
     for name, strength, score, difference, _ in table.rows[1:]:
         value = first.evidence["difference"][name]  # type: ignore[index, call-overload]
         assert str(strength).startswith(str(name).partition(",")[0]) or "together" in str(name)

@@ -1,4 +1,4 @@
-"""Paired estimates; the studies of normalization and of convolution on real data, with planted counterparts."""
+"""The studies of normalization and of convolution on real data, with planted counterparts."""
 
 from __future__ import annotations
 
@@ -10,24 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy import signal, stats
+from scipy import signal
 
 from shoal.core.errors import InputError
-from shoal.studies import convolution, kernels, normalization, paired, pictures
+from shoal.studies import convolution, kernels, normalization, pictures
 from shoal.studies.record import Options
 from shoal.studies.subject import Subject
 from tests.studies.test_initialization import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def test_a_paired_interval_is_students() -> None:
-    a, b = np.array([0.9, 0.8, 0.7, 0.85]), np.array([0.85, 0.79, 0.66, 0.83])
-    found = paired.difference(a, b)
-    wanted = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
-    assert found.clear and not paired.difference(a, a[::-1]).clear
-    assert paired.mean([1.0, float("nan")]).n == 1 and not paired.mean([1.0]).clear
 
 
 def test_normalization_is_compared_by_depth_and_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,10 @@ from shoal.report.study_page import render_study
 from shoal.studies import find
 from shoal.studies.preparation import REFERENCE, STAGES
 from shoal.studies.preparation_inputs import inputs, rows_of
-from shoal.studies.preparation_training import RATES, Trained, train
+from shoal.studies.preparation_training import RATES, Reached, train
 from shoal.studies.record import Options, Study
 from shoal.studies.subject import Subject
+from tests.studies.test_initialization import finish
 
 
 def carried_out(subject: Subject, options: Options) -> Study:
@@ -78,7 +79,7 @@ def test_validation_rows_change_no_input_of_the_training_rows() -> None:
 def test_a_population_reaches_what_each_member_reaches_alone() -> None:
     subject = Subject.read(frame())
     given = inputs(rows_of(subject, seed=0), REFERENCE)
-    together = train(subject, given, Options(replicates=2, epochs=3))
+    together = finish(train(subject, {REFERENCE: given}, Options(replicates=2, epochs=3)))[REFERENCE]
     k = RATES.index(0.01)
     for seed in range(2):
         alone = Population(
@@ -99,11 +100,11 @@ def test_no_seed_chooses_its_own_learning_rate() -> None:
     score[:, 5] = 0.6
     score[1, 7] = np.nan  # best of all, but a seed diverged
     score[[0, 2], 7] = 1.0
-    found = Trained(None, 1 - score, score, base=0.5)
+    found = Reached(None, 1 - score, score, base=0.5)
     assert found.chosen().tolist() == [5, 5, 5]
     assert found.best()[1].tolist() == [0.6, 0.6, 0.6]
     assert found.rate == RATES[5] and found.workable == (RATES[5], RATES[5])
-    wild = Trained(None, np.full((2, 4), np.nan), np.full((2, 4), np.nan), base=0.5)
+    wild = Reached(None, np.full((2, 4), np.nan), np.full((2, 4), np.nan), base=0.5)
     assert wild.rate is None and wild.workable is None and len(wild.best()[0]) == 0
 
 

@@ -1,17 +1,22 @@
-"""`fit`, `resume`, `load`, `predict`, `evaluate`: wires the rooms together and decides nothing."""
+"""`fit`, `resume`, `load`, `predict`, `evaluate`, `study`, `doctor`: wires the rooms together and decides nothing."""
 
 from __future__ import annotations
 
 from shoal.api.going_on import go_on
 from shoal.api.running import command, stream
 from shoal.api.runs import Prediction, Run, evaluate, fit, load, predict, resume
+from shoal.api.studying import Checkup, Studied, doctor, study, unwell
+from shoal.api.studying import carried_out as study_steps
 from shoal.api.work import check_up
 
 __all__ = [
+    "Checkup",
     "Prediction",
     "Run",
+    "Studied",
     "check_up",
     "command",
+    "doctor",
     "evaluate",
     "fit",
     "go_on",
@@ -19,4 +24,7 @@ __all__ = [
     "predict",
     "resume",
     "stream",
+    "study",
+    "study_steps",
+    "unwell",
 ]

@@ -33,7 +33,6 @@ from shoal.core.machine import machine
 from shoal.core.paths import shown
 from shoal.core.settings import FitSettings
 from shoal.ensemble import model as models
-from shoal.ensemble import scoring
 from shoal.ensemble.model import Model
 from shoal.recipe import recipe
 from shoal.recipe.finish import Chosen
@@ -136,7 +135,7 @@ def _run(
         search_options(settings),
         stopped=stopped,
         now=telling.replay.now,
-        journal=telling.checkpoint,
+        cache=telling.checkpoint,
     )
     try:
         while True:
@@ -175,9 +174,8 @@ def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
 
 def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
     dataset, fold, problem = work.task.dataset, work.task.fold(), work.problem
-    train_y, validation_y = problem.train.y.numpy(), problem.validation.y.numpy()
     if dataset.classes is not None:
-        usual = dataset.classes[int(np.bincount(train_y).argmax())]
+        usual = dataset.classes[int(problem.train.y.bincount().argmax())]
     else:
         usual = f"{fold.target.mean:.6g}"
     return RunStarted(
@@ -192,7 +190,7 @@ def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
         columns=dataset.columns,
         shape=list(fold.preparation.shape),
         split=fold.plan.sizes(),
-        baseline=scoring.baseline(train_y, validation_y, dataset.classes is not None),
+        baseline=problem.loss.baseline(problem.train.y, problem.validation.y),
         baseline_answer=usual,
         budget=settings.budget,
         seed=settings.seed,

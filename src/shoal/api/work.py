@@ -23,6 +23,7 @@ from shoal.core.settings import FitSettings
 from shoal.data import ArrayFeatures, Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
+from shoal.experiment import Processes, Runner, Threads
 from shoal.nn.own_network import find_factory
 from shoal.prepare.pixels import pixels
 from shoal.recipe import augmenting, checkup, networks
@@ -42,14 +43,19 @@ class Work:
 
 
 def search_options(settings: FitSettings) -> Options:
-    """What the user fixed of the search."""
+    """What the user fixed of the search.
+
+    Raises:
+        InputError: it cannot be done here.
+    """
     return Options(
-        settings.seed,
-        settings.ranges,
-        settings.epochs,
-        settings.batch_size,
-        settings.precision,
-        augmenting.asked(settings.augment),
+        seed=settings.seed,
+        ranges=settings.ranges,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        runner=_runner(settings),
+        augment=augmenting.asked(settings.augment),
     )
 
 
@@ -86,6 +92,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
         if make_net is None
         else networks.given(make_net, settings.model if ":" in settings.model else "", fold.shape, task.outputs)
     )
+    _runner(settings).check(network, task.loss)
     test = fold.plan.test
     problem = Problem(
         train=fold.train,
@@ -95,7 +102,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
         network=network,
         scale=fold.target.std,
         shift=fold.target.mean,
-        device=_device(settings.device),
+        device=_device(settings),
         kind=dataset.kind,
         inputs=tuple(fold.preparation.feature_names),
         pixels=_pixels(settings, dataset, fold),
@@ -134,7 +141,16 @@ def findings(work: Work) -> Iterator[Finding]:
     yield from networks.adopted(work.problem.network)
 
 
-def _device(wanted: str) -> str:
+def _runner(settings: FitSettings) -> Runner:
+    return Processes() if settings.runner == "processes" else Threads(_device(settings))
+
+
+def _device(settings: FitSettings) -> str:
+    wanted = settings.device
+    if settings.runner == "processes":
+        if wanted == "cuda":
+            raise InputError("The runner `processes` computes on the CPU: with --device cuda use --runner threads.")
+        return "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise InputError("device=cuda was asked for, but torch finds no CUDA device here: use --device cpu.")
     return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

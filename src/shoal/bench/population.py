@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from shoal.bench.case import Case
 from shoal.bench.subjects import SUBJECTS, Subject
 from shoal.bench.timing import Side, against, clocked, not_installed
+from shoal.core.process import cores
 from shoal.population import Member, Population
 from shoal.population.batches import epoch_batches
-from shoal.population.plan import Plans, cores
+from shoal.population.plan import Plans
 
 LR = 1e-3
 FOREVER = 1_000_000  # epochs: the executor sees a long training, in which measuring and compiling repay themselves

@@ -1,26 +1,34 @@
-"""`shoal bench scale`: what one more network costs as the population grows, in time and in memory."""
+"""`shoal bench scale`: what one more network costs as the population grows, and what one more worker saves."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
+from shoal import losses
 from shoal.bench.case import Case
-from shoal.bench.subjects import SUBJECTS, Subject, mlp
+from shoal.bench.subjects import SUBJECTS, Numbered, Subject, mlp
 from shoal.bench.timing import Side, clocked, in_turns
-from shoal.population import Member, Population
+from shoal.core import process
+from shoal.experiment import Answer, Given, Job, NoCache, Processes, Runner, Threads, Trained, run
+from shoal.population import EpochRecord, Member, Population
 from shoal.population.plan import Plans
+from shoal.task import Part, Split
 
 FEW, MANY = 32, 256
 MOST_GROWTH = 1.1  # seconds a member with MANY, over those with FEW
 CROWD = 1000
 SPARE = 1.2  # peak memory over the plan's estimate
 NETWORKS = (SUBJECTS[0], SUBJECTS[1], SUBJECTS[4])
+LOCKED = (5, 7, 8)  # subjects whose rows are computed one by one, which holds Python's lock
+LEAST_GAIN = 0.8  # of as many times as there are workers
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -31,7 +39,36 @@ def cases(quick: bool) -> Iterator[Case]:
         few, many = ([s / k for s in seconds[str(k)]] for k in (FEW, MANY))
         name = f"{subject.name}, batch {subject.batch}: a member's epoch, K {MANY}"
         yield Case.measured(name, many, f"K {FEW}", few, 1 / MOST_GROWTH)
+    yield from _workers(quick)
     yield memory(100 if quick else CROWD)
+
+
+def _workers(quick: bool) -> Iterator[Case]:
+    """An epoch by worker processes, against one of them and against threads."""
+    cores = process.cores()
+    for number in LOCKED[:1] if quick else LOCKED:
+        subject = SUBJECTS[number]
+        runners: dict[str, Runner] = {"one worker": Processes(1), "threads": Threads(), "workers": Processes(cores)}
+        trainings = {name: _training(number, runner) for name, runner in runners.items()}
+        sides = {name: clocked(partial(next, training)) for name, training in trainings.items()}
+        seconds = in_turns(sides, 2 if quick else 9)
+        for training in trainings.values():
+            training.close()
+        for peer, target in (("one worker", LEAST_GAIN * cores), ("threads", None)):
+            name = f"{subject.case}: an epoch, {cores} worker processes"
+            note = f"{1e3 * median(seconds['workers']) / subject.members:.3g} ms a row" if target else ""
+            yield Case.measured(name, seconds["workers"], peer, seconds[peer], target, note)
+
+
+def _training(number: int, runner: Runner) -> Generator[EpochRecord, Answer | None, Trained]:
+    """A job without an end; its first epoch is done."""
+    subject = SUBJECTS[number]
+    members = tuple(Member(seed=k, optimizer="adam") for k in range(subject.members))
+    network, loss = Given(Numbered(number), subject.name), losses.find("cross_entropy")
+    job = Job(network, members, loss, epochs=1_000_000, batch_size=subject.batch)
+    training = run(job, [Split(train=Part(*subject.data()))], runner, NoCache(Plans()))
+    next(training)
+    return training
 
 
 def _epoch(subject: Subject, data: tuple[Tensor, Tensor], members: int) -> Side:

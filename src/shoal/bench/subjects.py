@@ -37,6 +37,17 @@ class Subject:
         )
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """Makes the network of a subject; another process can be sent it."""
+
+    number: int  # in SUBJECTS
+
+    def __call__(self) -> nn.Module:
+        """A fresh network."""
+        return SUBJECTS[self.number].make_net()
+
+
 def mlp(inputs: int, width: int, outputs: int = 10) -> Callable[[], nn.Module]:
     """Two layers."""
     return lambda: nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))

@@ -36,7 +36,7 @@ def doctor(**given: Any) -> int:
     with reserved_stdout() as answer:
         said = sys.stderr if given["json"] else answer
         findings, steps, decisions = _watched(api.check_up(settings), said)
-        ill = [each for each in findings if unwell(each)]
+        ill = [each for each in findings if api.unwell(each)]
         sentence = _sentence(settings.data, settings.model, ill)
         say(sentence, said)
         if given["json"]:
@@ -46,16 +46,11 @@ def doctor(**given: Any) -> int:
                 "healthy": not ill,
                 "answer": sentence,
                 "steps": steps,
-                "findings": [{**each.model_dump(), "unhealthy": unwell(each)} for each in findings],
+                "findings": [{**each.model_dump(), "unhealthy": api.unwell(each)} for each in findings],
                 "decisions": decisions,
             }
             write_json(finite(document), answer)
     return 1 if ill else 0
-
-
-def unwell(finding: Finding) -> bool:
-    """A problem of any kind, or a warning about the network (SHL1..), which a fit may only work around."""
-    return finding.level == "problem" or (finding.level == "warning" and finding.code.startswith("SHL1"))
 
 
 def _watched(events: Any, to: TextIO) -> tuple[list[Finding], list[Mapping[str, Any]], list[Mapping[str, Any]]]:

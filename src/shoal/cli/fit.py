@@ -51,6 +51,12 @@ OPTIONS = (
     Option("out", "The folder of the run; must not hold a run yet. Default: runs/NAME.", "FOLDER"),
     Option("model", "The network: chosen by the data, or yours.", "auto|mlp|cnn|resnet|pkg.mod:make_net"),
     Option("device", "Where to train. Default: auto.", "auto|cpu|cuda"),
+    Option(
+        "runner",
+        "Where networks are trained: threads of one process, or processes that do not share Python's lock. "
+        "Default: threads.",
+        "threads|processes",
+    ),
     Option("precision", "Of the layers' arithmetic. Default: float32.", "float32|bfloat16|float64"),
     Option("ranges", "Where to search one hyperparameter; may be repeated.", "lr=1e-4:1e-1", "many", "range"),
     Option("epochs", "The most epochs of one network in the refined search.", "NUMBER", "number"),

@@ -7,20 +7,22 @@ import textwrap
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from io import StringIO
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from shoal.cli.output import one_line, say
 from shoal.report import formats
 
 if TYPE_CHECKING:
-    from shoal.studies.record import Progress, Study
+    from shoal.studies.record import Progress
+
+Found = TypeVar("Found")
 
 WIDTH = 100  # where the stream is no terminal
 MOST_ROWS = 24  # of one table; the report holds the rest
 _COLOURS = {"fine": "green", "note": "default", "warning": "yellow", "problem": "red"}
 
 
-def watched(steps: Generator[Progress, None, Study], stream: TextIO) -> Study:
+def watched(steps: Generator[Progress, None, Found], stream: TextIO) -> Found:
     """Carry a study out and show how far it is.
 
     Args:
@@ -44,7 +46,7 @@ def watched(steps: Generator[Progress, None, Study], stream: TextIO) -> Study:
             try:
                 event = next(steps)
             except StopIteration as end:
-                found: Study = end.value
+                found: Found = end.value
                 return found
             words = one_line(event.doing)
             if bar is not None and task is not None:

@@ -28,6 +28,7 @@ class _OfThread(threading.local):
 
 
 _here = _OfThread()
+_lent_cores: int | None = None  # of a process that is one of several; None: all that there are
 
 
 @contextmanager
@@ -94,6 +95,22 @@ def lone_threads(count: int) -> ThreadPoolExecutor:
         finally:
             _in_a_new_thread(partial(torch.set_num_threads, usual))
     return pool
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if _lent_cores is not None:
+        return _lent_cores
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_one_core() -> None:
+    """From now on this process computes with one thread: others like it have the other cores."""
+    global _lent_cores
+    import torch
+
+    _lent_cores = 1
+    torch.set_num_threads(1)
 
 
 def threads() -> int:

@@ -16,6 +16,7 @@ from shoal.core.names import did_you_mean
 from shoal.core.reading import Reading
 
 Precision = Literal["float32", "bfloat16", "float64"]
+RunnerName = Literal["threads", "processes"]
 
 # What a range may be given for, and the values that make sense there: (least, most, least and most are allowed).
 SEARCHED: Mapping[str, tuple[float, float, bool, bool]] = {
@@ -60,6 +61,7 @@ class FitSettings(Reading):
     out: str | None = None
     model: str = "auto"  # auto, mlp, cnn, resnet or pkg.mod:make_net
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    runner: RunnerName = "threads"  # where networks are trained: threads of this process, or several processes
     precision: Precision = "float32"  # of the layers' arithmetic; bfloat16 keeps float32 weights
     ranges: dict[str, Interval] = {}
     epochs: int | None = Field(default=None, ge=1)  # most epochs of a member in the refined search

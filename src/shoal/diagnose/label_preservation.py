@@ -28,17 +28,19 @@ import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 
+from shoal import losses
 from shoal.augment import Augment, Pixels, Plan, of
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.diagnose.verdict import Verdict
+from shoal.experiment import BuiltIn, Job, NoCache, finish, run
 from shoal.nn.networks import Cnn
-from shoal.population.member import Member
+from shoal.population import Member, Population
 from shoal.population.plan import Plans
-from shoal.population.population import Population
+from shoal.task import Part, Split
 
 FOLDS = 4
 LEAST_ROWS = 2 * FOLDS  # of a class that is asked about
@@ -294,22 +296,21 @@ class Judge:
         return self._trained(both, self._y.repeat(2), views)
 
     def _trained(self, x: Tensor, y: Tensor, views: Sequence[Tensor]) -> Population:
-        """A network for each fold."""
-
-        def probe() -> nn.Module:
-            size, outputs = tuple(x.shape[2:]), len(self._classes)
-            return Cnn(channels=x.shape[1], size=size, outputs=outputs, width=WIDTH).build()
-
+        """A network for each fold, probe after probe."""
+        size, outputs = tuple(x.shape[2:]), len(self._classes)
         probes = self.effort.probes
-        seeds = [(probes * self._seed + number) % 2**63 for number in range(probes) for _ in views]
-        members = [Member(seed=seed, optimizer="adam", lr=3e-3, schedule="cosine") for seed in seeds]
-        population = Population(probe, members, plans=self._plans)
         shortest = min(len(view) for view in views)  # folds differ by a few rows: equal ones train in one block
-        epochs = min(self.effort.steps, max(1, round(self.effort.steps * BATCH / shortest)))
-        equal = [view[:shortest] for view in views] * probes
-        for _ in population.train(x, y, epochs=epochs, batch_size=BATCH, views=equal):
-            pass
-        return population
+        seeds = [(probes * self._seed + number) % 2**63 for number in range(probes) for _ in views]
+        job = Job(
+            architecture=BuiltIn(Cnn(channels=x.shape[1], size=size, outputs=outputs, width=WIDTH)),
+            members=tuple(Member(seed=seed, optimizer="adam", lr=3e-3, schedule="cosine") for seed in seeds),
+            loss=losses.find("cross_entropy"),
+            epochs=min(self.effort.steps, max(1, round(self.effort.steps * BATCH / shortest))),
+            batch_size=BATCH,
+            folds=tuple(range(len(views))) * probes,
+        )
+        folds = [Split(train=Part(x, y).take(view[:shortest])) for view in views]
+        return finish(run(job, folds, cache=NoCache(self._plans))).population
 
     def _out_of_fold(self, population: Population, x: Tensor) -> Floats:
         """Belief [N, C] of the network that has not seen the sample."""

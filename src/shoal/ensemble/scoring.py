@@ -173,15 +173,3 @@ def worth(rows: int) -> str:
 
 def _vary(values: NDArray[np.generic]) -> bool:
     return bool((values != values[0]).any())
-
-
-def baseline(train_y: NDArray[np.generic], y: NDArray[np.generic], categorical: bool) -> float:
-    """The score on `y` of always answering the training rows' most frequent class, or their mean.
-
-    Numbers are standardised; where those of `y` are all equal, 1 - (mean squared error) stands for R^2.
-    """
-    if categorical:
-        return float((y == np.bincount(train_y.astype(np.int64)).argmax()).mean())
-    values = y.astype(np.float64)
-    squared = (values - train_y.astype(np.float64).mean(axis=0)) ** 2
-    return float(1 - squared.mean() / (values.var() if _vary(values) else 1.0))

@@ -55,7 +55,6 @@ class Epoch:
     first: Tensor  # int64 [c], gradient steps before this training began: schedules count from there
     total: int  # gradient steps of the whole training
     scale: Tensor | None = None  # float64 [c], what learning rates are multiplied by besides
-    pixels: Pixels | None = None  # what the inputs' numbers mean, for augmentation
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ class Block:
         count = (numbers + 1).T.unsqueeze(2).to(device)
         coefficients, after = self.rule.coefficients({**self.set.hyper, "lr": lr}, count, counts, self.theta.dtype)
         shares = self._shares(since, epoch.total).to(device)
-        change = augmentation(self.members, examples.x.shape[1:], epoch.pixels)
+        change = augmentation(self.members, examples.x.shape[1:], examples.pixels)
         for t in range(batches.steps):
             batch, target, weight = examples.at(batches.at(t))
             by_row = examples.by_row
@@ -360,7 +359,7 @@ class Block:
         return torch.cat([outputs for outputs, _, _ in self.outputs(unknown)], dim=1)
 
 
-def augmentation(members: Sequence[Member], shape: Sequence[int], pixels: Pixels | None) -> augment.Plan | None:
+def augmentation(members: Sequence[Member], shape: Sequence[int], pixels: Pixels | None = None) -> augment.Plan | None:
     """How these members' samples of a shape are changed while training, or None when nothing is changed.
 
     Raises:

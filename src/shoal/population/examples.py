@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shoal.augment import Pixels
 from shoal.core.errors import InputError
 from shoal.losses import Floats, Loss
 from shoal.population.rows import row_numbers
@@ -30,6 +31,7 @@ class BlockExamples:
     rows: Tensor | None = None  # rows of x, int64: [n] for all rows of the block, [c, n] for each its own; None: all
     weights: Tensor | None = None  # [c, n], 0 where a shorter view was filled up
     size: Tensor | None = None  # [c]: what the weights of each row sum to; None: n
+    pixels: Pixels | None = None  # what the numbers of x mean, for augmentation
 
     def __len__(self) -> int:
         """The examples of each row, n."""
@@ -70,6 +72,7 @@ class Examples:
     own_targets: bool = False
     views: tuple[Tensor, ...] | None = None  # int64 [n] of each member; equal views are one tensor
     weights: tuple[Tensor, ...] | None = None  # [n] of each member, of mean 1; equal ones of one view are one tensor
+    pixels: tuple[Pixels, ...] | None = None  # of each member: what the numbers of x mean in its view
 
     @cached_property
     def _sharers(self) -> Counter[int]:
@@ -95,16 +98,18 @@ class Examples:
         """The most that any of these members sees."""
         return len(self.x) if self.views is None else max(len(self.views[row]) for row in rows)
 
-    def company(self, row: int) -> tuple[bool, int]:
+    def company(self, row: int) -> tuple[bool, int, Pixels | None]:
         """Members for whom this is equal may stand in one block; it depends on no member's fate (law 1).
 
         Returns:
-            Whether all of them see one view, and which, or how long theirs are.
+            Whether all of them see one view, which, or how long theirs are, and what their inputs mean.
         """
+        pixels = None if self.pixels is None else self.pixels[row]
         if self.views is None:
-            return True, 0
+            return True, 0, pixels
         view = self.views[row]
-        return (True, id(view)) if self._sharers[id(view)] >= min(SHARED, self.members) else (False, len(view))
+        shared = self._sharers[id(view)] >= min(SHARED, self.members)
+        return shared, id(view) if shared else len(view), pixels
 
     def uniform(self, companies: Sequence[object]) -> dict[object, bool]:
         """Whether all members of each company see one view of these examples."""
@@ -123,14 +128,15 @@ class Examples:
         """
         y = self.y[list(rows)] if self.own_targets else self.y
         weights = None if self.weights is None else [self.weights[row] for row in rows]
+        pixels = None if self.pixels is None else self.pixels[rows[0]]
         if self.views is None or uniform:
             view = None if self.views is None else self.views[rows[0]]
             stacked = None if weights is None else torch.stack(weights)
-            return BlockExamples(self.x, y, len(rows), self.own_targets, view, stacked)
+            return BlockExamples(self.x, y, len(rows), self.own_targets, view, stacked, pixels=pixels)
         views = [self.views[row] for row in rows]
         if width is None or all(len(view) == width for view in views):
             stacked = None if weights is None else torch.stack(weights)
-            return BlockExamples(self.x, y, len(rows), self.own_targets, torch.stack(views), stacked)
+            return BlockExamples(self.x, y, len(rows), self.own_targets, torch.stack(views), stacked, pixels=pixels)
         own = weights or [torch.ones(len(view), dtype=_weight_dtype(self.x), device=self.x.device) for view in views]
         filled = torch.stack([torch.cat([view, view[:1].expand(width - len(view))]) for view in views])
         stacked = torch.stack([torch.nn.functional.pad(each, (0, width - len(each))) for each in own])

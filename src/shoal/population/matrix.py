@@ -214,7 +214,7 @@ class Matrix:
         known = self.plans.find(signature)
         if known is None:
             known = by_rule(work)
-            if work.measuring_pays and data[1] is not None:
+            if work.measuring_pays and self.plans.measures and data[1] is not None:
                 known = quickest(candidates(work), partial(self._seconds, rows, (data[0], data[1]), batch_size))
             self.plans.put(signature, known)
         return known

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 from torch import Tensor
 
+from shoal.core import process
 from shoal.population.chain import is_chain
 from shoal.population.probe import Cost, measured_cost, not_stackable, runs_channels_last
 from shoal.population.template import Template
@@ -75,6 +75,8 @@ class Plans:
     >>> Plans.of(plans.document()).find("1f").rows
     4
     """
+
+    measures = True  # long work may be planned by trying several plans, which only this machine's clock can tell apart
 
     def __init__(self) -> None:
         self._by_signature: dict[str, Plan] = {}
@@ -176,15 +178,10 @@ class Work:
             self.memory_bytes,
             self.bfloat16,
             torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
-            cores(),
+            process.cores(),
             torch.__version__,
         ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def by_rule(work: Work) -> Plan:
@@ -196,7 +193,7 @@ def by_rule(work: Work) -> Plan:
     if work.batch.device.type != "cpu":
         rows = max(1, min(work.members, work.memory_bytes // work.row_bytes))
         return _row_by_row(work, 1) if work.loop_because else _complete(work, Plan(rows, 1))
-    workers = min(cores(), work.members)
+    workers = min(process.cores(), work.members)
     large = work.template.layout.parameters > (CHAIN_PARAMETERS if work.chain else STACKED_PARAMETERS)
     if work.loop_because or large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
         return _row_by_row(work, workers)
@@ -209,7 +206,7 @@ def candidates(work: Work) -> list[Plan]:
     rule = by_rule(work)
     if work.batch.device.type != "cpu":
         return [rule]
-    workers = min(cores(), work.members)
+    workers = min(process.cores(), work.members)
     alone = [_row_by_row(work, workers), _row_by_row(work, 1)]
     if work.loop_because:
         return list(dict.fromkeys([rule, *alone]))

@@ -6,7 +6,7 @@ import atexit
 import copy
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -157,7 +157,7 @@ class Population(Matrix):
         if taken:
             raise InputError(f"The rows {taken} are still being trained: stop them before others take their places.")
         if self.training:
-            augmentation(newcomers, self.training.data_shape[1:], self.training.pixels)
+            augmentation(newcomers, self.training.data_shape[1:])
         theta, buffers = fresh_rows(self._make_net, self.template, newcomers, self.dtype)
         if self.training:
             self.training.settle(self)
@@ -186,7 +186,7 @@ class Population(Matrix):
         views: Sequence[Array] | None = None,
         validation_views: Sequence[Array] | None = None,
         sample_weight: Array | None = None,
-        pixels: Pixels | None = None,
+        pixels: Pixels | Sequence[Pixels] | None = None,
     ) -> Generator[EpochRecord, None, None]:
         """Train every row whose status is `ok`, all on the same mini-batches; one record an epoch.
 
@@ -208,7 +208,8 @@ class Population(Matrix):
             sample_weight: of the rows of x, [N] or [K, N], at least 0: the loss of an example counts by weight / mean
                 weight of what the member sees. Examples of weight 0 are not seen at all. Where scores come from x too,
                 they are weighted alike.
-            pixels: what the inputs' numbers mean, for the colours and borders of members that augment images.
+            pixels: what the inputs' numbers mean, for the colours and borders of members that augment images; K of them
+                where it differs by view.
 
         Yields:
             An `EpochRecord` whose fields are [K]. Between two records the caller may call `stop`, `enter` and `save`.
@@ -224,6 +225,8 @@ class Population(Matrix):
             raise InputError(f"order_seed={order_seed!r}: it must be a whole number of 64 bits.")
         if patience is not None and validation is None and validation_views is None:
             raise InputError("patience needs validation data: without them no row knows when to stop.")
+        if not isinstance(pixels, Pixels | None) and len(pixels) != len(self):
+            raise InputError(f"There are {len(pixels)} pixels for {len(self)} members: give one for each, or one.")
         begun = training.Training.begin(self, epochs, batch_size, patience, order_seed, pixels)
         asked = _Asked(x, y, validation, views, validation_views, sample_weight)
         return self._train(begun, asked)
@@ -274,13 +277,14 @@ class Population(Matrix):
 
     def _train(self, begun: training.Training, asked: _Asked) -> Generator[EpochRecord, None, None]:
         seen, held_out = self._examples(asked)
+        seen = replace(seen, pixels=begun.pixels)
         for given in (seen, held_out):
             if given is not None:
                 self.check_answers(given, begun.batch_size)
         if not measured_cost(self.template, seen.x[: begun.batch_size]).learns:
             raise InputError("The network's answers have no gradient: compute them from its parameters, undetached.")
         begun.data_shape, begun.validated = tuple(seen.x.shape), held_out is not None
-        augmentation(self.members, seen.x.shape[1:], begun.pixels)
+        augmentation(self.members, seen.x.shape[1:])
 
         def watched() -> Generator[EpochRecord, None, None]:
             self._check_idle()
@@ -383,7 +387,7 @@ class Population(Matrix):
         Raises:
             RunError: the file cannot be written.
         """
-        saving.save(self, self.training, paths.given(path))
+        saving.write(self.state_now(), paths.given(path))
 
     @classmethod
     def load(
@@ -409,22 +413,44 @@ class Population(Matrix):
         Raises:
             InputError: the file is missing, damaged, or of another network.
         """
-        tensors, document = saving.read(paths.given(path))
+        state = saving.read(paths.given(path))
+        if state.document["own_loss"] and loss is None:
+            called = state.document["loss"]
+            raise InputError(f"{path} was trained with the loss {called} of your own: give it as loss=.")
+        return cls.of_state(
+            state, make_net, device=device, memory_bytes=memory_bytes, plans=plans, loss=loss, path=Path(path)
+        )
+
+    def state_now(self) -> saving.State:
+        """Everything but the network's code; see `save`."""
+        return saving.state_of(self, self.training)
+
+    @classmethod
+    def of_state(
+        cls,
+        state: saving.State,
+        make_net: MakeNet | nn.Module,
+        *,
+        device: str | torch.device = "cpu",
+        memory_bytes: int = 2 << 30,
+        plans: Plans | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | losses.Loss | None = None,
+        path: Path = Path("the state"),
+    ) -> Population:
+        """The population that `state_now` described; see `load`."""
+        document = state.document
         members = [Member.model_validate(member) for member in document["members"]]
-        dtype = saving.DTYPES[document["dtype"]]
-        if document["own_loss"] and loss is None:
-            raise InputError(f"{path} was trained with the loss {document['loss']} of your own: give it as loss=.")
         population = cls(
             make_net,
             members,
             loss=loss if document["own_loss"] and loss is not None else document["loss"],
-            dtype=dtype,
+            dtype=saving.DTYPES[document["dtype"]],
             device=device,
             memory_bytes=memory_bytes,
             plans=plans,
             multipliers=document.get("multipliers"),
         )
-        population.training = saving.fill(population, tensors, document, Path(path))
+        population.training = saving.fill(population, state, path)
         return population
 
 

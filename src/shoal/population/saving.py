@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,19 +26,24 @@ READABLE = (FORMAT, "shoal-population-3")  # the older one knew no multipliers
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
-def save(population: Matrix, training: Training | None, path: Path) -> None:
-    """Write the file; see `Population.save`."""
-    from safetensors.torch import save as to_bytes
+class State(NamedTuple):
+    """All that a population is but for its network's code, as tensors and plain values."""
 
+    tensors: dict[str, Tensor]
+    document: dict[str, Any]
+
+
+def state_of(population: Matrix, training: Training | None) -> State:
+    """A population, and the training that is under way."""
     population.keep_state()
     tensors = {"theta": population.theta, "steps": population.steps, "epochs": population.epochs}
     tensors |= {f"buffer.{name}": stack for name, stack in population.buffers.items()}
-    for row, state in enumerate(population.state):
-        tensors |= {f"state.{row}.{slot}": values for slot, values in state.items()}
+    for row, slots in enumerate(population.state):
+        tensors |= {f"state.{row}.{slot}": values for slot, values in slots.items()}
     document: dict[str, Any] = {
         "format": FORMAT,
         "members": [member.model_dump(mode="json") for member in population.members],
-        "status": population.status,
+        "status": list(population.status),
         "loss": population.loss.name,
         "own_loss": population.loss.own,
         "dtype": "bfloat16" if population.bfloat16 else str(population.dtype).removeprefix("torch."),
@@ -52,16 +58,21 @@ def save(population: Matrix, training: Training | None, path: Path) -> None:
             **{name: getattr(training, name) for name in _ASKED},
             "data_shape": list(training.data_shape),
             "plan": None if training.plan is None else asdict(training.plan),
-            "pixels": None if training.pixels is None else training.pixels.model_dump(mode="json"),
+            "pixels": None if training.pixels is None else [each.model_dump(mode="json") for each in training.pixels],
         }
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    document["digest"] = digest_of(document, _contents(whole))
-    contents = to_bytes(whole, metadata={"shoal": json.dumps(document)})
-    write_atomically(path, contents)
+    return State({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, document)
 
 
-def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the document of a saved population.
+def write(state: State, path: Path) -> None:
+    """Write the file; see `Population.save`."""
+    from safetensors.torch import save as to_bytes
+
+    document = {**state.document, "digest": digest_of(state.document, _contents(state.tensors))}
+    write_atomically(path, to_bytes(state.tensors, metadata={"shoal": json.dumps(document)}))
+
+
+def read(path: Path) -> State:
+    """What `write` wrote.
 
     Raises:
         InputError: the file is missing, damaged, or no saved population.
@@ -80,7 +91,67 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path} holds no population that this version of Shoal can read.")
     if document.pop("digest", None) != digest_of(document, _contents(tensors)):
         raise InputError(f"{path} is damaged: it does not hold what was saved; restore it from a copy.")
-    return tensors, document
+    if document["training"] is not None and isinstance(document["training"]["pixels"], dict):  # formerly one for all
+        document["training"]["pixels"] = [document["training"]["pixels"]] * len(document["members"])
+    return State(tensors, document)
+
+
+def of_rows(state: State, rows: Sequence[int]) -> State:
+    """The state of a population of some of the rows; it is computed as before where these were one of `joined`'s."""
+    tensors: dict[str, Tensor] = {}
+    places = {str(row): place for place, row in enumerate(rows)}
+    for name, tensor in state.tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "state":
+            row, _, slot = rest.partition(".")
+            if row in places:
+                tensors[f"state.{places[row]}.{slot}"] = tensor
+        else:
+            tensors[name] = tensor[list(rows)]
+    document = {**state.document, **{name: _picked(state.document[name], rows) for name in ("members", "status")}}
+    if document["training"] is not None:
+        training = document["training"]
+        plan = next((part["plan"] for part in training.get("parts", ()) if part["rows"] == list(rows)), None)
+        document["training"] = {**training, "pixels": _picked(training["pixels"], rows), "plan": plan}
+    return State(tensors, document)
+
+
+def joined(states: Sequence[State], rows: Sequence[Sequence[int]]) -> State:
+    """The state of the population whose rows were computed as several ones; undoes `of_rows`.
+
+    Args:
+        states: of these.
+        rows: which rows of the whole each of them has; together all of them.
+    """
+    order = [row for chunk in rows for row in chunk]
+    back = sorted(range(len(order)), key=lambda place: order[place])
+    tensors: dict[str, Tensor] = {}
+    for chunk, state in zip(rows, states, strict=True):
+        for name in [name for name in state.tensors if name.startswith("state.")]:
+            _, row, slot = name.split(".", 2)
+            tensors[f"state.{chunk[int(row)]}.{slot}"] = state.tensors[name]
+    for name in {name: None for state in states for name in state.tensors if not name.startswith("state.")}:
+        stand_in = name.removeprefix("training.best.")  # where no row has been scored yet, no best weights are kept
+        found = [state.tensors.get(name, state.tensors.get(stand_in)) for state in states]
+        tensors[name] = torch.cat([tensor for tensor in found if tensor is not None])[back]
+    first = states[0].document
+    document = {**first, **{name: _collected(states, name, back) for name in ("members", "status")}}
+    if first["training"] is not None:
+        pixels = [state.document["training"]["pixels"] for state in states]
+        whole = None if pixels[0] is None else _picked([each for part in pixels for each in part], back)
+        plans = [state.document["training"]["plan"] for state in states]
+        parts = [{"rows": list(chunk), "plan": plan} for chunk, plan in zip(rows, plans, strict=True)]
+        document["training"] = {**first["training"], "pixels": whole, "plan": None, "parts": parts}
+    return State(tensors, document)
+
+
+def _picked(values: list[Any] | None, rows: Sequence[int]) -> list[Any] | None:
+    return None if values is None else [values[row] for row in rows]
+
+
+def _collected(states: Sequence[State], name: str, back: Sequence[int]) -> list[Any]:
+    values = [value for state in states for value in state.document[name]]
+    return [values[place] for place in back]
 
 
 _ASKED = ("epochs", "batch_size", "patience", "order_seed", "validated")
@@ -110,12 +181,12 @@ def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torc
         best=Best.of(_under("best.", tensors), device),
         plateau=schedules.Plateau(**_under("plateau.", tensors)),
         data_shape=tuple(document["data_shape"]),
-        pixels=None if pixels is None else Pixels.model_validate(pixels),
+        pixels=None if pixels is None else tuple(Pixels.model_validate(each) for each in pixels),
         plan=None if plan is None else Plan(**plan),
     )
 
 
-def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any], path: Path) -> Training | None:
+def fill(population: Matrix, state: State, path: Path) -> Training | None:
     """Put what `read` found into a fresh population of the same members.
 
     Returns:
@@ -124,6 +195,7 @@ def fill(population: Matrix, tensors: dict[str, Tensor], document: dict[str, Any
     Raises:
         InputError: the network has other parameters than the saved one.
     """
+    tensors, document = state
     layout = population.template.layout
     if [list(shape) for shape in layout.shapes] != document["shapes"] or list(layout.names) != document["names"]:
         raise InputError(f"{path} was saved from another network: its parameters differ from those of make_net.")

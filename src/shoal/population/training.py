@@ -33,7 +33,7 @@ class Training:
     first_epoch: Tensor  # int64 [K]: epochs before it
     best: Best
     plateau: schedules.Plateau
-    pixels: Pixels | None
+    pixels: tuple[Pixels, ...] | None  # what the inputs of each row mean
     data_shape: tuple[int, ...] = ()  # of x
     validated: bool = False  # rows are scored after each epoch
     plan: Plan | None = None
@@ -45,7 +45,7 @@ class Training:
         batch_size: int,
         patience: int | None,
         order_seed: int = 0,
-        pixels: Pixels | None = None,
+        pixels: Pixels | Sequence[Pixels] | None = None,
     ) -> Training:
         """A training that starts where the rows stand."""
         rows = len(population)
@@ -58,7 +58,7 @@ class Training:
             first_epoch=population.epochs.clone(),
             best=Best(rows),
             plateau=schedules.fresh_plateau(rows),
-            pixels=pixels,
+            pixels=(pixels,) * rows if isinstance(pixels, Pixels) else None if pixels is None else tuple(pixels),
         )
 
     def active(self, population: Matrix) -> list[int]:
@@ -130,12 +130,12 @@ def _epoch(
     """One epoch of every block, and its scores on the held-out rows."""
 
     def train(block: Block) -> Measured:
-        uniform, _ = examples.company(block.rows[0])
+        uniform, *_ = examples.company(block.rows[0])
         seen, epoch = examples.of(block.rows, uniform=uniform), int(population.epochs[block.rows[0]])
         batches = epoch_batches(len(seen), training.batch_size, training.order_seed, epoch, population.device)
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
         total = training.epochs * batches.steps
-        return block.train_epoch(Epoch(seen, batches, first, total, scale, training.pixels))
+        return block.train_epoch(Epoch(seen, batches, first, total, scale))
 
     def score(block: Block) -> tuple[Tensor, Tensor]:
         with block.averaged():

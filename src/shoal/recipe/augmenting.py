@@ -22,8 +22,8 @@ from shoal.data.wording import count
 from shoal.diagnose import label_preservation as preservation
 from shoal.diagnose.label_preservation import FLIPS, FULL, JUDGED, QUICK, Effort, Judge, Preservation
 from shoal.diagnose.verdict import Verdict
+from shoal.experiment.cache import Arrays
 from shoal.recipe.course import Course, decided, once
-from shoal.recipe.journal import Arrays
 from shoal.recipe.problem import Problem
 
 AUTO = "auto"
@@ -97,7 +97,7 @@ def _judgements(
         pixels=problem.pixels,
         seed=course.options.seed,
         effort=effort or QUICK,
-        plans=course.journal.plans,
+        plans=course.cache.plans,
     )
     judged: dict[str, Preservation] = {}
     late: list[str] = []

@@ -8,9 +8,9 @@ from math import ceil
 
 from shoal.core.budget import parse_budget
 from shoal.core.events import Event
+from shoal.experiment.cache import NoCache
 from shoal.recipe import first_steps, rate_step
 from shoal.recipe.course import Course
-from shoal.recipe.journal import NoJournal
 from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Options, Problem
 from shoal.recipe.recipe import default_batch_size
@@ -34,7 +34,7 @@ def run(
     """
     batch_size = options.batch_size or default_batch_size(len(problem.train))
     pace = Pace(parse_budget("trials=1"), time.monotonic, ceil(len(problem.train) / batch_size))
-    course = Course(problem, options, pace, stopped, NoJournal(), problem.network, batch_size)
+    course = Course(problem, options, pace, stopped, NoCache(), problem.network, batch_size)
     yield from first_steps.check_initial_loss(course)
     yield from first_steps.overfit_small_sample(course)
     yield from rate_step.find_learning_rate(course)

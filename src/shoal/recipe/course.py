@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from shoal.augment import Augment
 from shoal.core import keyed
-from shoal.core.errors import Interrupted, RunError
+from shoal.core.errors import Interrupted
 from shoal.core.events import (
     ClockRead,
     Decision,
@@ -31,11 +31,12 @@ from shoal.core.events import (
     StepProgress,
 )
 from shoal.diagnose.verdict import Verdict
+from shoal.experiment import Architecture, Runner, Threads
+from shoal.experiment.cache import Arrays, TaskCache
 from shoal.population import Member, Population
 from shoal.population.batches import steps_per_epoch
-from shoal.recipe.journal import Arrays, Journal, Kept
 from shoal.recipe.pace import Pace
-from shoal.recipe.problem import Architecture, Options, Problem
+from shoal.recipe.problem import Options, Problem
 from shoal.task import Part
 
 Floats = NDArray[np.float64]
@@ -64,7 +65,7 @@ class Course:
     options: Options
     pace: Pace
     stopped: Callable[[], bool]
-    journal: Journal
+    cache: TaskCache
     network: Architecture
     batch_size: int
     init: str = "torch"
@@ -92,6 +93,11 @@ class Course:
         """A random order of the training rows, the same for each run of this seed."""
         return keyed.permutation(keyed.key(self.options.seed, keyed.Purpose.SAMPLE, step), len(self.problem.train))
 
+    @property
+    def runner(self) -> Runner:
+        """Where the networks of the search are trained."""
+        return self.options.runner or Threads(self.problem.device)
+
     def few(self, most: int, values: int = MOST_VALUES) -> int:
         """So many rows, or fewer where each holds many numbers."""
         return max(FEWEST_ROWS, min(most, values // self.problem.train.x[0].numel()))
@@ -108,16 +114,8 @@ class Course:
             loss=self.problem.loss.name,
             device=self.problem.device,
             dtype=getattr(torch, self.options.precision),
-            plans=self.journal.plans,
+            plans=self.cache.plans,
         )
-
-    def load(self, kept: Kept) -> Population:
-        """The population of a piece of work that was kept."""
-        if kept.population is None:
-            raise RunError("The checkpoint holds no networks where networks were trained: remove it and resume again.")
-        population = Population.load(kept.population, self.network.build, device=self.problem.device)
-        population.plans = self.journal.plans
-        return population
 
     def key(self, members: Sequence[Member], **also: JsonValue) -> str:
         """A digest of all that the result of a piece of work depends on, but for the data and the seed of the run."""
@@ -166,11 +164,11 @@ def once(course: Course, piece: str, key: str, work: Generator[Event, None, Arra
         key: of `Course.key`.
         work: begun only when the answer is not known; it must not read the clock.
     """
-    kept = course.journal.recall(piece, key)
+    kept = course.cache.recall(piece, key)
     if kept is not None:
         return kept.arrays
     arrays = yield from work
-    course.journal.keep(piece, key, arrays)
+    course.cache.keep(piece, key, arrays)
     return arrays
 
 

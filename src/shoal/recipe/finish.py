@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
@@ -165,7 +166,7 @@ def _classes(problem: Problem, mean: Floats, truth: NDArray[np.int64]) -> tuple[
         metric=problem.metric,
         score=scores.score,
         interval=scores.interval,
-        baseline=scoring.baseline(problem.train.y.cpu().numpy(), truth, True),
+        baseline=problem.loss.baseline(problem.train.y.cpu(), torch.from_numpy(truth)),
         rows=scores.rows,
         scores=scores.further,
         labels=list(labels),
@@ -192,7 +193,7 @@ def _numbers(problem: Problem, mean: Floats, truth: Floats, seed: int) -> tuple[
         metric=problem.metric,
         score=scores.score,
         interval=scores.interval,
-        baseline=scoring.baseline(problem.train.y.cpu().numpy(), truth, False),
+        baseline=problem.loss.baseline(problem.train.y.cpu(), torch.from_numpy(truth)),
         rows=scores.rows,
         scores=scores.further,
         truth=true[shown].tolist(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from shoal.core.events import (
 )
 from shoal.diagnose import activations, initial_loss, signal, small_sample
 from shoal.diagnose.signal import Look
+from shoal.experiment import Answer, Job, Trained, run
+from shoal.experiment.cache import Arrays
 from shoal.population import Member
 from shoal.recipe.course import Course, decided, finished, once
-from shoal.recipe.journal import Arrays
-from shoal.task import Part
+from shoal.task import Part, Split
 
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
 INIT_SEEDS = 8
@@ -96,11 +98,11 @@ def _look_at_signals(course: Course, candidates: Sequence[str]) -> Generator[Eve
     for init in dict.fromkeys((INITS[0], *candidates)):
         members = [Member(seed=course.options.seed + seed, init=init) for seed in range(SIGNAL_SEEDS)]
         piece, key = f"signals of {init}", course.key(members)
-        kept = course.journal.recall(piece, key)
+        kept = course.cache.recall(piece, key)
         if kept is None:
             yield course.progress(1, 0.5, f"activations of {len(members)} untrained networks")
             looks[init] = signal.look(activations.measure(course.population(members), part.x, part.y), init)
-            course.journal.keep(piece, key, {}, looks[init].model_dump(mode="json"))
+            course.cache.keep(piece, key, {}, looks[init].model_dump(mode="json"))
         else:
             looks[init] = Look.model_validate(kept.document)
         if init in candidates and looks[init].healthy:
@@ -121,9 +123,9 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         for seed in range(SMALL_SEEDS)
     ]
     before_s = yield from course.read_clock()
-    work = _learn_by_heart(course, members, part, target)
-    seen = yield from once(course, "small sample", course.key(members, target=target), work)
-    loss, score, steps = seen["loss"], seen["score"], len(seen["loss"])
+    trained = yield from _learn_by_heart(course, members, part, target)
+    loss, score = (np.stack([getattr(record, name) for record in trained.records]) for name in ("loss", "score"))
+    steps = len(trained.records)
     reached = steps if np.nanmax(score[-1], initial=-np.inf) >= target else None
     spent_s = (yield from course.read_clock()) - before_s
     course.members_trained += len(members)
@@ -146,7 +148,7 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         rows=len(part),
         conflicting=small_sample.conflicts(part.x, part.y),
         target=target,
-        diverged=int(seen["diverged"].sum()),
+        diverged=sum(trained.diverged),
         members=len(members),
         crowding="" if reached else course.problem.crowding(),
     )
@@ -157,17 +159,26 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
 
 def _learn_by_heart(
     course: Course, members: Sequence[Member], part: Part, target: float
-) -> Generator[Event, None, Arrays]:
-    """Batch gradient descent until one member reaches the target; loss and score are [T, K]."""
-    population = course.population(members)
-    loss, score = [], []
-    for record in population.train(part.x, part.y, epochs=SMALL_STEPS, batch_size=len(part)):
-        loss.append(record.loss)
-        score.append(record.score)
-        if np.nanmax(record.score, initial=-np.inf) >= target:
-            break
-        if record.epoch % 10 == 0:
-            yield course.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
-            course.check_interrupt(2)
-    diverged = np.array([status == "diverged" for status in population.status])
-    return {"loss": np.stack(loss), "score": np.stack(score), "diverged": diverged}
+) -> Generator[Event, None, Trained]:
+    """Batch gradient descent until one member reaches the target."""
+    job = Job(
+        architecture=course.network,
+        members=tuple(members),
+        loss=course.problem.loss,
+        epochs=SMALL_STEPS,
+        batch_size=len(part),
+        keep=1,
+        precision=course.options.precision,
+    )
+    answer: Answer | None = None
+    with closing(run(job, [Split(train=part)], course.runner, course.cache, "small sample")) as training:
+        while True:
+            try:
+                record = training.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reached = np.nanmax(record.score, initial=-np.inf) >= target
+            answer = Answer(then="end") if reached else None
+            if not reached and record.epoch % 10 == 0:
+                yield course.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
+                course.check_interrupt(2)

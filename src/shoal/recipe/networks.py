@@ -13,12 +13,12 @@ from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind
 from shoal.data.wording import listing
+from shoal.experiment import Architecture, BuiltIn, Given
 from shoal.nn.adoption import told
 from shoal.nn.networks import Cnn, Mlp, Resnet
 from shoal.population.template import adopt
 from shoal.prepare import Preparation
 from shoal.prepare.numbers import FEWEST_ROWS_FOR_RANK
-from shoal.recipe.problem import Architecture, BuiltIn, Given
 
 MLP_WIDTH, MLP_DEPTH = 128, 2
 CNN_WIDTH = {1: 16, 2: 16, 3: 8}  # by rank: a convolution of a volume costs many times one of an image

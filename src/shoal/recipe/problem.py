@@ -4,75 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
-from torch import nn
 
 from shoal import losses
 from shoal.augment import Augment, Pixels
 from shoal.core.events import Interval, Kind
 from shoal.core.settings import Precision
 from shoal.diagnose import crowding
-from shoal.nn.networks import Network
-from shoal.task import Part, Sealed
+from shoal.experiment import Architecture, Runner
+from shoal.task import Part, Sealed, Split
 
 Floats = NDArray[np.float64]
-
-
-class Architecture(Protocol):
-    """A network that can be built, described and, perhaps, enlarged."""
-
-    def build(self) -> nn.Module:
-        """A fresh network."""
-
-    def document(self) -> dict[str, JsonValue]:
-        """What a saved model keeps in order to build it again."""
-
-    def wider(self) -> Architecture | None:
-        """The same with twice the width, or None where that cannot be had."""
-
-
-@dataclass(frozen=True)
-class BuiltIn:
-    """One of Shoal's own networks."""
-
-    spec: Network
-
-    def build(self) -> nn.Module:
-        """A fresh network."""
-        return self.spec.build()
-
-    def document(self) -> dict[str, JsonValue]:
-        """The spec, as JSON."""
-        return self.spec.model_dump(mode="json")
-
-    def wider(self) -> Architecture | None:
-        """Twice the width."""
-        return BuiltIn(self.spec.model_copy(update={"width": 2 * self.spec.width}))
-
-
-@dataclass(frozen=True)
-class Given:
-    """The user's own network: one size, as it is."""
-
-    make_net: Callable[[], nn.Module]
-    name: str  # package.module:function, or "" where it cannot be imported again
-    unused: tuple[str, ...] = ()  # parameters that its answers do not depend on
-
-    def build(self) -> nn.Module:
-        """A fresh network."""
-        return self.make_net()
-
-    def document(self) -> dict[str, JsonValue]:
-        """Where to find the function again."""
-        return {"network": "given", "factory": self.name}
-
-    def wider(self) -> Architecture | None:
-        """None: only its author can enlarge it."""
-        return None
 
 
 @dataclass(frozen=True)
@@ -91,6 +36,11 @@ class Problem:
     inputs: tuple[str, ...] = ()  # names of a table's prepared inputs
     pixels: Pixels | None = None  # what the inputs' numbers mean; None where they are no pixels in places
     describe_row: Callable[[int], Mapping[str, JsonValue]] = field(default=lambda row: {})  # a test row, for the report
+
+    @property
+    def split(self) -> Split:
+        """The rows that are trained on, and those that choose."""
+        return Split(train=self.train, validation=self.validation, pixels=self.pixels)
 
     @property
     def loss(self) -> losses.Loss:
@@ -116,4 +66,5 @@ class Options:
     epochs: int | None = None
     batch_size: int | None = None
     precision: Precision = "float32"
+    runner: Runner | None = None  # where networks are trained; None: in this process
     augment: Augment | None = None  # at most so; None: what is usual for the data

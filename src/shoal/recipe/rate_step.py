@@ -14,9 +14,9 @@ from shoal.data.wording import count, range_setting
 from shoal.diagnose import learning_rate
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
+from shoal.experiment.cache import Arrays
 from shoal.population import Member
 from shoal.recipe.course import Course, decided, finished, once
-from shoal.recipe.journal import Arrays
 from shoal.search import edges
 from shoal.task import Part
 

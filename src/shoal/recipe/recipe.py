@@ -10,10 +10,10 @@ from math import ceil, log2
 from shoal.core.budget import Budget
 from shoal.core.errors import Interrupted
 from shoal.core.events import Decision, DecisionMade, Event, StopNoticed, TestRead
+from shoal.experiment.cache import NoCache, TaskCache
 from shoal.recipe import finish, first_steps, rate_step, rounds, search_steps
 from shoal.recipe.course import Course
 from shoal.recipe.finish import Chosen
-from shoal.recipe.journal import Journal, NoJournal
 from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Options, Problem
 
@@ -41,7 +41,7 @@ def run(
     *,
     stopped: Callable[[], bool] = lambda: False,
     now: Callable[[], float] = time.monotonic,
-    journal: Journal | None = None,
+    cache: TaskCache | None = None,
 ) -> Generator[Event, None, Outcome]:
     """Carry out the recipe.
 
@@ -51,7 +51,7 @@ def run(
         options: what the user fixed.
         stopped: asked between epochs; True ends the run with the best networks so far.
         now: a clock in seconds, for a budget in time.
-        journal: where finished work is kept, and what was kept of it before the run was interrupted.
+        cache: where finished work is kept, and what was kept of it before the run was interrupted.
 
     Yields:
         Events as they happen.
@@ -64,7 +64,7 @@ def run(
     """
     batch_size = options.batch_size or default_batch_size(len(problem.train))
     pace = Pace(budget, now, ceil(len(problem.train) / batch_size))
-    course = Course(problem, options, pace, stopped, journal or NoJournal(), problem.network, batch_size)
+    course = Course(problem, options, pace, stopped, cache or NoCache(), problem.network, batch_size)
     decisions: list[Decision] = []
     steps = _steps(course)
     chosen: Chosen | None = None
@@ -94,11 +94,11 @@ def _steps(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRe
     yield from rate_step.find_learning_rate(course)
     loop = yield from search_steps.coarse_search(course)
     for round_ in range(1, rounds.MOST_ROUNDS + 1):
-        trained = yield from search_steps.refine(course, loop, round_)
-        if trained is None:
+        trials = yield from search_steps.refine(course, loop, round_)
+        if trials is None:
             break
-        reading = yield from rounds.read_curves(course, loop, trained, round_)
-        again = yield from rounds.go_again(course, loop, trained, reading, round_)
+        reading = yield from rounds.read_curves(course, loop, trials, round_)
+        again = yield from rounds.go_again(course, loop, trials, reading, round_)
         if not again:
             break
     chosen = yield from finish.choose_ensemble(course)

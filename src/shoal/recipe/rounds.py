@@ -13,11 +13,10 @@ from shoal.diagnose.curves import NOISES, Curves, Reading
 from shoal.diagnose.initial_loss import expected
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.combination import row_scores
-from shoal.ensemble.scoring import baseline
 from shoal.losses import all_equal
 from shoal.recipe.course import Candidate, Course, decided, finished
 from shoal.recipe.search_steps import Loop, inside, words
-from shoal.recipe.trained import Trained
+from shoal.recipe.trials import Trials
 from shoal.search import edges
 from shoal.search.narrow import narrow
 
@@ -26,15 +25,16 @@ MOST_EPOCHS = 60
 SEEN_ROWS = 2000  # training rows that the training score is read from, at least: fewer would blur the gap
 
 
-def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Generator[Event, None, Reading]:
+def read_curves(course: Course, loop: Loop, trials: Trials, round_: int) -> Generator[Event, None, Reading]:
     """Step 6: what the curves of the round's best member say."""
     started = time.perf_counter()
     yield StepStarted(step=6, round=round_, why="the curves of the round's best network")
     _settle_larger(course, loop)
+    trained = trials.trained
     best = trained.best()
     problem = course.problem
     seen = course.sample(6, max(len(problem.validation), SEEN_ROWS))
-    train_score = float(trained.leaders[0].evaluate(seen.x, seen.y)[1][0])
+    train_score = float(trained.population[0].evaluate(seen.x, seen.y)[1][0])
     score = trained.scores()[best]
     classes = problem.classes
     reading = curves.judge(
@@ -46,14 +46,14 @@ def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Ge
             train_score=train_score,
             best_epoch=int(trained.last.best_epoch[best] - trained.records[0].epoch + 1),
             noise=_standard_error(course, score),
-            baseline=baseline(problem.train.y.numpy(), problem.validation.y.numpy(), classes is not None),
+            baseline=problem.loss.baseline(problem.train.y, problem.validation.y),
             chance_loss=expected(classes, problem.train.y if all_equal(problem.validation.y) else problem.validation.y),
-            diverged_share=trained.last.status.count("diverged") / len(trained.ids),
+            diverged_share=trained.last.status.count("diverged") / len(trials.ids),
         ),
         larger_was_no_better=loop.larger_failed,
     )
     shown = reading.model_dump(exclude={"rise", "rise_threshold"})
-    yield CurveVerdict(round=round_, population=trained.name, member=trained.ids[best], **shown)
+    yield CurveVerdict(round=round_, population=trials.name, member=trials.ids[best], **shown)
     verdict = Verdict(
         code=reading.code,
         level="fine" if reading.verdict == "good" else ("problem" if reading.verdict == "diverged" else "note"),
@@ -66,15 +66,13 @@ def read_curves(course: Course, loop: Loop, trained: Trained, round_: int) -> Ge
     return reading
 
 
-def go_again(
-    course: Course, loop: Loop, trained: Trained, reading: Reading, round_: int
-) -> Generator[Event, None, bool]:
+def go_again(course: Course, loop: Loop, trials: Trials, reading: Reading, round_: int) -> Generator[Event, None, bool]:
     """Step 7: apply what the verdict asks for and say whether another round is worth it."""
     started = time.perf_counter()
     yield StepStarted(step=7, round=round_, why="was the last round better than chance would make it?")
     gain, error = _improvement(course, loop.incumbent)
     improved = gain > NOISES * error
-    changed = _apply(course, loop, trained, reading)
+    changed = _apply(course, loop, trials, reading)
     loop.incumbent = course.best()
     loop.history.append((reading.verdict, gain))
     room = course.pace.next_round(1.0, loop.epochs) is not None
@@ -104,15 +102,15 @@ def go_again(
     return again
 
 
-def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bool:
+def _apply(course: Course, loop: Loop, trials: Trials, reading: Reading) -> bool:
     """Change the ranges, the epochs or the network as the verdict asks; True if anything new will be tried."""
-    values = trained.values
-    best = dict(values[trained.best()])
+    values = trials.values
+    best = dict(values[trials.trained.best()])
     loop.best = best
     if reading.verdict == "more_training":
         if course.options.epochs is not None:
             return False
-        epochs = len(trained.records)
+        epochs = len(trials.trained.records)
         loop.epochs = min(2 * epochs, MOST_EPOCHS)
         return loop.epochs > epochs
     if reading.verdict == "overfitting":
@@ -128,7 +126,7 @@ def _apply(course: Course, loop: Loop, trained: Trained, reading: Reading) -> bo
         before, lower = loop.ranges, _lower(loop.ranges)
         loop.ranges = edges.within(lower, course.options.ranges)
         return loop.ranges != before
-    loop.ranges = {**loop.ranges, **narrow(loop.ranges, [inside(loop.ranges, v) for v in values], trained.standings())}
+    loop.ranges = {**loop.ranges, **narrow(loop.ranges, [inside(loop.ranges, v) for v in values], trials.standings())}
     return False
 
 

@@ -11,11 +11,11 @@ from shoal.core.errors import RunError
 from shoal.core.events import Event, Range, SearchRound, StepStarted
 from shoal.data.wording import count, range_setting
 from shoal.diagnose.verdict import Verdict
+from shoal.experiment import Architecture
 from shoal.population import Member
 from shoal.recipe import augmenting
 from shoal.recipe.course import Candidate, Course, decided, finished, infos
-from shoal.recipe.problem import Architecture
-from shoal.recipe.trained import Trained, train
+from shoal.recipe.trials import Trials, train
 from shoal.search import edges
 from shoal.search.importance import importance
 from shoal.search.narrow import narrow
@@ -52,11 +52,12 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     yield from _useless(course, ranges)
     allotment = course.pace.coarse(augmented="augment" in ranges)
     values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
-    trained = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
-    yield _exhibit(trained, 4, 1, ranges)
+    trials = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
+    trained = trials.trained
+    yield _exhibit(trials, 4, 1, ranges)
     scores = trained.scores()
     whole = {"augment": ranges["augment"]} if "augment" in ranges else {}  # a few epochs say nothing about it
-    finer = narrow(ranges, values, trained.standings()) | whole
+    finer = narrow(ranges, values, trials.standings()) | whole
     best = values[trained.best()]
     given = course.options.ranges
     moved, sides = _beyond(ranges, finer, best, 1, given)
@@ -93,7 +94,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     return Loop(ranges=moved, best=best, incumbent=course.best(), epochs=course.options.epochs)
 
 
-def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Trained | None]:
+def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Trials | None]:
     """Step 5: fewer settings, finer ranges, more epochs; None when the budget has no room for a round."""
     started = time.perf_counter()
     factor = 3.0 if loop.previous is not None else 1.0
@@ -109,8 +110,9 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     values = [loop.best] + [
         draw(loop.ranges, course.options.seed, offset + trial) for trial in range(1, allotment.members)
     ]
-    trained = yield from train(course, f"refine {round_}", 5, round_, values, allotment.epochs, halve=True)
-    yield _exhibit(trained, 5, round_, loop.ranges)
+    trials = yield from train(course, f"refine {round_}", 5, round_, values, allotment.epochs, halve=True)
+    trained = trials.trained
+    yield _exhibit(trials, 5, round_, loop.ranges)
     best = trained.best()
     given = course.options.ranges
     moved, sides = edges.extend(loop.ranges, inside(loop.ranges, values[best]), round_, given)
@@ -140,7 +142,7 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
     loop.ranges = moved
     yield from decided(5, verdict, action + _advice(held, given))
     yield finished(5, verdict, f"{count(len(values), 'network')}, {count(allotment.epochs, 'epoch')}", started, round_)
-    return trained
+    return trials
 
 
 def _begin(course: Course) -> Generator[Event, None, None]:
@@ -241,19 +243,19 @@ def inside(ranges: dict[str, Range], values: dict[str, float]) -> dict[str, floa
     return {name: min(max(values[name], r.low), r.high) for name, r in ranges.items()}
 
 
-def _exhibit(trained: Trained, step: int, round_: int, ranges: dict[str, Range]) -> SearchRound:
-    last = trained.last
-    clamped = [inside(ranges, values) for values in trained.values]
+def _exhibit(trials: Trials, step: int, round_: int, ranges: dict[str, Range]) -> SearchRound:
+    trained, last = trials.trained, trials.trained.last
+    clamped = [inside(ranges, values) for values in trials.values]
     return SearchRound(
         step=step,
         round=round_,
-        population=trained.name,
+        population=trials.name,
         ranges=ranges,
-        members=infos(trained.ids, trained.members, trained.values),
+        members=infos(trials.ids, trained.job.members, trials.values),
         score=trained.scores(),
         best_epoch=[int(epoch) for epoch in last.best_epoch],
         status=list(last.status),
-        best=trained.ids[trained.best()],
+        best=trials.ids[trained.best()],
         importance=importance(ranges, clamped, trained.scores()),
     )
 

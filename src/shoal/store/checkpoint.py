@@ -25,8 +25,7 @@ from pydantic import JsonValue
 from shoal.core.atomic import write_atomically, write_error
 from shoal.core.digest import digest_of
 from shoal.core.errors import ShoalError
-from shoal.population import Population
-from shoal.recipe.journal import Arrays, Kept
+from shoal.experiment.cache import Arrays, Kept, Networks
 from shoal.store.plans import RecordedPlans
 
 FORMAT = "shoal-checkpoint-2"
@@ -39,7 +38,7 @@ NETWORKS = ".networks.safetensors"
 
 
 class Checkpoint:
-    """Keeps pieces of work in a folder; see `recipe.journal.Journal`.
+    """Keeps pieces of work in a folder; see `experiment.cache.TaskCache`.
 
     Args:
         folder: made when the first piece is kept.
@@ -75,7 +74,7 @@ class Checkpoint:
         key: str,
         arrays: Arrays,
         document: Mapping[str, JsonValue] | None = None,
-        population: Population | None = None,
+        population: Networks | None = None,
         *,
         done: bool = True,
     ) -> None:
@@ -116,7 +115,7 @@ class Checkpoint:
         found = self._folder.glob(f"{_slug(piece)}@*.safetensors")
         return [path for path in found if not path.name.endswith(NETWORKS)]
 
-    def _write(self, path: Path, header: dict[str, Any], arrays: Arrays, population: Population | None) -> None:
+    def _write(self, path: Path, header: dict[str, Any], arrays: Arrays, population: Networks | None) -> None:
         """The networks first: the file that describes them makes them count."""
         from safetensors.numpy import save
 

@@ -13,29 +13,31 @@ alone. Half of the validation rows choose each network's epoch, the other half s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2
 
 import numpy as np
 import torch
 from pydantic import JsonValue
-from torch import nn
 
 from shoal.augment import Augment, Pixels, check, parse, usual
+from shoal.compare import Design, Level
+from shoal.compare import run as compare
+from shoal.compare.paired import Estimate, Floats, difference, gain_said, score_said
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.data import ArrayFeatures
-from shoal.data.wording import count
 from shoal.diagnose.label_preservation import FULL, LEAST_ROWS, Judge, Preservation, allowed, apart
+from shoal.experiment import Architecture, BuiltIn, Given, Threads
 from shoal.nn.networks import Cnn
-from shoal.population import Member, Population
+from shoal.population import Member
 from shoal.prepare.pixels import pixels as pixels_of
 from shoal.studies import augmentation_pictures as drawn
-from shoal.studies.paired import Estimate, Floats, difference, gain_said, score_said
 from shoal.studies.record import Number, Options, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
-from shoal.task import Part
+from shoal.studies.watched import told
+from shoal.task import Part, Split
 
 SEEDS, EPOCHS, STEPS = 6, 15, 500  # the more of both: few rows are seen more often
 ROWS, BATCH, WIDTH = 2000, 64, 8
@@ -85,11 +87,13 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     part = some(subject.fold.train, ROWS, options.seed)
     judged = yield from _judged(subject, part, asked, pixels, options)
     settings = _settings(asked, judged)
-    seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
-    chosen, curves = yield from _trained(subject, part, settings, pixels, seeds, options)
+    design = _design(subject, part, settings, pixels, options)
+    compared = yield from told(compare(design, Threads(options.device)), lambda _: "all settings", 0.3, 0.95)
     yield Progress(done=0.97, doing="drawing pictures")
+    chosen = {name: compared.by_seed(name) for name in settings}
+    curves = {name: compared.curve[name].mean(axis=2) for name in settings}
     result = Result(settings, chosen, curves, judged)
-    return _study(subject, part, pixels, result, len(seeds), options)
+    return _study(subject, part, pixels, result, len(design.seeds), options)
 
 
 def _judged(
@@ -119,55 +123,31 @@ def _settings(asked: Augment, judged: Sequence[Preservation]) -> dict[str, Augme
     return settings
 
 
-def _network(subject: Subject) -> Callable[[], nn.Module]:
+def _network(subject: Subject) -> Architecture:
     if subject.make_net is not None:
-        return subject.make_net
+        return Given(subject.make_net, subject.model)
     blocks = max(2, min(3, ceil(log2(max(subject.fold.shape[1:]) / 4))))
     channels, *size = subject.fold.shape
-    spec = Cnn(channels=channels, size=tuple(size), outputs=subject.task.outputs, width=WIDTH, blocks=blocks)
-    return spec.build
+    return BuiltIn(Cnn(channels=channels, size=tuple(size), outputs=subject.task.outputs, width=WIDTH, blocks=blocks))
 
 
-def _trained(
-    subject: Subject,
-    part: Part,
-    settings: Mapping[str, Augment],
-    pixels: Pixels,
-    seeds: Sequence[int],
-    options: Options,
-) -> Generator[Progress, None, tuple[dict[str, Floats], dict[str, Floats]]]:
-    """One population of all settings and seeds: [R] scores at the chosen epoch, [T, R] curves, by setting."""
-    members = [
-        Member(seed=seed, optimizer="adam", lr=LR, schedule="cosine", augment=augment)
-        for augment in settings.values()
-        for seed in seeds
-    ]
-    population = Population(_network(subject), members, loss=subject.task.loss.name, device=options.device)
-    held = some(subject.fold.validation, len(subject.fold.validation), options.seed)
-    half = max(1, len(held) // 2)
-    other = held.x[half:], held.y[half:]
-    epochs = options.epochs or max(EPOCHS, ceil(STEPS / ceil(len(part) / BATCH)))
-    best, chosen, curve = np.full(len(members), -np.inf), np.full(len(members), np.nan), []
-    yield Progress(done=0.3, doing=f"training {count(len(members), 'network')}")
-    for record in population.train(
-        part.x,
-        part.y,
-        epochs=epochs,
+def _design(subject: Subject, part: Part, settings: Mapping[str, Augment], pixels: Pixels, options: Options) -> Design:
+    """All settings with all seeds, as one population."""
+    architecture = _network(subject)
+    folds = [Split(train=part, validation=subject.fold.validation, pixels=pixels)]
+    return Design(
+        levels={
+            name: Level(
+                Member(optimizer="adam", lr=LR, schedule="cosine", augment=augment), lambda _: architecture, folds
+            )
+            for name, augment in settings.items()
+        },
+        seeds=[options.seed + k for k in range(options.replicates or SEEDS)],
+        loss=subject.task.loss,
+        epochs=options.epochs or max(EPOCHS, ceil(STEPS / ceil(len(part) / BATCH))),
         batch_size=BATCH,
-        validation=(held.x[:half], held.y[:half]),
         order_seed=options.seed,
-        pixels=pixels,
-    ):
-        better = record.validation_score > best  # false for NaN
-        best = np.where(better, record.validation_score, best)
-        chosen = np.where(better, population.evaluate(*other)[1], chosen)
-        curve.append(record.validation_score)
-        yield Progress(done=0.3 + 0.65 * len(curve) / epochs, doing=f"epoch {len(curve)} of {epochs}")
-    scores = chosen.reshape(len(settings), len(seeds))
-    curves = np.stack(curve).reshape(len(curve), len(settings), len(seeds))
-    return (
-        {name: scores[k] for k, name in enumerate(settings)},
-        {name: curves[:, k] for k, name in enumerate(settings)},
+        choose_epoch=True,
     )
 
 

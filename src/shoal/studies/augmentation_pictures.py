@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from shoal.augment import Augment, Pixels, Plan
+from shoal.compare.paired import Estimate, Floats
 from shoal.studies import pictures
 from shoal.studies.augmented_samples import shown
-from shoal.studies.paired import Estimate, Floats
 from shoal.studies.record import Picture
 from shoal.studies.subject import Subject
 from shoal.task import Part

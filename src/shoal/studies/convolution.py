@@ -12,19 +12,21 @@ from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from shoal.compare.paired import Floats, mean
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.data.images import decode
 from shoal.data.reading import existing
 from shoal.data.wording import count
+from shoal.experiment import Given, Job, Threads, Trained
+from shoal.experiment import run as run_job
 from shoal.nn.normalization import BatchNorm
 from shoal.population import Member, Population
 from shoal.studies import kernels, pictures
 from shoal.studies.kernels import Check, Count
-from shoal.studies.paired import Floats, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
-from shoal.task import Part
+from shoal.task import Part, Split
 
 SEEDS, EPOCHS = 4, 6
 ROWS, BATCH = 1024, 64
@@ -34,7 +36,7 @@ LEARNED = 0.1  # change of the first kernels, as a share of their size, below wh
 
 
 @dataclass(frozen=True)
-class Trained:
+class Kernels:
     """A population's first layer before and after, [R, O, C, *kernel], and its validation scores."""
 
     before: Floats
@@ -129,15 +131,21 @@ def _first(population: Population) -> Floats:
 
 def _training(
     subject: Subject, part: Part, held: Part, seeds: Sequence[int], options: Options
-) -> Generator[Progress, None, Trained]:
+) -> Generator[Progress, None, Kernels]:
     members = [Member(seed=seed, optimizer="adam", lr=3e-3) for seed in seeds]
-    population = Population(_network(subject), members, loss=subject.task.loss.name, device=options.device)
-    before, (_, start) = _first(population), population.evaluate(held.x, held.y)
-    epochs, score = options.epochs or EPOCHS, np.full(len(seeds), np.nan)
-    for record in population.train(part.x, part.y, epochs=epochs, batch_size=BATCH, validation=(held.x, held.y)):
-        score = record.validation_score
+    make_net, epochs = _network(subject), options.epochs or EPOCHS
+    untrained = Population(make_net, members, loss=subject.task.loss, device=options.device)
+    job = Job(Given(make_net, "two convolutions"), tuple(members), subject.task.loss, epochs, BATCH)
+    training = run_job(job, [Split(train=part, validation=held)], Threads(options.device))
+    while True:
+        try:
+            record = next(training)
+        except StopIteration as end:
+            trained: Trained = end.value
+            break
         yield Progress(done=0.1 + 0.9 * record.epoch / epochs, doing=f"{len(seeds)} networks, epoch {record.epoch}")
-    return Trained(before, _first(population), np.asarray(start), np.asarray(score))
+    _, start = untrained.evaluate(held.x, held.y)
+    return Kernels(_first(untrained), _first(trained.population), start, trained.last.validation_score)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -149,7 +157,7 @@ def _study(
     checks: Sequence[Check],
     counts: Sequence[Count],
     shown: Picture,
-    trained: Trained,
+    trained: Kernels,
 ) -> Study:
     fewer = counts[0].dense / counts[0].convolution
     change = mean(trained.change)
@@ -218,7 +226,7 @@ def _property_decision(checks: Sequence[Check]) -> Finding:
     )
 
 
-def _kernel_decision(trained: Trained, metric: str) -> Finding:
+def _kernel_decision(trained: Kernels, metric: str) -> Finding:
     change, gain = mean(trained.change), mean(trained.score_after - trained.score_before)
     evidence: dict[str, JsonValue] = {
         "change": change.value,
@@ -328,7 +336,7 @@ def _grey(row: Tensor) -> Floats:
     return np.asarray(image[len(image) // 2] if image.ndim == 3 else image)
 
 
-def _kernels_section(trained: Trained, metric: str) -> Section:
+def _kernels_section(trained: Kernels, metric: str) -> Section:
     change, gain = mean(trained.change), mean(trained.score_after - trained.score_before)
     lift = f"{100 * gain.value:+.0f} points" if metric == "accuracy" else f"{gain.value:+.2f}"
     return Section(

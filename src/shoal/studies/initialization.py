@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import JsonValue
 from torch import Tensor, nn
 
+from shoal.compare.paired import Floats, mean
 from shoal.core.events import Finding
 from shoal.diagnose import activations, signal
 from shoal.diagnose.activations import Activations
@@ -17,7 +18,6 @@ from shoal.diagnose.verdict import Verdict
 from shoal.population import Member, Population
 from shoal.studies import golden, pictures
 from shoal.studies.golden import SETTINGS, Layer
-from shoal.studies.paired import Floats, mean
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
 

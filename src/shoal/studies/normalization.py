@@ -10,14 +10,18 @@ import numpy as np
 from pydantic import JsonValue
 from torch import nn
 
+from shoal.compare import Compared, Design, Level
+from shoal.compare import run as compare
+from shoal.compare.paired import Estimate, Floats, difference, gain_said, mean, score_said
 from shoal.core.events import Finding
+from shoal.experiment import Architecture, Given, Threads
 from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm
-from shoal.population import Member, Population
+from shoal.population import Member
 from shoal.studies import pictures
-from shoal.studies.paired import Estimate, Floats, difference, gain_said, mean, score_said
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject, some
-from shoal.task import Part
+from shoal.studies.watched import told
+from shoal.task import Split
 
 SEEDS, EPOCHS = 4, 4
 LRS = (1e-3, 4e-3, 1.6e-2, 6.3e-2, 0.25, 1.0)
@@ -60,26 +64,38 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     """
     seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
     names = [name for name in NORMS if name != "instance" or subject.task.kind != "table"]
+    depths = DEPTHS[subject.task.kind]
     part, held = some(subject.fold.train, ROWS, options.seed), some(subject.fold.validation, 2 * ROWS, options.seed)
-    baseline = _baseline(part, held, subject)
-    results, total, number = [], len(DEPTHS[subject.task.kind]) * len(names), 0
-    for depth in DEPTHS[subject.task.kind]:
-        scores, diverged = {}, {}
-        for name in names:
-            yield Progress(done=number / total, doing=f"{depth} layers, {name}: {len(LRS) * len(seeds)} networks")
-            found = _trained(_network(subject, depth, NORMS[name]), subject, part, held, seeds, options)
-            diverged[name] = np.isnan(found).mean(axis=1)
-            scores[name] = np.where(np.isnan(found), baseline, found)
-            number += 1
-        results.append(Result(depth, scores, diverged))
-    return _study(subject, options, results, seeds, baseline, total)
+    baseline = subject.task.loss.baseline(part.y, held.y)
+    folds = [Split(train=part, validation=held)]
+    design = Design(
+        levels={
+            (depth, name, lr): Level(_member(lr), network, folds)
+            for depth in depths
+            for name in names
+            for network in [_network(subject, depth, name)]
+            for lr in LRS
+        },
+        seeds=seeds,
+        loss=subject.task.loss,
+        epochs=options.epochs or EPOCHS,
+        batch_size=BATCH,
+    )
+    compared = yield from told(compare(design, Threads(options.device)), lambda level: f"{level[0]} layers, {level[1]}")
+    results = [_result(compared, depth, names, baseline) for depth in depths]
+    return _study(subject, options, results, seeds, baseline, design.networks)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def _network(subject: Subject, depth: int, norm: Norm | None) -> Callable[[], nn.Module]:
+def _member(lr: float) -> Member:
+    return Member(optimizer="momentum", momentum=0.9, lr=lr, init="kaiming")
+
+
+def _network(subject: Subject, depth: int, name: str) -> Callable[[Split], Architecture]:
     """A plain stack of `depth` layers: (dense or convolution), normalization, ReLU; then linear."""
+    norm = NORMS[name]
 
     def dense() -> nn.Module:
         layers: list[nn.Module] = [nn.Flatten()]
@@ -102,31 +118,18 @@ def _network(subject: Subject, depth: int, norm: Norm | None) -> Callable[[], nn
         pool: type[nn.Module] = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)[rank - 1]
         return nn.Sequential(*layers, pool(2), nn.Flatten(), nn.Linear(CHANNELS * 2**rank, subject.task.outputs))
 
-    return dense if subject.task.kind == "table" else convolutional
+    architecture = Given(dense if subject.task.kind == "table" else convolutional, f"{depth} layers, {name}")
+    return lambda split: architecture
 
 
-def _trained(
-    make: Callable[[], nn.Module], subject: Subject, part: Part, held: Part, seeds: Sequence[int], options: Options
-) -> Floats:
-    """Validation scores after the last epoch, [learning rates, seeds]; NaN where the training diverged."""
-    members = [
-        Member(seed=seed, optimizer="momentum", momentum=0.9, lr=lr, init="kaiming") for lr in LRS for seed in seeds
-    ]
-    population = Population(make, members, loss=subject.task.loss.name, device=options.device)
-    score = np.full(len(members), np.nan)
-    for record in population.train(
-        part.x, part.y, epochs=options.epochs or EPOCHS, batch_size=BATCH, validation=(held.x, held.y)
-    ):
-        score = np.where([status == "diverged" for status in record.status], np.nan, record.validation_score)
-    return score.reshape(len(LRS), len(seeds))
-
-
-def _baseline(part: Part, held: Part, subject: Subject) -> float:
-    """The score of always giving the usual answer of the training rows."""
-    if not subject.task.loss.categorical:
-        return 0.0
-    usual = int(part.y.bincount().argmax())
-    return float((held.y == usual).double().mean())
+def _result(compared: Compared, depth: int, names: Sequence[str], baseline: float) -> Result:
+    """Validation scores of one depth after the last epoch."""
+    scores = {name: np.stack([compared.by_seed((depth, name, lr)) for lr in LRS]) for name in names}
+    return Result(
+        depth,
+        {name: np.where(np.isnan(found), baseline, found) for name, found in scores.items()},
+        {name: np.isnan(found).mean(axis=1) for name, found in scores.items()},
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ def _decades(result: Result, name: str, top: float, baseline: float) -> Floats:
 
 
 def _study(
-    subject: Subject, options: Options, results: Sequence[Result], seeds: Sequence[int], baseline: float, total: int
+    subject: Subject, options: Options, results: Sequence[Result], seeds: Sequence[int], baseline: float, networks: int
 ) -> Study:
     names = list(results[0].scores)
     top = max(float(r.scores[n].mean(axis=1).max()) for r in results for n in names)
@@ -169,7 +172,7 @@ def _study(
             Number(label=f"Most gained at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
             Number(label="Without any", value=_score(deepest, "none", metric), note=f"at {deepest.depth} layers"),
             Number(label="Always the usual answer", value=score_said(baseline, metric)),
-            Number(label="Networks trained", value=str(total * len(LRS) * len(seeds)), note=f"{len(seeds)} seeds"),
+            Number(label="Networks trained", value=str(networks), note=f"{len(seeds)} seeds"),
         ),
         decisions=tuple(_decision(result, names, metric, len(seeds)) for result in results),
         sections=(
@@ -178,7 +181,7 @@ def _study(
             _width_section(results, names, top, baseline),
         ),
         seed=options.seed,
-        networks_trained=total * len(LRS) * len(seeds),
+        networks_trained=networks,
     )
 
 

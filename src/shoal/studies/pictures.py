@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import JsonValue
 
-from shoal.studies.paired import mean
+from shoal.compare.paired import mean
 
 Floats = NDArray[np.float64]
 

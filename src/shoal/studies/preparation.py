@@ -18,12 +18,12 @@ from math import floor, log10
 import numpy as np
 from pydantic import JsonValue
 
+from shoal.compare.paired import Estimate, difference, mean
 from shoal.core.events import Finding
 from shoal.prepare import advise
 from shoal.studies import preparation_pictures as drawn
-from shoal.studies.paired import Estimate, difference, mean
 from shoal.studies.preparation_inputs import Inputs, Rows, inputs, rows_of
-from shoal.studies.preparation_training import RATES, REPLICATES, Trained, train
+from shoal.studies.preparation_training import RATES, REPLICATES, Reached, train
 from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
 from shoal.studies.subject import Subject
 
@@ -55,10 +55,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     rows = rows_of(subject, options.seed)
     hows = [how for how in (*STAGES, *RANGES) if rows.turns or how not in TURNS]
     networks = (options.replicates or REPLICATES) * len(RATES)
-    trained: dict[str, Trained] = {}
-    for number, how in enumerate(hows):
-        yield Progress(done=0.02 + 0.93 * number / len(hows), doing=f"{how}: training {networks} networks")
-        trained[how] = train(subject, inputs(rows, how), options)
+    trained = yield from train(subject, {how: inputs(rows, how) for how in hows}, options)
     yield Progress(done=0.96, doing="drawing pictures")
     effects = _effects(trained)
     stages = [trained[how].inputs for how in hows if how in STAGES]
@@ -79,7 +76,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     )
 
 
-def _effects(trained: Mapping[str, Trained]) -> Effects:
+def _effects(trained: Mapping[str, Reached]) -> Effects:
     reference = trained[REFERENCE]
     if reference.rate is None:
         return {}
@@ -94,7 +91,7 @@ def _effects(trained: Mapping[str, Trained]) -> Effects:
 # --- the answer in words ----------------------------------------------------------------------------------------------
 
 
-def _answer(subject: Subject, trained: Mapping[str, Trained], effects: Effects) -> str:
+def _answer(subject: Subject, trained: Mapping[str, Reached], effects: Effects) -> str:
     metric = subject.task.metric
     if trained[REFERENCE].rate is None:
         return "Nothing can be compared: after `standardize` some network diverged at every learning rate."
@@ -156,7 +153,7 @@ def _short(number: float | None) -> str:
     return f"{mantissa}e{int(power)}" if power and abs(int(power)) > 3 else f"{float(f'{number:.2g}'):g}"
 
 
-def _numbers(subject: Subject, trained: Mapping[str, Trained]) -> tuple[Number, ...]:
+def _numbers(subject: Subject, trained: Mapping[str, Reached]) -> tuple[Number, ...]:
     before, scaled = trained["none"], trained[REFERENCE]
     numbers = [
         Number(
@@ -182,7 +179,7 @@ def _metric(subject: Subject) -> str:
     return {"r2": "R2"}.get(subject.task.metric, subject.task.metric)
 
 
-def _decisions(subject: Subject, rows: Rows, trained: Mapping[str, Trained], effects: Effects) -> Iterator[Finding]:
+def _decisions(subject: Subject, rows: Rows, trained: Mapping[str, Reached], effects: Effects) -> Iterator[Finding]:
     metric = subject.task.metric
     evidence: dict[str, JsonValue] = {how: _intervals(effect) for how, effect in effects.items()}
     ahead = {how: effect for how, effect in effects.items() if effect[0].low > 0 or effect[1].high < 0}
@@ -212,7 +209,7 @@ def _decisions(subject: Subject, rows: Rows, trained: Mapping[str, Trained], eff
                 yield finding.model_copy(update={"level": "note", "sentence": f"`{how}`: {finding.sentence}"})
 
 
-def _steps(trained: Mapping[str, Trained]) -> Finding:
+def _steps(trained: Mapping[str, Reached]) -> Finding:
     hard = max(trained, key=lambda how: trained[how].inputs.with_mean)
     easy = min(trained, key=lambda how: trained[how].inputs.with_mean)
     said = [
@@ -255,7 +252,7 @@ def _data(rows: Rows, stages: list[Inputs]) -> Section:
     return Section(question="What do the data look like at each stage?", answer=answer, pictures=tuple(pictures))
 
 
-def _effect(subject: Subject, trained: Mapping[str, Trained], effects: Effects) -> Section:
+def _effect(subject: Subject, trained: Mapping[str, Reached], effects: Effects) -> Section:
     share = subject.task.metric == "accuracy"
     metric = _metric(subject)
     rows: list[tuple[JsonValue, ...]] = []
@@ -319,7 +316,7 @@ def _cell(of: Estimate | None) -> str | None:
     return None if of is None else f"{of.value:+.2g} ({of.low:+.2g} to {of.high:+.2g})"
 
 
-def _conditioning(subject: Subject, trained: Mapping[str, Trained]) -> Section:
+def _conditioning(subject: Subject, trained: Mapping[str, Reached]) -> Section:
     metric = _metric(subject)
     words = (
         "The better conditioned the inputs, the larger the steps that still go down, and the more of them are good "
@@ -379,7 +376,7 @@ def _conditioning(subject: Subject, trained: Mapping[str, Trained]) -> Section:
     )
 
 
-def _by_rate(how: str, each: Trained) -> JsonValue:
+def _by_rate(how: str, each: Reached) -> JsonValue:
     """Mean score by learning rate with its interval; no value where a network diverged or is worse than is drawn."""
     points: list[JsonValue] = []
     band: list[JsonValue] = []

@@ -1,9 +1,8 @@
-"""One population for each preparation: the same seeds, batches and learning rates; differences seed by seed."""
+"""Networks after each preparation: the same seeds, batches and learning rates; differences seed by seed."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from math import ceil, log
 
@@ -12,14 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from shoal.compare import Design, Level
+from shoal.compare import run as compare
 from shoal.core import process
 from shoal.core.errors import InputError
+from shoal.experiment import Architecture, BuiltIn, Given, Threads
 from shoal.nn.networks import Mlp
-from shoal.population import Member, Population
+from shoal.population import Member
 from shoal.studies.preparation_inputs import Inputs
-from shoal.studies.record import Options
+from shoal.studies.record import Options, Progress
 from shoal.studies.subject import Subject
-from shoal.task import Fold
+from shoal.studies.watched import told
+from shoal.task import Split
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +36,7 @@ WIDTH = 64
 
 
 @dataclass(frozen=True)
-class Trained:
+class Reached:
     """What one preparation's networks reached, [R seeds, L learning rates]; NaN where one diverged or blew up."""
 
     inputs: Inputs
@@ -74,47 +77,60 @@ class Trained:
         return RATES[int(good[0])], RATES[int(good[-1])]
 
 
-def train(subject: Subject, given: Inputs, options: Options) -> Trained:
-    """All seeds at all learning rates, as one population.
+def train(
+    subject: Subject, given: Mapping[str, Inputs], options: Options
+) -> Generator[Progress, None, dict[str, Reached]]:
+    """All seeds at all learning rates after each preparation.
+
+    Args:
+        subject: the data, and the user's network where one was given.
+        given: preparations by name.
+        options: seeds and epochs.
 
     Raises:
         InputError: the user's network is made for other rows.
     """
-    replicates = options.replicates or REPLICATES
-    fold, shape = given.fold, given.fold.shape
+    loss, outputs = subject.task.loss, subject.task.outputs
     if subject.make_net is not None:
-        _check(subject.make_net, shape, subject.task.outputs, subject.model)
-    members = [
-        Member(seed=options.seed + seed, optimizer="momentum", momentum=0.9, lr=rate, schedule="cosine")
-        for seed in range(replicates)
-        for rate in RATES
-    ]
-    built_in = Mlp(inputs=fold.inputs, outputs=subject.task.outputs, width=WIDTH, depth=1)
-    make_net = subject.make_net or built_in.build
-    population = Population(make_net, members, loss=subject.task.loss.name, device=options.device)
-    records = population.train(
-        fold.train.x,
-        fold.train.y,
-        epochs=options.epochs or max(EPOCHS, ceil(STEPS / ceil(len(fold.train) / BATCH))),
+        for each in given.values():
+            _check(subject.make_net, each.fold.shape, outputs, subject.model)
+
+    def architecture(split: Split) -> Architecture:
+        if subject.make_net is not None:
+            return Given(subject.make_net, subject.model)
+        return BuiltIn(Mlp(inputs=split.train.x[0].numel(), outputs=outputs, width=WIDTH, depth=1))
+
+    folds = {how: [each.fold] for how, each in given.items()}
+    rows = max(len(fold.train) for (fold,) in folds.values())
+    design = Design(
+        levels={
+            (how, rate): Level(
+                Member(optimizer="momentum", momentum=0.9, lr=rate, schedule="cosine"), architecture, folds[how]
+            )
+            for how in given
+            for rate in RATES
+        },
+        seeds=[options.seed + seed for seed in range(options.replicates or REPLICATES)],
+        loss=loss,
+        epochs=options.epochs or max(EPOCHS, ceil(STEPS / ceil(rows / BATCH))),
         batch_size=BATCH,
-        validation=(fold.validation.x, fold.validation.y),
         order_seed=options.seed,
+        ruined=BLOWN_UP * (1.0 if outputs == 1 else log(outputs)),  # chance; numbers are standardised
     )
-    last = deque(records, maxlen=1)
-    loss = score = np.full(len(members), np.nan)
-    if last:
-        chance = 1.0 if subject.task.outputs == 1 else log(subject.task.outputs)  # numbers are standardised
-        fine = last[0].validation_loss < BLOWN_UP * chance  # also false for NaN
-        fine &= np.array([status != "diverged" for status in population.status])
-        loss, score = (np.where(fine, found, np.nan) for found in (last[0].validation_loss, last[0].validation_score))
-    return Trained(given, loss.reshape(replicates, -1), score.reshape(replicates, -1), _base(subject, fold))
+    compared = yield from told(compare(design, Threads(options.device)), lambda level: str(level[0]), 0.02, 0.95)
 
+    def by_rate(found: Mapping[Hashable, Floats], how: str) -> Floats:
+        return np.stack([found[how, rate].mean(axis=1) for rate in RATES], axis=1)
 
-def _base(subject: Subject, fold: Fold) -> float:
-    """What always giving the training rows' commonest class, or their mean, scores on the validation rows."""
-    if subject.task.outputs == 1:
-        return 0.0
-    return float((fold.validation.y == fold.train.y.bincount().argmax()).double().mean())
+    return {
+        how: Reached(
+            each,
+            by_rate(compared.loss, how),
+            by_rate(compared.score, how),
+            loss.baseline(each.fold.train.y, each.fold.validation.y),
+        )
+        for how, each in given.items()
+    }
 
 
 def _check(make_net: Callable[[], nn.Module], shape: tuple[int, ...], outputs: int, name: str) -> None:

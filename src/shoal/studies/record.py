@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, JsonValue
+from typing import Any
 
+from pydantic import Field, JsonValue, ValidationError
+
+from shoal.core.errors import InputError
 from shoal.core.events import Finding, Record
 
 
@@ -16,6 +19,15 @@ class Options(Record):
     image: str | None = None  # a picture of the user's own
     augment: str | None = None  # as `augment.parse` reads
     device: str = "cpu"
+
+    def __init__(self, **values: Any) -> None:
+        """Validate; a caller's mistake becomes an `InputError`."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            wanted = first["msg"].removeprefix("Input ")
+            raise InputError(f"{first['loc'][0]} cannot be {first['input']!r}: it {wanted}") from None
 
 
 class Progress(Record):

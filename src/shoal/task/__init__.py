@@ -1,7 +1,7 @@
 """Data, target, metric and plans as one thing: prepared folds, and test rows under seal."""
 
-from shoal.task.part import Part
+from shoal.task.part import Part, Split
 from shoal.task.sealed import Sealed
 from shoal.task.task import Fold, Task
 
-__all__ = ["Fold", "Part", "Sealed", "Task"]
+__all__ = ["Fold", "Part", "Sealed", "Split", "Task"]

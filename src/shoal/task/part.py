@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from shoal.augment import Pixels
+
 
 @dataclass(frozen=True)
 class Part:
@@ -20,3 +22,12 @@ class Part:
     def take(self, rows: Tensor) -> Part:
         """Some of the rows."""
         return Part(self.x[rows], self.y[rows])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Rows to train on, and rows to be scored on where there are any."""
+
+    train: Part
+    validation: Part | None = None
+    pixels: Pixels | None = None  # what the inputs' numbers mean; None where they are no pixels in places

@@ -18,21 +18,20 @@ from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.data import Dataset
 from shoal.resample import Plan, draw, hold_out
-from shoal.task.part import Part
+from shoal.task.part import Part, Split
 from shoal.task.sealed import Sealed
 
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Fold:
+@dataclass(frozen=True, kw_only=True)
+class Fold(Split):
     """The prepared rows of one plan, and what was fitted on its training rows."""
 
+    validation: Part
     plan: Plan
     preparation: prepare.Preparation
     target: prepare.TargetScaling
-    train: Part
-    validation: Part
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,7 +120,9 @@ class Task:
             preparation = prepare.fit(self.dataset, plan.train, self.preparation)
             target = prepare.TargetScaling.fit(self.dataset, plan.train)
             train, validation = (self._part(rows, preparation, target) for rows in (plan.train, plan.validation))
-            self._folds[number] = Fold(plan, preparation, target, train, validation)
+            self._folds[number] = Fold(
+                train=train, validation=validation, plan=plan, preparation=preparation, target=target
+            )
         return self._folds[number]
 
     def part(self, rows: Rows, fold: int = 0) -> Part:

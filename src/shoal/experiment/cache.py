@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from shoal.population import EpochRecord, Population
+from shoal.core.errors import RunError
+from shoal.population import EpochRecord
 from shoal.population.matrix import PLANS
 from shoal.population.plan import Plans
 
@@ -29,11 +30,28 @@ class Kept:
 
     arrays: Arrays
     document: Mapping[str, JsonValue]
-    population: Path | None  # for `Population.load`
+    population: Path | None  # as its `save` wrote it
     done: bool  # False: it was under way
 
+    def networks(self) -> Path:
+        """The file of the networks of a training.
 
-class Journal(Protocol):
+        Raises:
+            RunError: there is none.
+        """
+        if self.population is None:
+            raise RunError("The checkpoint holds no networks where networks were trained: remove it and resume again.")
+        return self.population
+
+
+class Networks(Protocol):
+    """A population, or a training under way."""
+
+    def save(self, path: Path) -> None:
+        """Write everything that it takes to go on."""
+
+
+class TaskCache(Protocol):
     """Where finished and unfinished pieces of work are kept; a piece has a name that is unique in the run."""
 
     @property
@@ -52,17 +70,22 @@ class Journal(Protocol):
         key: str,
         arrays: Arrays,
         document: Mapping[str, JsonValue] | None = None,
-        population: Population | None = None,
+        population: Networks | None = None,
         *,
         done: bool = True,
     ) -> None:
         """Keep a piece; that it cannot be kept is no failure of the run."""
 
 
-class NoJournal:
-    """Keeps nothing: all work is done."""
+class NoCache:
+    """Keeps nothing: all work is done.
 
-    plans = PLANS
+    Args:
+        plans: how populations were computed before; by default in this process.
+    """
+
+    def __init__(self, plans: Plans | None = None) -> None:
+        self.plans = PLANS if plans is None else plans
 
     def recall(self, piece: str, key: str) -> Kept | None:
         """None."""
@@ -78,7 +101,7 @@ class NoJournal:
         key: str,
         arrays: Arrays,
         document: Mapping[str, JsonValue] | None = None,
-        population: Population | None = None,
+        population: Networks | None = None,
         *,
         done: bool = True,
     ) -> None:

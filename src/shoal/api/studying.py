@@ -1,0 +1,207 @@
+"""`study`: one question about training, answered on one's own data; `doctor`: are data and network sound?"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomlkit
+import torch
+
+import shoal
+from shoal import studies
+from shoal.api.work import check_up
+from shoal.core.atomic import write_atomically
+from shoal.core.command import command
+from shoal.core.events import Decision, DecisionMade, Event, Finding, FindingRaised
+from shoal.core.json_text import finite
+from shoal.core.settings import FitSettings
+from shoal.nn.own_network import find_factory
+from shoal.report.study_page import render_study
+from shoal.store.run_folder import RunFolder, name_of
+from shoal.studies.record import Options, Progress, Study
+from shoal.studies.subject import Subject
+
+if TYPE_CHECKING:
+    from shoal.nn.own_network import MakeNet
+
+MOST_ROWS = 6000  # training rows: a study asks how settings differ, not how good the best can be
+
+
+@dataclass(frozen=True)
+class Studied:
+    """What a study found."""
+
+    study: Study
+    document: Mapping[str, Any]  # what `study.json` holds, and `--json` prints
+    folder: Path | None  # where it and the report lie; None where nothing was written
+
+
+def study(
+    name: str, data: Any, *, model: str | MakeNet = "", out: str | os.PathLike[str] | None = None, **given: Any
+) -> Studied:
+    """One question about training, answered by a controlled experiment.
+
+    Args:
+        name: of the study: initialization, normalization, convolution, preparation, augmentation.
+        data: a path, a frame, a pair (X, y), or a name such as `digits`.
+        model: a network of one's own, where the study takes one: `package.module:make_net`, or a zero-argument function
+            that returns a module.
+        out: a folder for `study.json` and the report; without it nothing is written.
+        given: `seed`, `replicates`, `epochs`, `image`, `augment`, `device`, and how the data are read: target, time,
+            group, drop, kind, ...
+
+    Raises:
+        InputError: there is no such study, or the data or an option cannot be used.
+    """
+    steps = carried_out(
+        name, data, model=model, out=None if out is None else os.fspath(out), keep=out is not None, **given
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def carried_out(
+    name: str, data: Any, *, model: str | MakeNet = "", out: str | None = None, keep: bool = True, **given: Any
+) -> Generator[Progress, None, Studied]:
+    """A study, step by step; see `study`.
+
+    Args:
+        name: of the study.
+        data: anything that can be read.
+        model: a network of one's own.
+        out: the folder; by default runs/NAME-DATA.
+        keep: write `study.json`, `run.toml` and the report.
+        given: options of the study, and of reading.
+
+    Yields:
+        How far it is.
+
+    Returns:
+        What it found.
+
+    Raises:
+        InputError: there is no such study, or the data or an option cannot be used.
+    """
+    started = time.monotonic()
+    run = studies.find(name)
+    asked = {key: value for key, value in given.items() if key in Options.model_fields}
+    reading = {key: value for key, value in given.items() if key not in asked}
+    options = Options(**asked)
+    subject = Subject.read(
+        data,
+        seed=options.seed,
+        most_rows=MOST_ROWS,
+        make_net=(find_factory(model) if model else None) if isinstance(model, str) else model,
+        model=model if isinstance(model, str) else "the given model",
+        **reading,
+    )
+    shown = os.fspath(data) if isinstance(data, str | os.PathLike) else "data"
+    folder = RunFolder.create(out, f"{name}-{name_of(shown)}") if keep else None
+    try:
+        found = yield from run(subject, options)
+        told = {**given, "model": model} if isinstance(model, str) and model else given
+        about = _about(command(f"study {name}", shown, told), subject, time.monotonic() - started)
+        document: dict[str, Any] = finite(
+            {"study": found.name, "run": folder.name if folder else "", **found.model_dump(exclude={"name"}), **about}
+        )
+        if folder is not None:
+            _write(folder, found, document)
+    except BaseException:  # a study is short and keeps no half of itself
+        if folder is not None:
+            folder.release()
+        raise
+    return Studied(found, document, None if folder is None else folder.path)
+
+
+def _about(command_line: str, subject: Subject, seconds: float) -> dict[str, Any]:
+    """What a reader needs to repeat it."""
+    return {
+        "command": command_line,
+        "rows": {"train": len(subject.fold.train), "validation": len(subject.fold.validation), "test": 0},
+        "data_hash": subject.task.dataset.content_hash,
+        "findings": [finding.model_dump(mode="json") for finding in subject.task.dataset.findings],
+        "seconds": round(seconds, 1),
+        "versions": {"shoal": shoal.__version__, "python": platform.python_version(), "torch": torch.__version__},
+    }
+
+
+def _write(folder: RunFolder, found: Study, document: dict[str, Any]) -> None:
+    """`study.json`, `run.toml` and the report."""
+    document["report"] = str(folder.report_html)
+    write_atomically(folder.path / "study.json", json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(folder.report_html, render_study(document))
+    toml = tomlkit.document()
+    toml.add(tomlkit.comment("A study: study.json holds what it found; the command repeats it."))
+    toml["study"] = {
+        "name": found.name,
+        "command": document["command"],
+        "seed": found.seed,
+        **document["versions"],
+    }
+    write_atomically(Path(folder.run_toml), tomlkit.dumps(toml))
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What `doctor` found."""
+
+    findings: tuple[Finding, ...]
+    decisions: tuple[Decision, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def ill(self) -> list[Finding]:
+        """Findings that speak against training at all; see `unwell`."""
+        return [finding for finding in self.findings if unwell(finding)]
+
+    @property
+    def healthy(self) -> bool:
+        """There are none of these."""
+        return not self.ill
+
+
+def doctor(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Checkup:
+    """Check data and network before any search: the checks of the data, then steps 1 to 3 of the recipe.
+
+    Args:
+        data: a path, a frame, a pair (X, y), or a name such as `digits`.
+        model: as `fit` takes it.
+        settings: target, time, group, ..., device, batch_size, seed, ignore.
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+    """
+    named = isinstance(data, str | os.PathLike)
+    resolved = FitSettings(
+        data=os.fspath(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
+    )
+    events = check_up(resolved, None if named else data, None if isinstance(model, str) else model)
+    return checkup_of(events)
+
+
+def checkup_of(events: Iterator[Event]) -> Checkup:
+    """All that `check_up` told."""
+    told = tuple(events)
+    return Checkup(
+        tuple(event.finding for event in told if isinstance(event, FindingRaised)),
+        tuple(event.decision for event in told if isinstance(event, DecisionMade)),
+        told,
+    )
+
+
+def unwell(finding: Finding) -> bool:
+    """A problem of any kind, or a warning about the network (SHL1..), which a fit may only work around."""
+    return finding.level == "problem" or (finding.level == "warning" and finding.code.startswith("SHL1"))

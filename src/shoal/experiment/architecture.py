@@ -1,0 +1,73 @@
+"""Networks that can be built, described and, perhaps, enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import JsonValue
+from torch import nn
+
+from shoal.core import process
+from shoal.nn.networks import Network
+
+
+class Architecture(Protocol):
+    """A network that can be built, described and, perhaps, enlarged."""
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+
+    def document(self) -> dict[str, JsonValue]:
+        """What a saved model keeps in order to build it again."""
+
+    def wider(self) -> Architecture | None:
+        """The same with twice the width, or None where that cannot be had."""
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """One of Shoal's own networks."""
+
+    spec: Network
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+        return self.spec.build()
+
+    def document(self) -> dict[str, JsonValue]:
+        """The spec, as JSON."""
+        return self.spec.model_dump(mode="json")
+
+    def wider(self) -> Architecture | None:
+        """Twice the width."""
+        return BuiltIn(self.spec.model_copy(update={"width": 2 * self.spec.width}))
+
+
+@dataclass(frozen=True)
+class Given:
+    """The user's own network: one size, as it is."""
+
+    make_net: Callable[[], nn.Module]
+    name: str  # package.module:function, or "" where it cannot be imported again
+    unused: tuple[str, ...] = ()  # parameters that its answers do not depend on
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+        return self.make_net()
+
+    def document(self) -> dict[str, JsonValue]:
+        """Where to find the function again."""
+        return {"network": "given", "factory": self.name}
+
+    def wider(self) -> Architecture | None:
+        """None: only its author can enlarge it."""
+        return None
+
+
+def parameters(architecture: Architecture) -> int:
+    """Trainable numbers of one network."""
+    with process.torch_generator():
+        network = architecture.build()
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

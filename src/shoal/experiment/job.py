@@ -1,0 +1,98 @@
+"""What is trained, as a value: nothing is read from anywhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from math import ceil
+
+from pydantic import JsonValue
+
+from shoal.core.errors import InputError
+from shoal.core.settings import Precision
+from shoal.experiment.architecture import Architecture
+from shoal.losses import Loss
+from shoal.population import EpochRecord, Member
+
+
+@dataclass(frozen=True)
+class Halving:
+    """The worse half of the rows ends after a share of the epochs: one rung of successive halving.
+
+    Jamieson & Talwalkar 2016, Non-stochastic Best Arm Identification and Hyperparameter Optimization.
+    """
+
+    at: float = 0.25  # of the epochs
+    least: int = 3  # rows that go on
+
+    def due(self, epoch: int, epochs: int) -> bool:
+        """It is time, after this many of the epochs."""
+        return epoch == max(1, round(self.at * epochs)) and epoch < epochs
+
+    def worse(self, record: EpochRecord) -> list[int]:
+        """Rows still training, but for the better half."""
+        running = [row for row, status in enumerate(record.status) if status == "ok"]
+        ranked = sorted(running, key=lambda row: (-record.best_score[row], record.best_loss[row], row))
+        return ranked[max(self.least, ceil(len(ranked) / 2)) :]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One population to be trained.
+
+    Args:
+        architecture: of every member.
+        members: K of them.
+        loss: what is minimised.
+        epochs: passes over each member's training rows.
+        batch_size: rows of a mini-batch.
+        folds: which fold each member is trained and scored on, K numbers; none: all are on fold 0.
+        patience: end a member when its validation score has not improved for so many epochs; each then has the weights
+            of its best epoch. None trains to the end and keeps the last weights.
+        order_seed: of the order of the mini-batches.
+        halving: whether the worse half ends early.
+        keep: so many of the best members are kept with their weights, in the order of their ranking; None keeps all, in
+            their own order.
+        precision: of the arithmetic.
+
+    Raises:
+        InputError: there are not as many folds as members.
+    """
+
+    architecture: Architecture
+    members: tuple[Member, ...]
+    loss: Loss
+    epochs: int
+    batch_size: int
+    folds: tuple[int, ...] = ()
+    patience: int | None = None
+    order_seed: int = 0
+    halving: Halving | None = None
+    keep: int | None = None
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.folds and len(self.folds) != len(self.members):
+            raise InputError(f"There are {len(self.folds)} folds for {len(self.members)} members: give one for each.")
+
+    def fold_of(self, member: int) -> int:
+        """The number of a member's fold."""
+        return self.folds[member] if self.folds else 0
+
+    def digest(self) -> str:
+        """A digest of all that its result depends on, but for the data and the code of the user's own network."""
+        asked: dict[str, JsonValue] = {
+            "network": self.architecture.document(),
+            "members": [member.model_dump(mode="json") for member in self.members],
+            "loss": self.loss.name,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "folds": list(self.folds),
+            "patience": self.patience,
+            "order_seed": self.order_seed,
+            "halving": None if self.halving is None else asdict(self.halving),
+            "keep": self.keep,
+            "precision": self.precision,
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

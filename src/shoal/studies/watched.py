@@ -1,0 +1,33 @@
+"""A comparison's progress in a study's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from shoal.compare import Compared, Doing
+from shoal.data.wording import count
+from shoal.studies.record import Progress
+
+
+def told(
+    comparison: Generator[Doing, None, Compared],
+    named: Callable[[Any], str],
+    start: float = 0.0,
+    end: float = 1.0,
+) -> Generator[Progress, None, Compared]:
+    """Carry a comparison out and say how far it is.
+
+    Args:
+        comparison: of `compare.run`.
+        named: a level in words.
+        start: share of the study that is done before it.
+        end: share that is done after it.
+    """
+    while True:
+        try:
+            doing = next(comparison)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        said = f"{named(doing.level)}: {count(doing.networks, 'network')}"
+        yield Progress(done=start + (end - start) * doing.done, doing=said)

@@ -1,0 +1,248 @@
+"""The one way to train: folds in one population, answers to records, and what a cache holds is not computed again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shoal import losses
+from shoal.augment import Augment, Pixels
+from shoal.core.errors import InputError, RunError
+from shoal.experiment import Answer, Given, Halving, Job, Runner, Threads, Trained, finish, run
+from shoal.experiment.contract import Shelf
+from shoal.experiment.data import Data
+from shoal.population import EpochRecord, Member, Population
+from shoal.population.plan import Plans
+from shoal.task import Part, Split
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DENSE = Given(lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)), "dense")
+PICTURES = Given(lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2)), "pictures")  # members stand in one block
+ENTROPY = losses.find("cross_entropy")
+
+
+def part(rows: int, seed: int, shape: tuple[int, ...] = (4,)) -> Part:
+    """Rows whose class is told by their first number, mostly."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, *shape))
+    y = x.reshape(rows, -1)[:, 0] + rng.normal(size=rows) > 0
+    return Part(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
+
+
+def folds(count: int = 3, shape: tuple[int, ...] = (4,)) -> list[Split]:
+    """Each with rows of its own, as if each were prepared its own way; they differ in their number of rows."""
+    return [Split(train=part(40 + 3 * k, k, shape), validation=part(20 + k, 100 + k, shape)) for k in range(count)]
+
+
+def members(count: int, **settings: Any) -> tuple[Member, ...]:
+    return tuple(Member(seed=k, optimizer="adamw", lr=0.01 * (1 + k % 3), **settings) for k in range(count))
+
+
+def job(count: int = 6, **settings: Any) -> Job:
+    given: dict[str, Any] = {
+        "architecture": DENSE,
+        "members": members(count),
+        "loss": ENTROPY,
+        "epochs": 4,
+        "batch_size": 8,
+        "precision": "float64",
+    }
+    return Job(**{**given, **settings})
+
+
+def same(one: Trained, other: Trained) -> None:
+    """Bit for bit, records and weights."""
+    assert one.rows == other.rows
+    assert torch.equal(one.population.theta, other.population.theta)
+    assert len(one.records) == len(other.records)
+    for mine, theirs in zip(one.records, other.records, strict=True):
+        for name, value in vars(mine).items():
+            np.testing.assert_array_equal(value, getattr(theirs, name), err_msg=name)
+
+
+class Refusing(Threads):
+    """A runner that computes nothing: it only reads what was kept."""
+
+    def begin(self, job: Job, data: Data, plans: Plans) -> Any:
+        raise AssertionError("trained again")
+
+    def go_on(self, job: Job, data: Data, plans: Plans, path: Path) -> Any:
+        raise AssertionError("trained further")
+
+
+# --- folds ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("each", [1, 5])
+def test_a_member_on_a_fold_is_the_member_that_was_trained_on_that_fold_alone(each: int) -> None:
+    """With one member a fold they are computed in a block of several views, with five each fold has its own."""
+    three = folds()
+    numbers = tuple(number for number in range(3) for _ in range(each))
+    asked = job(3 * each, folds=numbers, patience=4)
+    together = finish(run(asked, three))
+    for number, split in enumerate(three):
+        mine = [k for k in range(len(numbers)) if numbers[k] == number]
+        alone = replace(asked, members=tuple(asked.members[k] for k in mine), folds=())
+        apart = finish(run(alone, [split]))
+        assert torch.allclose(together.population.theta[mine], apart.population.theta, atol=1e-10, rtol=0)
+        for one, other in zip(together.records, apart.records, strict=True):
+            for name in ("loss", "score", "validation_loss", "validation_score", "best_score"):
+                assert np.allclose(getattr(one, name)[mine], getattr(other, name), atol=1e-10, rtol=0), name
+        outputs = together.outputs(three)
+        for place, k in enumerate(mine):
+            assert outputs[k].shape == (len(split.validation.y), 2)  # type: ignore[union-attr]
+            assert torch.allclose(outputs[k], apart.outputs([split])[place], atol=1e-10)
+
+
+@pytest.mark.parametrize("each", [1, 4])
+def test_each_fold_knows_its_own_pixels(each: int) -> None:
+    """The same rows in six folds: without pixels of their own, members of several would stand in one block."""
+    rows = part(40, 0, (3, 8, 8))
+    shades = [Pixels(mean=(0.1 * k, 0.3, 0.4), std=(0.5, 0.1 + 0.1 * k, 0.5)) for k in range(6)]
+    six = [Split(train=rows, validation=part(12, 9, (3, 8, 8)), pixels=shade) for shade in shades]
+    seeds = members(each, augment=Augment(brightness=0.5, translate=0.2))
+    numbers = tuple(number for number in range(6) for _ in range(each))
+    asked = job(6 * each, architecture=PICTURES, members=seeds * 6, folds=numbers, epochs=2)
+    together = finish(run(asked, six)).population.theta
+    for number, split in enumerate(six):
+        alone = finish(run(replace(asked, members=seeds, folds=()), [split])).population.theta
+        assert torch.allclose(together[number * each : (number + 1) * each], alone, atol=1e-10, rtol=0)
+    assert not torch.allclose(together[:each], together[-each:], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "said"),
+    [
+        (job(folds=(0, 1, 2, 3, 0, 1)), folds(), "no fold 3: there are 3, numbered from 0"),
+        (job(folds=(0, 1, 2, -1, 0, 1)), folds(), "no fold -1"),
+        (job(2, folds=(0, 1)), [folds(1)[0], folds(1, (5,))[0]], r"Fold 1 .* \[5\] and fold 0 .* \[4\]"),
+        (job(2, folds=(0, 1)), [folds()[0], Split(train=part(9, 1))], "Some folds have validation rows"),
+        (job(2, folds=(0, 1)), [folds()[0], replace(folds()[1], pixels=Pixels())], "what their pixels mean"),
+        (job(patience=2), [Split(train=part(9, 1))], "patience needs validation data"),
+    ],
+)
+def test_folds_that_do_not_fit_are_refused(asked: Job, given: Sequence[Split], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        next(run(asked, given))
+
+
+def test_as_many_folds_as_members() -> None:
+    with pytest.raises(InputError, match="2 folds for 3 members"):
+        job(3, folds=(0, 1))
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def answered(training: Generator[EpochRecord, Answer | None, Trained], answers: Mapping[int, Answer]) -> Trained:
+    """Carry out, with an answer to some of the records, by number."""
+    answer, number = None, 0
+    while True:
+        try:
+            training.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer, number = answers.get(number), number + 1
+
+
+def test_pruned_members_are_trained_no_further_and_move_no_other() -> None:
+    whole = finish(run(job(), folds(1)))
+    pruned = answered(run(job(), folds(1)), {1: Answer(prune=(0, 4))})
+    assert pruned.last.status == ("pruned", "ok", "ok", "ok", "pruned", "ok")
+    assert pruned.records[1].status == pruned.last.status
+    assert [len(record.trained) for record in pruned.records] == [6, 6, 4, 4] and pruned.epochs == 20
+    others = [1, 2, 3, 5]
+    assert torch.equal(pruned.population.theta[others], whole.population.theta[others])
+    assert np.isnan(pruned.last_of("validation_score")[[0, 4]]).all()
+
+
+def test_the_worse_half_ends_and_three_at_least_go_on() -> None:
+    found = finish(run(job(8, epochs=8, halving=Halving()), folds(1)))
+    assert [record.status.count("pruned") for record in found.records] == [0, *[4] * 7]
+    second = found.records[1]
+    kept = [k for k in range(8) if found.last.status[k] == "ok"]
+    worst = min(second.best_score[kept])
+    assert all(second.best_score[k] <= worst for k in range(8) if k not in kept)
+    few = finish(run(job(4, epochs=8, halving=Halving()), folds(1)))
+    assert few.last.status.count("pruned") == 1
+
+
+def test_an_ended_job_is_done_and_a_paused_one_goes_on(tmp_path: Path) -> None:
+    whole, shelf = finish(run(job(), folds(1))), Shelf(tmp_path)
+    paused = answered(run(job(), folds(1), cache=shelf, piece="a"), {1: Answer(then="pause")})
+    assert len(paused.records) == 2
+    same(finish(run(job(), folds(1), cache=shelf, piece="a")), whole)
+    ended = answered(run(job(), folds(1), cache=shelf, piece="b"), {1: Answer(then="end")})
+    same(finish(run(job(), folds(1), Refusing(), shelf, "b")), ended)
+
+
+# --- the cache --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asked", [job(patience=3, keep=3, halving=Halving()), job(folds=(0, 1, 2, 0, 1, 2))])
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_what_was_dropped_at_any_epoch_goes_on_as_if_nothing_had_been(asked: Job, epochs: int, tmp_path: Path) -> None:
+    three, shelf = folds(), Shelf(tmp_path)
+    whole = finish(run(asked, three))
+    begun = run(asked, three, cache=shelf, piece="coarse")
+    for _ in range(epochs):
+        next(begun)
+    begun.close()  # the epoch that was last told was not kept
+    assert shelf.count == epochs - 1
+    same(finish(run(asked, three, cache=shelf, piece="coarse")), whole)
+    same(finish(run(asked, three, Refusing(), shelf, "coarse")), whole)
+
+
+def test_answers_to_records_that_were_kept_are_expected_again_and_not_carried_out_twice(tmp_path: Path) -> None:
+    answers = {0: Answer(prune=(1,)), 2: Answer(prune=(3,))}
+    whole = answered(run(job(), folds(1)), answers)
+    shelf = Shelf(tmp_path)
+    answered(run(job(), folds(1), cache=shelf), {**answers, 1: Answer(then="pause")})
+    same(answered(run(job(), folds(1), cache=shelf), answers), whole)
+
+
+def test_another_question_is_another_piece_of_work() -> None:
+    first = job()
+    others = [
+        job(architecture=Given(DENSE.make_net, "another")),
+        job(members=members(6, dropout=0.1)),
+        job(loss=losses.find("squared_error")),
+        job(epochs=5),
+        job(batch_size=9),
+        job(folds=(0, 0, 0, 0, 0, 1)),
+        job(patience=2),
+        job(order_seed=1),
+        job(halving=Halving(at=0.5)),
+        job(keep=2),
+        job(precision="float32"),
+    ]
+    digests = [each.digest() for each in (first, *others)]
+    assert len(set(digests)) == len(digests) and job().digest() == digests[0]
+
+
+def test_a_cache_without_the_networks_is_refused_in_words(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    finish(run(job(), folds(1), cache=shelf))
+    ((key, kept),) = shelf.pieces.items()
+    shelf.pieces[key] = replace(kept, population=None)
+    with pytest.raises(RunError, match="holds no networks"):
+        next(run(job(), folds(1), cache=shelf))
+
+
+def test_a_training_that_is_left_gives_its_threads_back() -> None:
+    before = threading.active_count()
+    runner: Runner = Threads()
+    training = run(job(), folds(1), runner)
+    next(training)
+    training.close()
+    assert threading.active_count() == before
+    assert isinstance(finish(run(job(), folds(1), runner)).population, Population)
