@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from shoal.core.budget import parse_budget
+from shoal.core.dimensions import check_range
 from shoal.core.errors import InputError
 from shoal.core.events import Interval
 from shoal.core.names import did_you_mean
@@ -19,15 +18,6 @@ Precision = Literal["float32", "bfloat16", "float64"]
 RunnerName = Literal["threads", "processes"]
 
 # What a range may be given for, and the values that make sense there: (least, most, least and most are allowed).
-SEARCHED: Mapping[str, tuple[float, float, bool, bool]] = {
-    "lr": (0.0, math.inf, False, False),
-    "weight_decay": (0.0, math.inf, False, False),
-    "momentum": (0.0, 1.0, True, False),
-    "dropout": (0.0, 1.0, True, False),  # of 1 no unit would be left
-    "label_smoothing": (0.0, 1.0, True, False),  # nor a label
-    "augment": (0.0, 1.0, True, True),  # share of the strengths that are allowed
-}
-
 # What the numbers of a table, or the values of arrays, go through; the steps can be joined by `+`.
 PREPARATIONS = (
     "auto",
@@ -103,7 +93,7 @@ class FitSettings(Reading):
     @classmethod
     def _ranges_make_sense(cls, value: dict[str, Interval]) -> dict[str, Interval]:
         for name, (low, high) in value.items():
-            _check_range(name, low, high)
+            check_range(name, low, high)
         return value
 
     @field_validator("ignore")
@@ -138,21 +128,5 @@ def parse_range(text: str) -> tuple[str, Interval]:
         colon = ""
     if not (equals and colon):
         raise InputError(f"the range `{text}` cannot be read: write NAME=LOW:HIGH, such as `lr=1e-4:1e-1`")
-    _check_range(name.strip(), low, high)
+    check_range(name.strip(), low, high)
     return name.strip(), (low, high)
-
-
-def _check_range(name: str, low: float, high: float) -> None:
-    """Refuse a range that cannot be searched."""
-    if name not in SEARCHED:
-        raise InputError(f"there is no hyperparameter `{name}` to give a range for{did_you_mean(name, SEARCHED)}")
-    least, most, least_allowed, most_allowed = SEARCHED[name]
-    above = least <= low if least_allowed else least < low
-    below = high <= most if most_allowed else high < most
-    if not (above and below and low < high):
-        wall = f"from {least:g}" if least_allowed else f"above {least:g}"
-        upto = "" if math.isinf(most) else f" to {most:g}" if most_allowed else f" to less than {most:g}"
-        raise InputError(
-            f"the range {low:g} to {high:g} of `{name}` cannot be searched: "
-            f"the lower wall must be below the upper one, and both {wall}{upto}"
-        )

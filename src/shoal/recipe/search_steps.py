@@ -21,14 +21,6 @@ from shoal.search.importance import importance
 from shoal.search.narrow import narrow
 from shoal.search.space import draw
 
-RANGES = {
-    "adamw": Range(low=1e-4, high=1.0),  # decoupled: the share of a weight that lr = 1 would take away
-    "nesterov": Range(low=1e-6, high=1e-2),  # coupled: added to the gradient
-}
-DROPOUT = Range(low=0.0, high=0.5, log=False)
-SMOOTHING = Range(low=0.0, high=0.15, log=False)
-AUGMENT = Range(low=0.0, high=1.0, log=False)  # share of the strengths that are allowed
-
 
 @dataclass
 class Loop:
@@ -159,13 +151,13 @@ def _begin(course: Course) -> Generator[Event, None, None]:
 def _initial_ranges(course: Course) -> dict[str, Range]:
     """Where the coarse search looks; what the network or the task has no use for is left out."""
     ranges = dict(course.ranges)
-    ranges["weight_decay"] = RANGES[course.optimizer]
+    ranges["weight_decay"] = edges.first("weight_decay", course.optimizer)
     if course.population([Member(seed=course.options.seed)]).template.dropouts:
-        ranges["dropout"] = DROPOUT
+        ranges["dropout"] = edges.first("dropout", course.optimizer)
     if course.problem.classes is not None:
-        ranges["label_smoothing"] = SMOOTHING
+        ranges["label_smoothing"] = edges.first("label_smoothing", course.optimizer)
     if course.augment.active:
-        ranges["augment"] = AUGMENT
+        ranges["augment"] = edges.first("augment", course.optimizer)
     for name, walls in course.options.ranges.items():
         searched = name in ranges if name != "momentum" else course.optimizer != "adamw"
         if searched and name != "lr":

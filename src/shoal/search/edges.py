@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from shoal.core.dimensions import DIMENSIONS
 from shoal.core.events import Interval, Range
 from shoal.search.narrow import LEAST_WIDTH
-from shoal.search.space import LINEAR, Ranges, Values, position, value_at
+from shoal.search.space import Ranges, Values, position, value_at
 
 Side = Literal["low", "high"]
 Walls = Mapping[str, Interval]
@@ -18,14 +19,7 @@ Walls = Mapping[str, Interval]
 MARGIN = 0.1  # share of a range, on its own scale, that counts as its edge
 STRETCH = 0.75  # how far beyond the wall the range then reaches, as a share of its width
 MOST = 10.0  # and at most this many times beyond it, on a logarithmic scale: one lucky trial moves it no farther
-NATURAL: Walls = {  # walls that no rule moves: outside them a value has no meaning
-    "lr": (1e-10, 1e2),
-    "weight_decay": (1e-10, 1e2),
-    "momentum": (0.0, 0.999),
-    "dropout": (0.0, 0.9),
-    "label_smoothing": (0.0, 0.5),
-    "augment": (0.0, 1.0),
-}
+NATURAL: Walls = {name: each.useful for name, each in DIMENSIONS.items()}  # walls that no rule moves
 
 
 def edge_of(name: str, range_: Range, value: float, walls: Walls = NATURAL) -> Side | None:
@@ -79,7 +73,12 @@ def extend(
 
 def as_given(name: str, walls: Interval) -> Range:
     """The whole range that the user gave for one hyperparameter."""
-    return Range(low=walls[0], high=walls[1], log=name not in LINEAR)
+    return Range(low=walls[0], high=walls[1], log=DIMENSIONS[name].log)
+
+
+def first(name: str, optimizer: str) -> Range:
+    """The range in which a search with this optimizer looks first."""
+    return as_given(name, DIMENSIONS[name].first_for(optimizer))
 
 
 def held(given: Walls, best: Mapping[str, float]) -> dict[str, Side]:

@@ -11,8 +11,6 @@ from shoal.core.events import Range
 Ranges = Mapping[str, Range]
 Values = dict[str, float]
 
-LINEAR = ("dropout", "label_smoothing", "momentum", "augment")  # searched on a linear scale; the others by powers
-
 
 def position(range_: Range, value: float) -> float:
     """Where a value lies in its range, on the range's own scale: 0 at the low wall, 1 at the high one.
