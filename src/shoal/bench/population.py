@@ -41,7 +41,10 @@ def _cases(subject: Subject, repeats: int) -> Iterator[Case]:
     data = subject.data()
     population, shoal, note = _shoal(subject, data)
     loop = Loop(subject, _networks(population), data)
-    peers: dict[str, Side] = {LOOP: clocked(loop.epoch), "joblib processes": clocked(Processes(subject, data).epoch)}
+    peers: dict[str, Side] = {
+        LOOP: clocked(loop.epoch),
+        "joblib processes": clocked(JoblibProcesses(subject, data).epoch),
+    }
     targets = {LOOP: subject.target}
     if subject.name.startswith(("MLP", "CNN")):
         kind = subject.name[:3]
@@ -112,7 +115,7 @@ def _train_in_process(number: int, members: Sequence[int], x: Tensor, y: Tensor)
     return Loop(subject, networks, (x, y)).epoch()
 
 
-class Processes:
+class JoblibProcesses:
     """A process for each core, which stay alive from turn to turn."""
 
     def __init__(self, subject: Subject, data: tuple[Tensor, Tensor]) -> None:

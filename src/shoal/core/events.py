@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 Level = Literal["fine", "note", "warning", "problem"]
 Kind = Literal["table", "image", "signal", "volume"]
-Task = Literal["classification", "regression"]
+TaskType = Literal["classification", "regression"]
 Interval = tuple[float, float]
 
 STEP_NAMES = {
@@ -73,7 +73,7 @@ class RunStarted(Record):
     run: str
     source: str
     data_kind: Kind
-    task: Task
+    task: TaskType
     metric: str  # "accuracy" or "r2": goes up
     target: str
     classes: list[str] | None

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import ValidationError, field_validator, model_validator
 
 from shoal.core.errors import InputError
-from shoal.core.events import Kind, Record, Task
+from shoal.core.events import Kind, Record, TaskType
 from shoal.core.names import did_you_mean
 from shoal.core.roles import parse_roles
 
@@ -43,7 +43,7 @@ class Reading(Record):
     drop: tuple[str, ...] = ()
     roles: dict[str, str] = {}  # what columns hold, where it would be read wrongly
     kind: Kind | None = None
-    task: Task | None = None
+    task: TaskType | None = None
     decimal: Literal[".", ","] | None = None  # of numbers in text; None: by column, from its cells
     missing: tuple[str, ...] | None = (
         None  # words, or numbers, that mean an empty cell; None: in text files the usual ones

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from shoal.core.events import Finding, Task
+from shoal.core.events import Finding, TaskType
 from shoal.data import cells, codes, number_style, scales
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
@@ -172,7 +172,7 @@ def unused(columns: Iterable[pl.Series], words: Words) -> list[Finding]:
     return [Finding(code=codes.WORDS_UNUSED, level="warning", sentence=sentence, evidence={"words": list(idle)})]
 
 
-def for_target(raw: RawTable, name: str, words: Words, task: Task | None) -> tuple[RawTable, list[Finding]]:
+def for_target(raw: RawTable, name: str, words: Words, task: TaskType | None) -> tuple[RawTable, list[Finding]]:
     """The table with the missing cells of its target emptied: among words, a usual word is the name of a class."""
     series = raw.frame.get_column(name)
     marked = marks(series, words)

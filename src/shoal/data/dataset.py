@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shoal.core.events import Finding, Kind, Task
+from shoal.core.events import Finding, Kind, TaskType
 from shoal.data.schema import Schema
 
 
@@ -51,7 +51,7 @@ class Dataset:
     name: str
     source: str
     kind: Kind
-    task: Task
+    task: TaskType
     features: Features
     target: NDArray[np.int64] | NDArray[np.float64]  # [N] class codes, or values
     classes: tuple[str, ...] | None

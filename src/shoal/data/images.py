@@ -24,7 +24,7 @@ from pydantic import JsonValue
 
 from shoal.core import process
 from shoal.core.errors import InputError
-from shoal.core.events import Finding, Task
+from shoal.core.events import Finding, TaskType
 from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import parts_without_class
@@ -51,7 +51,7 @@ def _strict_and_quiet() -> Iterator[None]:
         yield
 
 
-def folder_dataset(folder: Path, *, name: str, task: Task | None = None) -> Dataset:
+def folder_dataset(folder: Path, *, name: str, task: TaskType | None = None) -> Dataset:
     """Images in class folders, with or without train/, val/ and test/ above them.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shoal.core.events import Finding, Task
+from shoal.core.events import Finding, TaskType
 from shoal.data import codes
 from shoal.data.roles import Inferred
 from shoal.data.schema import Role
@@ -60,7 +60,7 @@ def duplicates(values: dict[str, pl.Series]) -> dict[str, str]:
 
 
 def copies_of_target(
-    values: dict[str, pl.Series], target: NDArray[np.generic], task: Task
+    values: dict[str, pl.Series], target: NDArray[np.generic], task: TaskType
 ) -> tuple[list[str], list[str]]:
     """Columns that are the target under another coding, and columns that determine it exactly without being one.
 

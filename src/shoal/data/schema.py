@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from shoal.core.events import Kind, Record, Task
+from shoal.core.events import Kind, Record, TaskType
 from shoal.data.number_text import NumberStyle
 
 Role = Literal[
@@ -58,7 +58,7 @@ class Schema(Record):
     """Everything that is needed to read and check new rows. Statistics are not here: `prepare` fits those."""
 
     kind: Kind
-    task: Task
+    task: TaskType
     target: str | None = None
     target_numbers: NumberStyle | None = None  # how the target's were written, where it came as text
     classes: tuple[str, ...] | None = None

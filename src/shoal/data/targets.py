@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
-from shoal.core.events import Finding, Task
+from shoal.core.events import Finding, TaskType
 from shoal.data import cells, class_types, codes, moments, number_style, number_text, task_rule
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
@@ -32,7 +32,7 @@ class Target:
     """What is to be predicted: class codes [N] with their names, or values [N]."""
 
     values: NDArray[np.int64] | NDArray[np.float64]
-    task: Task
+    task: TaskType
     classes: tuple[str, ...] | None
     findings: tuple[Finding, ...] = ()
     style: NumberStyle | None = None  # of numbers that came as text
@@ -40,7 +40,7 @@ class Target:
 
 
 def table_target(
-    raw: RawTable, name: str, task: Task | None, signs: Signs | None = None, *, exact: bool = False
+    raw: RawTable, name: str, task: TaskType | None, signs: Signs | None = None, *, exact: bool = False
 ) -> Target:
     """The target of a table.
 
@@ -73,7 +73,13 @@ def table_target(
 
 
 def _of_column(
-    raw: RawTable, name: str, series: pl.Series, filled: pl.Series, where: str, task: Task | None, signs: Signs | None
+    raw: RawTable,
+    name: str,
+    series: pl.Series,
+    filled: pl.Series,
+    where: str,
+    task: TaskType | None,
+    signs: Signs | None,
 ) -> Target:
     """The target by its cells, of which none is missing."""
     style = number_style.find(filled, signs or Signs.of(raw, None)) if series.dtype == pl.String else None
@@ -95,7 +101,7 @@ def _of_column(
 def array_target(
     y: NDArray[np.generic],
     source: str,
-    task: Task | None,
+    task: TaskType | None,
     *,
     table: bool,
     names: tuple[str, ...] | None,
@@ -129,7 +135,7 @@ def array_target(
     return Target(target.values, target.task, named, (*kept, *unequal_classes(named, counts)))
 
 
-def _of_array(y: NDArray[np.generic], where: str, raw: RawTable, task: Task | None, *, table: bool) -> Target:
+def _of_array(y: NDArray[np.generic], where: str, raw: RawTable, task: TaskType | None, *, table: bool) -> Target:
     """The target by the values [N]."""
     if y.dtype.kind in "US":
         texts = [(v.decode("utf-8", "replace") if isinstance(v, bytes) else v).strip() for v in y.tolist()]
@@ -154,7 +160,7 @@ def _of_array(y: NDArray[np.generic], where: str, raw: RawTable, task: Task | No
 
 def known_target(
     series: pl.Series,
-    task: Task,
+    task: TaskType,
     classes: tuple[str, ...] | None,
     style: NumberStyle | None = None,
     *,
@@ -207,7 +213,7 @@ def label_text(value: object) -> str:
 
 
 def _as_numbers(
-    raw: RawTable, series: pl.Series, where: str, task: Task | None, style: number_style.Found | None
+    raw: RawTable, series: pl.Series, where: str, task: TaskType | None, style: number_style.Found | None
 ) -> NDArray[np.float64] | None:
     """The target as numbers, or None where it is made of words."""
     if series.dtype in (pl.Categorical, pl.Enum) and task == "regression":
@@ -246,7 +252,7 @@ def _text_numbers(texts: list[str], raw: RawTable, where: str) -> NDArray[np.flo
     return np.asarray(values.to_numpy(), dtype=np.float64)
 
 
-def _refuse_words(task: Task | None, where: str, example: str) -> None:
+def _refuse_words(task: TaskType | None, where: str, example: str) -> None:
     if task == "regression":
         raise InputError(
             f"{where}: the answers are words such as {example!r}, and a regression predicts numbers; "
@@ -262,7 +268,7 @@ def _as_written(target: Target, filled: pl.Series) -> tuple[str, ...] | None:
     return tuple(str(filled[int(row)]) for row in first)
 
 
-def _by_rule(values: NDArray[np.float64], task: Task | None, raw: RawTable, where: str, *, coded: bool) -> Target:
+def _by_rule(values: NDArray[np.float64], task: TaskType | None, raw: RawTable, where: str, *, coded: bool) -> Target:
     distinct, inverse, often = np.unique(values, return_inverse=True, return_counts=True)
     if len(distinct) < 2:
         raise InputError(

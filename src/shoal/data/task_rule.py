@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.core.events import Finding, Task
+from shoal.core.events import Finding, TaskType
 from shoal.data import codes
 from shoal.data.wording import setting
 
@@ -30,7 +30,7 @@ STEEP = 10  # times the rarest, from which on it does
 class Guess:
     """A task, and why it was chosen where another one could be meant."""
 
-    task: Task
+    task: TaskType
     doubt: str = ""
     warn: bool = False
 

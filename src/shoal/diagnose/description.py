@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from shoal.core import paths
 from shoal.core.errors import InputError
-from shoal.core.events import Finding, Kind, Record, Task
+from shoal.core.events import Finding, Kind, Record, TaskType
 from shoal.core.reading import Reading
 from shoal.data import Dataset, absence, codes, read
 from shoal.data.frames import from_frame, is_frame
@@ -31,7 +31,7 @@ class Description(Record):
     kind: Kind
     rows: int
     target: str | None = None
-    task: Task | None = None
+    task: TaskType | None = None
     classes: dict[str, int] | None = None  # rows of each
     shape: tuple[int, ...] | None = None  # of one row of an array
     values: tuple[float, float, float] | None = None  # of an array: least, mean, greatest

@@ -97,7 +97,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Judgement:
     """Both answers at one strength."""
 
     strength: Augment
@@ -116,7 +116,7 @@ class Preservation:
     operation: str
     asked: Augment
     kept: Augment  # what may be used: as asked, weakened, or without any strength
-    answers: tuple[Answer, ...]  # from the strength asked for downwards
+    answers: tuple[Judgement, ...]  # from the strength asked for downwards
     verdict: Verdict
 
     @property
@@ -254,7 +254,7 @@ class Judge:
             candidate: it alone, as `apart` gives it.
         """
         graded = not set(candidate.active) <= set(FLIPS)
-        answers: list[Answer] = []
+        answers: list[Judgement] = []
         kept = candidate.weakened(0.0)
         for share in LADDER if graded else LADDER[:1]:
             answers.append(self._answer(candidate.weakened(share)))
@@ -263,7 +263,7 @@ class Judge:
                 break
         return Preservation(name, candidate, kept, tuple(answers), _verdict(name, candidate, kept, answers))
 
-    def _answer(self, strength: Augment) -> Answer:
+    def _answer(self, strength: Augment) -> Judgement:
         """Ask both questions; the second only of pairs that look alike."""
         plan = Plan([strength], self._kind, self._x.shape[1:], self._pixels, extreme=True)
         changed = plan(self._x, torch.tensor([self._seed]), torch.tensor([0])).inputs
@@ -273,7 +273,7 @@ class Judge:
         first = {(a, b): _interval(moved[self._of(a), b], len(asked)) for a, b in asked}
         alike = [pair for pair in asked if first[pair][1][0] > MOVED]
         if not alike:
-            return Answer(strength, ())
+            return Judgement(strength, ())
         learned = self._learned(changed)
         doubt = 0.5 * (self._out_of_fold(learned, changed) + self._out_of_fold(learned, self._x)) - self._believed
         found = []
@@ -283,7 +283,7 @@ class Judge:
             stays = doubt[rows, b] - (doubt[rows][:, others].mean(axis=1) if others else 0.0)
             names = self._classes[a], self._classes[b], len(rows)
             found.append(Pair(*names, *first[a, b], *_interval(stays, len(alike))))
-        return Answer(strength, tuple(sorted(found, key=lambda pair: -pair.stays)))
+        return Judgement(strength, tuple(sorted(found, key=lambda pair: -pair.stays)))
 
     def _learned(self, changed: Tensor) -> Population:
         """Probes that learned from the rows of the other folds, as they are and changed."""
@@ -360,7 +360,7 @@ def _interval(values: Floats, among: int) -> tuple[float, tuple[float, float]]:
     return mean, (mean - reach, mean + reach)
 
 
-def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Answer]) -> Verdict:
+def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Judgement]) -> Verdict:
     """The judgement in a sentence, with its numbers."""
     first = answers[0]
     evidence: dict[str, JsonValue] = {
@@ -406,7 +406,7 @@ def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Ans
     )
 
 
-def _numbers(answer: Answer) -> dict[str, JsonValue]:
+def _numbers(answer: Judgement) -> dict[str, JsonValue]:
     """An answer as plain values."""
     return {
         "strength": str(answer.strength),

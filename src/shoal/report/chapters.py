@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from shoal.core import events as ev
 from shoal.report import exhibits, formats
-from shoal.report.pictures import Picture, Trained, band, finite, trained
+from shoal.report.pictures import Picture, TrainedNetwork, band, finite, trained
 from shoal.report.story import Story
 
 
@@ -69,7 +69,7 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _score_caption(story: Story, networks: dict[int, Trained]) -> str:
+def _score_caption(story: Story, networks: dict[int, TrainedNetwork]) -> str:
     metric, rows = story.metric, story.validation_rows
     good = finite([n.best for n in networks.values()])
     if not good:

@@ -27,7 +27,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """One network as its curves show it: the best validation score, and the training score of that epoch."""
 
     id: int
@@ -39,9 +39,9 @@ class Trained:
     status: str
 
 
-def trained(story: Story) -> dict[int, Trained]:
+def trained(story: Story) -> dict[int, TrainedNetwork]:
     """Every network of the run by its id, as its curves show it."""
-    networks: dict[int, Trained] = {}
+    networks: dict[int, TrainedNetwork] = {}
     for name, crowd in story.crowds.items():
         best: dict[int, tuple[float, float, int]] = {}
         status: dict[int, str] = {}
@@ -53,12 +53,12 @@ def trained(story: Story) -> dict[int, Trained]:
                 status[member] = epoch.status[k]
         for info in crowd.started.members:
             value, train, at = best.get(info.id, (math.nan, math.nan, 0))
-            networks[info.id] = Trained(info.id, name, info.values, value, train, at, status.get(info.id, "ok"))
+            networks[info.id] = TrainedNetwork(info.id, name, info.values, value, train, at, status.get(info.id, "ok"))
     for search in story.searches:
         for info, value, at, state in zip(search.members, search.score, search.best_epoch, search.status, strict=False):
             seen = networks.get(info.id)
             train = seen.train if seen else math.nan
-            networks[info.id] = Trained(info.id, search.population, info.values, value, train, at, state)
+            networks[info.id] = TrainedNetwork(info.id, search.population, info.values, value, train, at, state)
     return networks
 
 
