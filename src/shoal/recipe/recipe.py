@@ -97,8 +97,8 @@ def _steps(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRe
         trials = yield from search_steps.refine(course, loop, round_)
         if trials is None:
             break
-        reading = yield from rounds.read_curves(course, loop, trials, round_)
-        again = yield from rounds.go_again(course, loop, trials, reading, round_)
+        asked = yield from rounds.read_curves(course, loop, trials, round_)
+        again = yield from rounds.go_again(course, loop, trials, asked, round_)
         if not again:
             break
     chosen = yield from finish.choose_ensemble(course)
