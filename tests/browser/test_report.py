@@ -363,7 +363,7 @@ LYING = """(ids) => ids.flatMap((id) => [...document.querySelectorAll(`#figure-$
 
 
 def crowded() -> list[ev.Event]:
-    """A run whose dots lie on its dashed lines, and whose walls moved by little in two rounds."""
+    """A run whose dots lie on its dashed lines, and whose bounds moved by little in two rounds."""
     out: list[ev.Event] = []
     for e in streams.income():
         if isinstance(e, ev.EnsembleChosen):

@@ -37,7 +37,7 @@ def test_another_budget_is_refused_and_the_allowed_ones_are_named(text: str) -> 
         ({"ignore": "101"}, "SHL101"),
         ({"targt": "y"}, "did you mean `target`"),
         ({"ranges": {"drop_out": (0.0, 0.5)}}, "did you mean `dropout`"),
-        ({"ranges": {"lr": (1e-1, 1e-4)}}, "lower wall"),
+        ({"ranges": {"lr": (1e-1, 1e-4)}}, "lower bound"),
         ({"ranges": {"lr": (0.0, 1e-1)}}, "above 0"),
         ({"ranges": {"dropout": (0.0, 1.5)}}, "both from 0 to less than 1"),
         ({"ranges": {"dropout": (0.5, 1.0)}}, "both from 0 to less than 1"),

@@ -109,7 +109,7 @@ def _eps_inside(name: str) -> Rule:
         v = new.get("max_exp_avg_sq", new[second])
         if "grad_avg" in new:
             v = v - new["grad_avg"] ** 2
-        over = c.get("over_root2", torch.ones_like(c["eps"]))
+        over = c.get("rsqrt", torch.ones_like(c["eps"]))
         good, bad = v.sqrt() * over + c["eps"], (v * over**2 + c["eps"]).sqrt()
         if "momentum_buffer" in new:
             b = state["momentum_buffer"] * c["momentum"] + grad / bad

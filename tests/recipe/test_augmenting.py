@@ -186,7 +186,7 @@ def test_runs_without_it_have_no_such_dimension() -> None:
 
 
 def test_the_user_may_bound_the_share_and_networks_train_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    walls: dict[str, Interval] = {"augment": (0.2, 0.3)}
+    bounds: dict[str, Interval] = {"augment": (0.2, 0.3)}
     problem = replace(bars_problem(), pixels=Pixels(mean=(0.3,), std=(0.2,)))
     seen, train = [], Population.train
 
@@ -196,7 +196,7 @@ def test_the_user_may_bound_the_share_and_networks_train_with_it(monkeypatch: py
         return train(self, *data, **settings)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Population, "train", watched)
-    events, _ = run(problem, augment=parse("brightness=0.1"), epochs=2, ranges=walls)
+    events, _ = run(problem, augment=parse("brightness=0.1"), epochs=2, ranges=bounds)
     drawn = shares(events, "coarse")
     assert all(0.2 <= share <= 0.3 for share in drawn)
     assert seen[0] == ((problem.pixels,) * len(drawn), [Augment(brightness=0.1).weakened(share) for share in drawn])

@@ -40,11 +40,11 @@ WALLS: dict[str, Interval] = {
 }
 
 
-def run(walls: dict[str, Interval], trials: int = 16, epochs: int | None = 2) -> list[Event]:
+def run(bounds: dict[str, Interval], trials: int = 16, epochs: int | None = 2) -> list[Event]:
     x, y = planted.ring(240)
     network = BuiltIn(Mlp(inputs=2, outputs=2, width=4, depth=1))
     problem = problem_of(3 * torch.from_numpy(x), torch.from_numpy(y), network)
-    options = Options(epochs=epochs, ranges=walls, augment=parse("noise=0.1"))
+    options = Options(epochs=epochs, ranges=bounds, augment=parse("noise=0.1"))
     return finished(recipe.run(problem, Budget(trials=trials), options))[0]
 
 
@@ -69,18 +69,20 @@ def decisions(events: list[Event], step: int) -> list[Decision]:
     return [each.decision for each in events if isinstance(each, DecisionMade) and each.decision.step == step]
 
 
-def outside(events: list[Event], walls: dict[str, Interval]) -> list[tuple[str, float]]:
-    """What was trained, or was going to be, beyond a wall."""
+def outside(events: list[Event], bounds: dict[str, Interval]) -> list[tuple[str, float]]:
+    """What was trained, or was going to be, beyond a bound."""
     seen: list[tuple[str, float]] = []
     for event in events:
         if isinstance(event, LearningRateSweep):
             seen += [("lr", lr) for lr in event.lr]
         if isinstance(event, PopulationStarted):
-            seen += [(name, float(str(m.values[name]))) for m in event.members for name in walls if name in m.values]
+            seen += [(name, float(str(m.values[name]))) for m in event.members for name in bounds if name in m.values]
         if isinstance(event, SearchRound):
-            seen += [(name, wall) for name, of in event.ranges.items() for wall in (of.low, of.high) if name in walls]
-    assert {name for name, _ in seen} == set(walls)
-    return [(n, v) for n, v in seen if not walls[n][0] * (1 - 1e-12) <= v <= walls[n][1] * (1 + 1e-12)]
+            seen += [
+                (name, bound) for name, of in event.ranges.items() for bound in (of.low, of.high) if name in bounds
+            ]
+    assert {name for name, _ in seen} == set(bounds)
+    return [(n, v) for n, v in seen if not bounds[n][0] * (1 - 1e-12) <= v <= bounds[n][1] * (1 + 1e-12)]
 
 
 @pytest.mark.parametrize("verdict", ["good", "more_training", "overfitting", "underfitting", "diverged"])
@@ -117,13 +119,13 @@ def test_ranges_without_use_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_range_in_which_nothing_learns_is_said_and_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_step, "OPTIMIZERS", ("adamw",))
-    walls: dict[str, Interval] = {"lr": LR, "dropout": (0.99, 0.999), "label_smoothing": (0.5, 0.9)}
-    events = run({**walls, "weight_decay": (1e-3, 1e3)}, 4, epochs=1)
+    bounds: dict[str, Interval] = {"lr": LR, "dropout": (0.99, 0.999), "label_smoothing": (0.5, 0.9)}
+    events = run({**bounds, "weight_decay": (1e-3, 1e3)}, 4, epochs=1)
     found = [e.finding for e in events if isinstance(e, FindingRaised) and e.finding.code == "SHL146"]
     assert [each.evidence["given"] for each in found] == [{"dropout": [0.99, 0.999]}, {"label_smoothing": [0.5, 0.9]}]
     assert found[0].sentence.startswith("The whole range of dropout that you gave, 0.99 to 0.999, lies above 0.9")
     assert "--range dropout=0:0.9" in found[0].fix and "--range label_smoothing=0:0.5" in found[1].fix
-    assert outside(events, walls) == []
+    assert outside(events, bounds) == []
 
 
 def test_ranges_that_the_network_or_the_task_cannot_use_are_said() -> None:
@@ -132,8 +134,8 @@ def test_ranges_that_the_network_or_the_task_cannot_use_are_said() -> None:
     problem = replace(
         problem_of(inputs, inputs.square().sum(1, keepdim=True), Given(lambda: nn.Linear(2, 1), "a line")), classes=None
     )
-    walls: dict[str, Interval] = {"dropout": (0.1, 0.2), "label_smoothing": (0.02, 0.03)}
-    events = finished(recipe.run(problem, Budget(trials=4), Options(epochs=1, ranges=walls)))[0]
+    bounds: dict[str, Interval] = {"dropout": (0.1, 0.2), "label_smoothing": (0.02, 0.03)}
+    events = finished(recipe.run(problem, Budget(trials=4), Options(epochs=1, ranges=bounds)))[0]
     (finding,) = [e.finding for e in events if isinstance(e, FindingRaised) and e.finding.code == "SHL146"]
     assert "dropout: the network has no layer of it" in finding.sentence
     assert "label_smoothing: the target is a number" in finding.sentence

@@ -27,9 +27,9 @@ from shoal.experiment import Given
 from shoal.experiment.cache import Arrays, Kept, NoCache, TaskCache
 from shoal.population import Population
 from shoal.recipe import first_steps
-from shoal.recipe.course import Course
-from shoal.recipe.pace import Pace
+from shoal.recipe.allocator import BudgetAllocator
 from shoal.recipe.problem import Options, Problem
+from shoal.recipe.run_state import RunState
 from shoal.task import Part, Sealed
 
 MakeNet = Callable[[], nn.Module]
@@ -52,17 +52,17 @@ def deep(activation: type[nn.Module], depth: int, std: float | None, last: float
     return make_net
 
 
-def course(make_net: MakeNet, cache: TaskCache | None = None) -> Course:
+def state(make_net: MakeNet, cache: TaskCache | None = None) -> RunState:
     draw = torch.Generator().manual_seed(3)
     x, y = torch.randn(300, 32, generator=draw), torch.randint(0, 3, (300,), generator=draw)
     part = Part(x, y)
     network = Given(make_net, "")
     problem = Problem(part, part, Sealed(lambda: part, len(part)), ("a", "b", "c"), network)
-    pace = Pace(parse_budget("trials=8"), time.monotonic, 10)
-    return Course(problem, Options(), pace, lambda: False, cache or NoCache(), network, 32)
+    allocator = BudgetAllocator(parse_budget("trials=8"), time.monotonic, 10)
+    return RunState(problem, Options(), allocator, lambda: False, cache or NoCache(), network, 32)
 
 
-def step_1(of: Course) -> list[Event]:
+def step_1(of: RunState) -> list[Event]:
     return list(first_steps.check_initial_loss(of))
 
 
@@ -80,7 +80,7 @@ PLANTED = {
 @pytest.mark.parametrize("name", PLANTED)
 def test_unfit_initial_weights_are_found_and_replaced(name: str) -> None:
     make_net, code = PLANTED[name]
-    run = course(make_net)
+    run = state(make_net)
     events = step_1(run)
     loss, found = [event.decision for event in events if isinstance(event, DecisionMade)]
     assert loss.code == "SHL100"  # nothing is wrong with the loss: only the signals tell
@@ -101,7 +101,7 @@ def test_unfit_initial_weights_are_found_and_replaced(name: str) -> None:
     "make_net", [deep(nn.ReLU, 2, None, None), deep(nn.Tanh, 6, 1 / 32**0.5), deep(nn.ReLU, 6, (2 / 32) ** 0.5)]
 )
 def test_sound_initial_weights_stay(make_net: MakeNet) -> None:
-    run = course(make_net)
+    run = state(make_net)
     events = step_1(run)
     assert run.init == "torch" and signals(events).code == "SHL130"
     assert not [event for event in events if isinstance(event, FindingRaised)]
@@ -121,7 +121,7 @@ def test_only_initializers_whose_loss_is_as_good_are_candidates() -> None:
         nn.init.zeros_(network[-1][0].bias)
         return network
 
-    run = course(make_net)
+    run = state(make_net)
     found = signals(step_1(run))
     assert "kaiming" not in found.evidence["verdict_by_init"] and run.init == "torch"
     assert found.code == "SHL131" and "do not mend it" in found.verdict
@@ -146,7 +146,7 @@ def test_weights_that_do_not_depend_on_the_seed_were_given_and_are_kept() -> Non
         network.load_state_dict({name: value for name, value in given.items() if "12" not in name}, strict=False)
         return network
 
-    run = course(make_net)  # the last layer is drawn anew
+    run = state(make_net)  # the last layer is drawn anew
     found = signals(step_1(run))
     assert run.init == "torch" and found.code == "SHL131" and "given" in found.action
 
@@ -177,17 +177,17 @@ class Remembering(NoCache):
 def test_a_resumed_run_measures_nothing_again_and_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Remembering()
 
-    def told(run: Course) -> list[str]:
+    def told(run: RunState) -> list[str]:
         still = [event for event in step_1(run) if event.kind not in ("step_progress", "step_finished")]
         assert [from_json(to_json(event)) for event in still] == still
         return [to_json(event) for event in still]
 
-    first = told(course(PLANTED["faint"][0], cache))
+    first = told(state(PLANTED["faint"][0], cache))
 
     def never(*_: object) -> Generator[None, None, None]:
         raise AssertionError("measured again")
 
     monkeypatch.setattr(activations, "measure", never)
-    assert told(course(PLANTED["faint"][0], cache)) == first
+    assert told(state(PLANTED["faint"][0], cache)) == first
     with pytest.raises(AssertionError, match="measured again"):
-        told(course(PLANTED["loud"][0]))
+        told(state(PLANTED["loud"][0]))

@@ -232,7 +232,7 @@ class Maker:
         yield self.decide(
             step, f"SHL{step}01", f"The best of {n} is network {best}",
             {"round": number, "best": dict(members[int(order[0])].values), "score": top, "diverged": diverged},
-            "move the upper wall of the learning rate" if step == 5 and number == 1 else "narrow the ranges around it",
+            "move the upper bound of the learning rate" if step == 5 and number == 1 else "narrow the ranges around it",
         )  # fmt: skip
         key = f"{top:.3f} on validation rows"
         yield ev.StepFinished(

@@ -266,8 +266,8 @@ def test_a_best_value_near_a_wall_is_said_and_becomes_an_action() -> None:
     lr = float(member.values["lr"])  # type: ignore[arg-type]
     near = last.model_copy(update={"ranges": {**last.ranges, "lr": ev.Range(low=lr / 1000, high=lr * 1.1)}})
     text = Reader(render([near if e is last else e for e in events])).text
-    assert "best learning rate lies near its upper wall" in text
-    assert "Search another round with wider walls" in text.partition("What would help next?")[2]
+    assert "best learning rate lies near its upper bound" in text
+    assert "Search another round with wider bounds" in text.partition("What would help next?")[2]
 
 
 def test_many_classes_come_with_a_list_of_the_commonest_mistakes() -> None:

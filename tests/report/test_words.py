@@ -64,17 +64,17 @@ def test_the_greedy_path_keeps_its_sign() -> None:
 
 
 def at_the_wall(share: float, gain: float) -> list[ev.Event]:
-    """A run whose best weight decay lies at its upper wall, explains `share`, and whose last round gained `gain`."""
+    """A run whose best weight decay lies at its upper bound, explains `share`, and whose last round gained `gain`."""
     events = streams.income()
     last = [e for e in events if isinstance(e, ev.SearchRound)][-1]
     best = next(m for m in last.members if m.id == last.best)
     decay = float(best.values["weight_decay"])  # type: ignore[arg-type]
-    walls = {name: ev.Range(low=-1e3, high=1e3, log=False) for name in last.ranges}
-    walls["weight_decay"] = ev.Range(low=decay / 1e3, high=decay)
+    bounds = {name: ev.Range(low=-1e3, high=1e3, log=False) for name in last.ranges}
+    bounds["weight_decay"] = ev.Range(low=decay / 1e3, high=decay)
     out: list[ev.Event] = []
     for e in events:
         if e is last:
-            e = last.model_copy(update={"ranges": walls})
+            e = last.model_copy(update={"ranges": bounds})
         if isinstance(e, ev.SearchRound):
             e = e.model_copy(update={"importance": {"lr": 0.9 - share, "weight_decay": share}})
         if isinstance(e, ev.DecisionMade) and e.decision.step == 7:
@@ -88,9 +88,9 @@ def at_the_wall(share: float, gain: float) -> list[ev.Event]:
 def test_another_round_is_advised_only_where_step_7_and_the_importance_leave_room(
     share: float, gain: float, expected: bool
 ) -> None:
-    """Not after a round that changed nothing beyond the noise, nor for a wall of what explains nothing."""
+    """Not after a round that changed nothing beyond the noise, nor for a bound of what explains nothing."""
     texts = advised(at_the_wall(share, gain))
-    assert any("best weight decay lies near its upper wall" in text for text in texts) is expected
+    assert any("best weight decay lies near its upper bound" in text for text in texts) is expected
     if gain < 0.004:
         assert not [text for text in texts if "Search" in text]
 
@@ -179,7 +179,7 @@ def test_a_finding_s_fix_is_advised_as_a_sentence() -> None:
 
 
 def test_hyperparameters_and_thresholds_are_said_in_words_everywhere() -> None:
-    text = str(page.said("Move the walls to lr 0.1 to 1, weight_decay 0 to 1, label_smoothing 0; column `lr`."))
+    text = str(page.said("Move the bounds to lr 0.1 to 1, weight_decay 0 to 1, label_smoothing 0; column `lr`."))
     assert "learning rate 0.1 to 1, weight decay 0 to 1, label smoothing 0; column <code>lr</code>" in text
     decision = ev.Decision(
         step=5,
@@ -219,10 +219,10 @@ def test_the_worst_numbers_are_called_farthest_off() -> None:
 
 
 def test_where_nothing_is_advised_no_wall_is_denied() -> None:
-    """A best value may lie at a wall that is not worth a round."""
+    """A best value may lie at a bound that is not worth a round."""
     quiet = [
         e.model_copy(update={"confusion": None}) if isinstance(e, ev.TestRead) else e for e in at_the_wall(0.0, 0.0)
     ]
     assert advised(quiet) == []
     html = page.render(quiet)
-    assert "Nothing in the numbers asks for a change" in html and "no best value lies at a wall" not in html
+    assert "Nothing in the numbers asks for a change" in html and "no best value lies at a bound" not in html

@@ -1,4 +1,4 @@
-"""The edge rule: walls move outwards, and never through what a value can mean."""
+"""The edge rule: bounds move outwards, and never through what a value can mean."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_wall_moves_exactly_when_the_best_value_is_near_it(case: tuple[str, Ra
         ("lr", 1e-6, 1e-3, True, 9.5e-4, "high"),
         ("lr", 1e-6, 1e-3, True, 3e-5, None),
         ("weight_decay", 1e-4, 1.0, True, 1.1e-4, "low"),
-        ("weight_decay", 1e-4, 100.0, True, 99.0, None),  # the natural wall
+        ("weight_decay", 1e-4, 100.0, True, 99.0, None),  # the natural bound
         ("dropout", 0.0, 0.5, False, 0.0, None),
         ("dropout", 0.0, 0.5, False, 0.48, "high"),
         ("dropout", 0.2, 0.5, False, 0.2, "low"),
@@ -94,13 +94,13 @@ def test_no_rule_leaves_a_range_that_the_user_gave(
 
 
 def test_a_narrowed_range_may_grow_back_to_the_wall_that_the_user_gave_and_no_further() -> None:
-    narrowed, walls = Range(low=1e-3, high=8e-3), {"lr": (1e-4, 1e-2)}
-    moved, sides = edges.extend({"lr": narrowed}, {"lr": 7.9e-3}, 2, walls)
+    narrowed, bounds = Range(low=1e-3, high=8e-3), {"lr": (1e-4, 1e-2)}
+    moved, sides = edges.extend({"lr": narrowed}, {"lr": 7.9e-3}, 2, bounds)
     assert (moved["lr"].low, moved["lr"].high, sides) == (1e-3, 1e-2, {"lr": "high"})
     assert edges.extend({"lr": narrowed}, {"lr": 7.9e-3}, 2, {})[0]["lr"].high > 1e-2
 
 
 def test_only_a_given_wall_that_could_be_wider_holds_the_search() -> None:
-    walls = {"lr": (1e-4, 1e-2), "dropout": (0.0, 0.5), "momentum": (0.5, 0.9)}
-    assert edges.held(walls, {"lr": 9.9e-3, "dropout": 0.01, "weight_decay": 1e-4}) == {"lr": "high"}
-    assert edges.held(walls, {"lr": 1e-3, "dropout": 0.49}) == {"dropout": "high"}
+    bounds = {"lr": (1e-4, 1e-2), "dropout": (0.0, 0.5), "momentum": (0.5, 0.9)}
+    assert edges.held(bounds, {"lr": 9.9e-3, "dropout": 0.01, "weight_decay": 1e-4}) == {"lr": "high"}
+    assert edges.held(bounds, {"lr": 1e-3, "dropout": 0.49}) == {"dropout": "high"}

@@ -43,7 +43,7 @@ def at(*places: float) -> list[dict[str, float]]:
     [
         # three best in the middle, worse ones on both sides: up to those
         ((0.05, 0.4, 0.5, 0.6, 0.9), (0, 3, 4, 3, 0), 0.05, 0.9),
-        # the best lie outermost: nothing was seen beyond, so the wall stays in the range
+        # the best lie outermost: nothing was seen beyond, so the bound stays in the range
         ((0.1, 0.2, 0.7, 0.8, 0.85), (0, 1, 3, 4, 5), 0.2, 1.0),
         # close neighbours do not pinch the range: at least a quarter of it is kept
         ((0.44, 0.48, 0.5, 0.52, 0.56), (0, 3, 4, 3, 0), 0.375, 0.625),

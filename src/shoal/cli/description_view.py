@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from shoal.cli.output import one_line
-from shoal.data.wording import percent
+from shoal.core.wording import percent
 from shoal.report import formats
 from shoal.report.description_page import headline, own_note
 

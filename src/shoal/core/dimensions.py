@@ -1,6 +1,6 @@
 """The hyperparameters that a search looks for: what each may be, what has a meaning, and where to look first.
 
-One table: settings refuse a range by it, the search moves walls by it, and the recipe begins with it.
+One table: settings refuse a range by it, the search moves bounds by it, and the recipe begins with it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shoal.core.errors import InputError
+from shoal.core.events import Interval
 from shoal.core.names import did_you_mean
-
-Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class Dimension:
     """
 
     log: bool
-    allowed: Bounds
-    useful: Bounds
+    allowed: Interval
+    useful: Interval
     low_allowed: bool = True
     high_allowed: bool = False
-    first: Mapping[str, Bounds] = field(default_factory=dict)
+    first: Mapping[str, Interval] = field(default_factory=dict)
 
-    def first_for(self, optimizer: str) -> Bounds:
+    def first_for(self, optimizer: str) -> Interval:
         """Where a search with this optimizer looks first."""
         return self.first[optimizer] if optimizer in self.first else self.first[""]
 
@@ -84,9 +83,9 @@ def check_range(name: str, low: float, high: float) -> None:
     above = least <= low if of.low_allowed else least < low
     below = high <= most if of.high_allowed else high < most
     if not (above and below and low < high):
-        wall = f"from {least:g}" if of.low_allowed else f"above {least:g}"
+        bound = f"from {least:g}" if of.low_allowed else f"above {least:g}"
         upto = "" if math.isinf(most) else f" to {most:g}" if of.high_allowed else f" to less than {most:g}"
         raise InputError(
             f"the range {low:g} to {high:g} of `{name}` cannot be searched: "
-            f"the lower wall must be below the upper one, and both {wall}{upto}"
+            f"the lower bound must be below the upper one, and both {bound}{upto}"
         )

@@ -54,7 +54,7 @@ class Decision(Record):
 
 
 class Range(Record):
-    """Where a hyperparameter is searched. `was` holds the walls before the edge rule moved them."""
+    """Where a hyperparameter is searched. `was` holds the bounds before the edge rule moved them."""
 
     low: float
     high: float

@@ -112,16 +112,16 @@ def parse_range(text: str) -> tuple[str, Interval]:
         text: `NAME=LOW:HIGH`, such as `lr=1e-4:1e-1`.
 
     Returns:
-        The hyperparameter's name and its walls.
+        The hyperparameter's name and its bounds.
 
     Raises:
-        InputError: another form, an unknown name, or walls that make no sense.
+        InputError: another form, an unknown name, or bounds that make no sense.
 
     >>> parse_range("lr=1e-4:0.1")
     ('lr', (0.0001, 0.1))
     """
-    name, equals, walls = text.partition("=")
-    low_text, colon, high_text = walls.partition(":")
+    name, equals, bounds = text.partition("=")
+    low_text, colon, high_text = bounds.partition(":")
     try:
         low, high = float(low_text), float(high_text)
     except ValueError:

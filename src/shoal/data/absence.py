@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from shoal.core.events import Finding, TaskType
+from shoal.core.wording import count, listing, setting
 from shoal.data import cells, codes, number_style, scales
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
 from shoal.data.schema import Column, Schema
-from shoal.data.wording import count, listing, setting
 
 USUAL = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?", "-")
 Words = tuple[str, ...] | None  # None: the usual ones

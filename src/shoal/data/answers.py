@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.wording import count
 from shoal.data import absence, cells, codes, typed
 from shoal.data.frames import RawTable
-from shoal.data.wording import count
 
 SHOWN_ROWS = 20
 PLAIN = (str, bytes, bool, np.bool_, int, float, np.number, Decimal)

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
+from shoal.core.wording import listing
 from shoal.data.limits import check_bytes
-from shoal.data.wording import listing
 
 LONGEST_HEADER = 10_000  # bytes, as numpy.load allows
 

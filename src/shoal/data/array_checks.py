@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding, Kind
+from shoal.core.wording import count, percent
 from shoal.data import codes, wild_cells
-from shoal.data.wording import count, percent
 
 BLOCK_VALUES = 1 << 22
 RUN = 4  # values in a row at the end of the range

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind
 from shoal.core.reading import Reading
+from shoal.core.wording import count, listing
 from shoal.data import absence, answers, cells, codes
 from shoal.data.answers import Answers
 from shoal.data.array_checks import of_arrays
@@ -27,7 +28,6 @@ from shoal.data.spelling import findings as spelling_findings
 from shoal.data.spelling import group_codes
 from shoal.data.tables import table_dataset
 from shoal.data.targets import Target, array_target
-from shoal.data.wording import count, listing
 
 PARTS: dict[int, tuple[str, ...]] = {0: ("train", "training"), 1: ("val", "valid", "validation"), 2: ("test",)}
 INPUTS = ("x", "images", "image", "data", "features", "inputs", "signals", "volumes")

@@ -9,13 +9,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding
+from shoal.core.wording import listing, percent, setting
 from shoal.data import cells, codes
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.schema import Column
 from shoal.data.single import single
 from shoal.data.targets import Target
-from shoal.data.wording import listing, percent, setting
 
 TELLS = 0.97  # share of what the commonest answer misses that one column alone gets right: about to give it away
 IDENTIFIER_GAIN, IDENTIFIER_Z = 0.1, 5.0

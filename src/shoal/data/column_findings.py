@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shoal.core.events import Finding, Level
+from shoal.core.wording import count, listing, percent, setting
 from shoal.data import codes, leaks, moments, number_style, roles
-from shoal.data.wording import count, listing, percent, setting
 
 REASONS: dict[str, tuple[str, str]] = {
     "identifier": (codes.IDENTIFIER, "most rows have a value of their own, so nothing can be learned from it"),

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.wording import count, listing
 from shoal.data import codes
 from shoal.data.frames import RawTable
 from shoal.data.limits import check_bytes, check_columns, memory_bytes
-from shoal.data.wording import count, listing
 
 DELIMITERS = (",", ";", "\t", "|")
 READ_BYTES = 1 << 24

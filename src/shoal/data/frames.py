@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.wording import listing
 from shoal.data import codes, typed
 from shoal.data.limits import check_bytes, check_columns
-from shoal.data.wording import listing
 
 Unwanted = Callable[[str], bool]
 """Whether a column of that name is left unread, whatever its cells are."""

@@ -15,9 +15,9 @@ from pydantic import JsonValue
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Level
 from shoal.core.paths import check_name
+from shoal.core.wording import count, listing
 from shoal.data import codes
 from shoal.data.arrays import PARTS
-from shoal.data.wording import count, listing
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 NUMBERS = re.compile("([0-9]+)")

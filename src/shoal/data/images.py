@@ -25,6 +25,7 @@ from pydantic import JsonValue
 from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, TaskType
+from shoal.core.wording import count, listing
 from shoal.data import codes
 from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import parts_without_class
@@ -34,7 +35,6 @@ from shoal.data.image_folders import about_classes, find_images, images_below, p
 from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
 from shoal.data.targets import Target, unequal_classes
-from shoal.data.wording import count, listing
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 Mode = Literal["L", "RGB"]

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.wording import listing
 from shoal.data import codes
 from shoal.data.arrays import ANSWERS, PARTS, Arrays
 from shoal.data.frames import RawTable, Unwanted, from_frame, wanted
 from shoal.data.limits import check_bytes
-from shoal.data.wording import listing
 
 IN_MEMORY = 256 << 20  # bytes
 WRITE_BYTES = 8 << 20

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind
 from shoal.core.reading import AXES, Reading
+from shoal.core.wording import count, setting
 from shoal.data import codes
 from shoal.data.neighbours import are_signals, roughness_along
-from shoal.data.wording import count, setting
 
 STORED = {"signal": "NCL", "image": "NHWC", "volume": "NDHWC"}
 SHAPES = {

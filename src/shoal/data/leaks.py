@@ -9,11 +9,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding, TaskType
+from shoal.core.wording import count
 from shoal.data import codes
 from shoal.data.roles import Inferred
 from shoal.data.schema import Role
 from shoal.data.targets import Target
-from shoal.data.wording import count
 
 FEWEST_PER_VALUE = 5  # rows for each value of a column, on average, before "determines" means anything
 EXACT = 1e-12

@@ -25,10 +25,10 @@ import polars as pl
 from pydantic import JsonValue
 
 from shoal.core.events import Finding
+from shoal.core.wording import listing, setting
 from shoal.data import cells, codes, number_text
 from shoal.data.frames import RawTable
 from shoal.data.number_text import CURRENCY, INDIAN, SIGN, NumberStyle
-from shoal.data.wording import listing, setting
 
 Sign = Literal[".", ","]
 Why = Literal["cells", "asked", "file", "beside", "usual"]

@@ -9,12 +9,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
+from shoal.core.wording import count
 from shoal.data import cells, moments, number_style
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
 from shoal.data.roles import Inferred
 from shoal.data.schema import Column
-from shoal.data.wording import count
 
 REFUSED = {  # of `moments.DOUBTS`: why, and what to do
     "ambiguous": "day, month and year cannot be told apart; write dates as 2021-01-31",

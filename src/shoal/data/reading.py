@@ -15,12 +15,12 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.core.reading import Reading
+from shoal.core.wording import closest, listing
 from shoal.data import answers, archives, arrays, builtin, frames, images, items
 from shoal.data.dataset import Dataset
 from shoal.data.delimited import read_delimited
 from shoal.data.frames import RawTable
 from shoal.data.tables import table_dataset
-from shoal.data.wording import closest, listing
 
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET_ENDINGS = (".parquet", ".pq")

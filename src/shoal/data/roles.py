@@ -23,6 +23,7 @@ import polars as pl
 
 from shoal.core.errors import InputError
 from shoal.core.roles import levels_of
+from shoal.core.wording import count, listing, percent
 from shoal.data import cells, identifiers, moments, number_style, scales
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
@@ -31,7 +32,6 @@ from shoal.data.number_text import INDIAN, NumberStyle
 from shoal.data.schema import Column, Role
 from shoal.data.spelling import Joined, join
 from shoal.data.truth import are_truths
-from shoal.data.wording import count, listing, percent
 
 NUMBER_SHARE = 0.95
 ONE_MARKER_SHARE = 0.80

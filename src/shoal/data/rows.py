@@ -17,6 +17,7 @@ from shoal.core import paths
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import AXES, Reading
+from shoal.core.wording import closest, count, listing
 from shoal.data import (
     absence,
     answers,
@@ -37,7 +38,6 @@ from shoal.data.limits import LARGEST_NUMBER
 from shoal.data.reading import existing, open_table, unknown_format
 from shoal.data.schema import Column, Schema
 from shoal.data.targets import known_target
-from shoal.data.wording import closest, count, listing
 
 MOST_UNREAD = 0.5  # of a column's filled cells; above, rows are refused
 

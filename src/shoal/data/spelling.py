@@ -26,10 +26,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding
+from shoal.core.wording import count, listing, setting
 from shoal.data import codes
 from shoal.data.truth import are_truths, truth
 from shoal.data.truth import names as truth_names
-from shoal.data.wording import count, listing, setting
 
 COMMON_SHARE = 0.1  # of the rows of the commoner spelling
 COMMON_ROWS = 4

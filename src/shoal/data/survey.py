@@ -12,13 +12,13 @@ from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
 from shoal.core.roles import levels_of
+from shoal.core.wording import closest, count
 from shoal.data import absence, cells, column_checks, column_findings, leaks, ordering, roles, spelling, wild_cells
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.number_style import Signs
 from shoal.data.schema import Column, Role
 from shoal.data.targets import Target
-from shoal.data.wording import closest, count
 
 
 def check_columns(raw: RawTable, reading: Reading) -> None:

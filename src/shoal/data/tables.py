@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.reading import Reading
+from shoal.core.wording import listing
 from shoal.data import absence
 from shoal.data.answers import without_unanswered
 from shoal.data.dataset import Dataset, fingerprint
@@ -18,7 +19,6 @@ from shoal.data.number_style import Signs
 from shoal.data.schema import Column, Schema
 from shoal.data.survey import check_columns, survey
 from shoal.data.targets import Target, table_target
-from shoal.data.wording import listing
 
 
 def table_dataset(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, TaskType
+from shoal.core.wording import count, listing, percent, setting
 from shoal.data import cells, class_types, codes, moments, number_style, number_text, task_rule
 from shoal.data.frames import RawTable
 from shoal.data.limits import LARGEST_NUMBER
@@ -22,7 +23,6 @@ from shoal.data.number_text import NumberStyle
 from shoal.data.schema import ClassType
 from shoal.data.spelling import Joined, Known, join
 from shoal.data.spelling import findings as spelling_findings
-from shoal.data.wording import count, listing, percent, setting
 
 RARE_SHARE = 0.1  # of an even share of the rows, below which a class is named
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding, TaskType
+from shoal.core.wording import setting
 from shoal.data import codes
-from shoal.data.wording import setting
 
 MOST_WHOLE_CLASSES = 20  # above, whole numbers are classes only where they look like codes
 MOST_CODES = 100

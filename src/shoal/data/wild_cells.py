@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from shoal.core.events import Finding, Kind
+from shoal.core.wording import count, listing, setting
 from shoal.data import codes
 from shoal.data.dataset import TableFeatures
 from shoal.data.frames import RawTable
 from shoal.data.outliers import Wild, wild
 from shoal.data.schema import Column
 from shoal.data.targets import Target
-from shoal.data.wording import count, listing, setting
 
 SHOWN_COLUMNS, SHOWN_ROWS = 4, 10
 MOST_VALUES = 1 << 20  # of an array's channel: what is usual in it is read from so many at most

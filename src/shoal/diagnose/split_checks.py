@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from shoal.core import process
 from shoal.core.events import Finding
+from shoal.core.wording import count, listing, percent
 from shoal.data import ArrayFeatures, Dataset, TableFeatures, codes
-from shoal.data.wording import count, listing, percent
 from shoal.diagnose.neighbour_rows import nearest, vectors
 from shoal.resample import Plan
 

@@ -27,23 +27,23 @@ AMSGRAD_SLOTS = (*SLOTS, "max_exp_avg_sq")
 def betas(hyper: Hyper) -> Coefficients:
     """beta1, beta2 and what they leave to the new gradient."""
     beta1, beta2 = hyper["beta1"], hyper["beta2"]
-    return {"beta1": beta1, "rest1": 1 - beta1, "beta2": beta2, "rest2": 1 - beta2}
+    return {"beta1": beta1, "one_minus_beta1": 1 - beta1, "beta2": beta2, "rest2": 1 - beta2}
 
 
 def by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, State]:
-    """Adam's coefficients: betas, eps, and the bias corrections as `step_size` and `over_root2`."""
+    """Adam's coefficients: betas, eps, and the bias corrections as `step_size` and `rsqrt`."""
     return {
         **betas(hyper),
         "eps": hyper["eps"],
         "step_size": hyper["lr"] / bias_correction(hyper["beta1"], step),
-        "over_root2": 1 / bias_correction(hyper["beta2"], step).sqrt(),
+        "rsqrt": 1 / bias_correction(hyper["beta2"], step).sqrt(),
     }, {}
 
 
 def moments(grad: Tensor, state: State, c: Coefficients) -> State:
     """The new running moments, and the largest second one where the state keeps it."""
     new = {
-        "exp_avg": decaying_mean(state["exp_avg"], grad, c["beta1"], c["rest1"]),
+        "exp_avg": decaying_mean(state["exp_avg"], grad, c["beta1"], c["one_minus_beta1"]),
         "exp_avg_sq": decaying_mean(state["exp_avg_sq"], grad * grad, c["beta2"], c["rest2"]),
     }
     if "max_exp_avg_sq" in state:
@@ -54,7 +54,7 @@ def moments(grad: Tensor, state: State, c: Coefficients) -> State:
 def scale(new: State, c: Coefficients) -> Tensor:
     """What the first moment is divided by: the corrected root of the second, plus eps."""
     second = new["max_exp_avg_sq"] if "max_exp_avg_sq" in new else new["exp_avg_sq"]
-    return torch.addcmul(c["eps"], second.sqrt(), c["over_root2"])
+    return torch.addcmul(c["eps"], second.sqrt(), c["rsqrt"])
 
 
 def by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:

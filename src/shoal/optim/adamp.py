@@ -37,7 +37,7 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
 
 def _by_weight(grad: Tensor, state: State, c: Coefficients) -> tuple[Tensor, State]:
     new = moments(grad, state, c)
-    ahead = decaying_mean(new["exp_avg"], grad, c["beta1"], c["rest1"])
+    ahead = decaying_mean(new["exp_avg"], grad, c["beta1"], c["one_minus_beta1"])
     direction = torch.where(c["nesterov"] > 0, ahead, new["exp_avg"]) / scale(new, c)
     return direction * c["step_size"], new
 

@@ -27,7 +27,7 @@ def _by_row(hyper: Hyper, step: Tensor, rows: State) -> tuple[Coefficients, Stat
         "eps": hyper["eps"],
         "of_grad": hyper["lr"] * (1 - mu) / (1 - product),
         "of_mean": hyper["lr"] * mu_next / (1 - product * mu_next),
-        "over_root2": 1 / bias_correction(hyper["beta2"], step).sqrt(),
+        "rsqrt": 1 / bias_correction(hyper["beta2"], step).sqrt(),
     }, {"mu_product": product}
 
 

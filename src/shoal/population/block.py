@@ -116,11 +116,11 @@ class Block:
     def __post_init__(self) -> None:
         self.rule = optim.rule(self.members[0].optimizer)
         self.grad = torch.zeros_like(self.theta)
-        self.set = row_settings(self.template, self.members, self.theta.device, self.theta.dtype)
-        self.noise = Noise(self.set, self.template)
-        self.point = self.theta.clone() if self.set.perturbed else self.theta  # where the gradient is taken
+        self.settings = row_settings(self.template, self.members, self.theta.device, self.theta.dtype)
+        self.noise = Noise(self.settings, self.template)
+        self.point = self.theta.clone() if self.settings.perturbed else self.theta  # where the gradient is taken
         self.sums = Measured.zeros(self.theta)
-        self.begun = self.state[AVERAGE].any(dim=1) if self.set.averaged else self.sums.finite.logical_not()
+        self.begun = self.state[AVERAGE].any(dim=1) if self.settings.averaged else self.sums.finite.logical_not()
         self.idle: dict[int, list[int]] = {}  # by a piece's first row: parameters without a gradient in the last step
         self.pieces = self._pieces(len(self.rows) if self.plan.looped else 1)
         self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
@@ -134,12 +134,12 @@ class Block:
         for start in range(0, c, width):
             rows = slice(start, min(start + width, c))
             point, buffers = self.point[rows], {name: stack[rows] for name, stack in self.buffers.items()}
-            rates = {name: rate[rows] for name, rate in self.set.rates.items()}
+            rates = {name: rate[rows] for name, rate in self.settings.rates.items()}
             into = list(self.template.layout.views(self.grad[rows]).values())
             if self.plan.looped or c == 1:
                 forward: Forward = Single(self.template, point, buffers, rates, self.plan.channels_last)
             else:
-                seeds = zip(self.set.seeds[rows].tolist(), self.steps[rows].tolist(), strict=True)
+                seeds = zip(self.settings.seeds[rows].tolist(), self.steps[rows].tolist(), strict=True)
                 forward = Stacked(self.template, point, buffers, rates, len(set(seeds)) == 1)
             pieces.append(Piece(rows, forward, into))
         return pieces
@@ -155,7 +155,7 @@ class Block:
         for step in self._steps(epoch):
             self._run(step)
             self.steps += 1
-        if self.set.perturbed:
+        if self.settings.perturbed:
             self.point.copy_(self.theta)
         finite = self.sums.finite & torch.isfinite(self.theta).all(dim=1)
         mean = epoch.examples.mean
@@ -164,16 +164,16 @@ class Block:
     def _steps(self, epoch: Epoch) -> Iterator[Step]:
         device, examples, batches = self.theta.device, epoch.examples, epoch.batches
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
-        draws = epoch_draws(self.set, list(self.template.dropouts), numbers, device)
+        draws = epoch_draws(self.settings, list(self.template.dropouts), numbers, device)
         since = numbers - epoch.first.unsqueeze(1)
-        factors = self.set.schedule_factors(since, epoch.total)
+        factors = self.settings.schedule_factors(since, epoch.total)
         if epoch.scale is not None:
             factors = factors * epoch.scale.unsqueeze(1)
-        lr = self.set.hyper["lr"] * factors.T.unsqueeze(2).to(device)  # (T, c, 1)
+        lr = self.settings.hyper["lr"] * factors.T.unsqueeze(2).to(device)  # (T, c, 1)
         self.sums.lr = lr[-1, :, 0]
         counts = {name: self.state[name] for name in self.rule.row_start}
         count = (numbers + 1).T.unsqueeze(2).to(device)
-        coefficients, after = self.rule.coefficients({**self.set.hyper, "lr": lr}, count, counts, self.theta.dtype)
+        coefficients, after = self.rule.coefficients({**self.settings.hyper, "lr": lr}, count, counts, self.theta.dtype)
         shares = self._shares(since, epoch.total).to(device)
         change = augmentation(self.members, examples.x.shape[1:], examples.pixels)
         for t in range(batches.steps):
@@ -181,7 +181,7 @@ class Block:
             by_row = examples.by_row
             mixed: tuple[Tensor, ...] = ()
             if change is not None:
-                changed = change(batch, self.set.seeds, numbers[:, t], by_row=by_row)
+                changed = change(batch, self.settings.seeds, numbers[:, t], by_row=by_row)
                 batch, by_row = changed.inputs, changed.by_row
                 if changed.partner is not None and changed.lam is not None:
                     own_share, other_share = changed.lam, 1 - changed.lam
@@ -195,7 +195,7 @@ class Block:
 
     def _step(self, step: Step) -> None:
         """One gradient step: everything on the device, written in place."""
-        if self.set.perturbed:
+        if self.settings.perturbed:
             self.point.copy_(self.noise.weights(self.theta, step.draws))
         mean = self._gradients(step)
         with torch.no_grad():
@@ -206,9 +206,9 @@ class Block:
                 self.theta,
                 gradient,
                 {name: self.state[name] for name in self.rule.slots},
-                {**step.coefficients, **self.set.gradient_factor(gradient)},
+                {**step.coefficients, **self.settings.gradient_factor(gradient)},
                 self.template.layout,
-                average=Average(self.state[AVERAGE], step.share) if self.set.averaged else None,
+                average=Average(self.state[AVERAGE], step.share) if self.settings.averaged else None,
                 compiled=self.plan.compiled,
             )
             put_back()
@@ -247,10 +247,10 @@ class Block:
             batch = batch.clone()  # a network may write into its inputs
         draws, target = step.draws.rows(rows), step.target[rows]
         by_row = step.by_row or draws.input_noise is not None
-        batch = noisy_inputs(batch, draws, self.set.input_noise[rows], step.by_row)
+        batch = noisy_inputs(batch, draws, self.settings.input_noise[rows], step.by_row)
         forward.refresh()
         outputs = self._call(forward, batch, draws.dropout, by_row)
-        smoothing = None if self.set.smoothing is None else self.set.smoothing[rows]
+        smoothing = None if self.settings.smoothing is None else self.settings.smoothing[rows]
         mixed = tuple(each[rows] for each in step.mixed)
         losses = _mix(lambda answer: self.loss.value(outputs, answer, smoothing), target, mixed)  # (c, B)
         losses = losses if step.weight is None else losses * step.weight[rows]
@@ -282,7 +282,7 @@ class Block:
                 theta = self.theta[part].clone()
                 held.append((self.theta[part], theta))
                 held += [(self.state[slot][part], self.state[slot][part].clone()) for slot in self.rule.slots]
-                if self.set.averaged:
+                if self.settings.averaged:
                     average, share = self.state[AVERAGE][part], step.share[piece.rows].to(theta.dtype)
                     averages.append((average, average.clone(), theta, share))
 
@@ -310,16 +310,16 @@ class Block:
 
     def _shares(self, since: Tensor, total: int) -> Tensor:
         """What each step's weights weigh in the average, [c, T]; notes which rows have begun theirs."""
-        if not self.set.averaged:
+        if not self.settings.averaged:
             return torch.zeros(since.shape, dtype=torch.float64)
-        shares = self.set.average_shares(since, total)
+        shares = self.settings.average_shares(since, total)
         self.begun |= (shares > 0).any(dim=1).to(self.begun.device)
         return shares
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Let the rows that have begun an average answer with it."""
-        if not self.set.averaged:
+        if not self.settings.averaged:
             yield
             return
         held = self.point.clone()

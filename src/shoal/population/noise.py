@@ -40,7 +40,7 @@ def noisy_inputs(batch: Tensor, draws: Draws, sigma: Tensor, by_row: bool) -> Te
 class Noise:
     """The noise of one block's rows; every draw is keyed by (seed, purpose, step of the row)."""
 
-    set: RowSettings
+    settings: RowSettings
     template: Template
 
     def weights(self, theta: Tensor, draws: Draws) -> Tensor:
@@ -49,7 +49,7 @@ class Noise:
         if draws.weight_noise is None:
             return point
         noise = keyed.gaussian(draws.weight_noise, theta.shape[1:], theta.dtype)
-        return point + noise * self.set.weight_noise.unsqueeze(1)
+        return point + noise * self.settings.weight_noise.unsqueeze(1)
 
     def chain(self, gradient: Tensor, draws: Draws) -> Tensor:
         """The gradient at that point [c, P] as a gradient with respect to theta: the chain rule through the mask."""
@@ -57,7 +57,7 @@ class Noise:
 
     def _scale(self, like: Tensor, key: Tensor) -> Tensor:
         """DropConnect's mask / (1 - p), [c, P]."""
-        rate = self.set.dropconnect
+        rate = self.settings.dropconnect
         dropped = keyed.bernoulli(key, rate, like.shape[1:]) & self.template.connections
         scale = torch.where(self.template.connections, 1.0 / (1.0 - rate.unsqueeze(1)), 1.0)
         return scale.masked_fill(dropped, 0.0)

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.core.events import Finding
+from shoal.core.wording import count, listing, percent
 from shoal.data import ArrayFeatures, Dataset
-from shoal.data.wording import count, listing, percent
 from shoal.prepare.block import cells_of
 from shoal.prepare.chain import BY_ROW, names_of
 from shoal.prepare.channels import matrices

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Record
+from shoal.core.wording import count, listing
 from shoal.data import ArrayFeatures, Dataset, Features, TableFeatures, codes
-from shoal.data.wording import count, listing
 from shoal.prepare.block import NumberBlock, Source, fit_block
 from shoal.prepare.categories import CategoryColumn, fit_category
 from shoal.prepare.chain import names_of

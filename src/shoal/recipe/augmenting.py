@@ -18,13 +18,13 @@ from pydantic import JsonValue
 
 from shoal.augment import Augment, parse, usual
 from shoal.core.events import Event
-from shoal.data.wording import count
+from shoal.core.wording import count
 from shoal.diagnose import label_preservation as preservation
 from shoal.diagnose.label_preservation import FLIPS, FULL, JUDGED, QUICK, Effort, Judge, Preservation
 from shoal.diagnose.verdict import Verdict
 from shoal.experiment.cache import Arrays
-from shoal.recipe.course import Course, decided, once
 from shoal.recipe.problem import Problem
+from shoal.recipe.run_state import RunState, decided, once
 
 AUTO = "auto"
 ONCE = 0.5  # of a measured step: short trainings also measure what happens once
@@ -41,32 +41,32 @@ def asked(text: str) -> Augment | None:
     return None if text.strip() == AUTO else parse(text)
 
 
-def wanted(course: Course) -> Augment:
+def wanted(state: RunState) -> Augment:
     """What is judged: the user's wish, else what the data propose."""
-    own = course.options.augment
-    return usual(course.problem.kind, course.problem.train.x.shape[1]) if own is None else own
+    own = state.options.augment
+    return usual(state.problem.kind, state.problem.train.x.shape[1]) if own is None else own
 
 
-def find_allowed(course: Course) -> Generator[Event, None, None]:
-    """Judge each operation, and let the search use what is left: `course.augment`."""
-    problem, own, asked_for = course.problem, course.options.augment, wanted(course)
+def find_allowed(state: RunState) -> Generator[Event, None, None]:
+    """Judge each operation, and let the search use what is left: `state.augment`."""
+    problem, own, asked_for = state.problem, state.options.augment, wanted(state)
     apart = preservation.apart(asked_for)
     if not apart:  # noise and mixtures
-        course.augment = asked_for
+        state.augment = asked_for
         yield from decided(4, _left(asked_for, asked_for, (), QUICK, ()), _action(asked_for))
         return
     reason = _unaskable(problem)
     if reason:
-        course.augment = Augment() if own is None else asked_for
-        yield from decided(4, _unjudged(asked_for, course.augment, reason), _action(course.augment))
+        state.augment = Augment() if own is None else asked_for
+        yield from decided(4, _unjudged(asked_for, state.augment, reason), _action(state.augment))
         return
-    judged, effort, late = yield from _judgements(course, apart)
-    course.augment = preservation.allowed(asked_for, judged)
+    judged, effort, late = yield from _judgements(state, apart)
+    state.augment = preservation.allowed(asked_for, judged)
     for each in judged:
         if each.action != "keep" and each.operation not in late:
             level = each.verdict.level if own is not None else "note"  # nobody asked for what was only proposed
             yield from decided(4, each.verdict.model_copy(update={"level": level}), each.verdict.fix)
-    yield from decided(4, _left(asked_for, course.augment, judged, effort, late), _action(course.augment))
+    yield from decided(4, _left(asked_for, state.augment, judged, effort, late), _action(state.augment))
 
 
 def _unaskable(problem: Problem) -> str:
@@ -82,12 +82,12 @@ def _unaskable(problem: Problem) -> str:
 
 
 def _judgements(
-    course: Course, apart: Mapping[str, Augment]
+    state: RunState, apart: Mapping[str, Augment]
 ) -> Generator[Event, None, tuple[list[Preservation], Effort, list[str]]]:
     """A judgement of each operation, with what effort, and the names of those for which there was no time."""
-    problem, pace = course.problem, course.pace
-    began_s = yield from course.read_clock()
-    share_s, step_s = pace.judging_s(), pace.step_s * _of_a_step(course)
+    problem, allocator = state.problem, state.allocator
+    began_s = yield from state.read_clock()
+    share_s, step_s = allocator.judging_s(), allocator.step_s * _of_a_step(state)
     effort = _affordable(share_s, step_s, len(apart))
     judge = Judge(
         problem.train.x,
@@ -95,9 +95,9 @@ def _judgements(
         problem.classes or (),
         problem.kind,
         pixels=problem.pixels,
-        seed=course.options.seed,
+        seed=state.options.seed,
         effort=effort or QUICK,
-        plans=course.cache.plans,
+        plans=state.cache.plans,
     )
     judged: dict[str, Preservation] = {}
     late: list[str] = []
@@ -111,19 +111,19 @@ def _judgements(
             judged[name] = _not_judged(name, candidate)
             late.append(name)
             continue
-        key = course.key((), judged=str(candidate), effort=asdict(effort))
-        work = _judgement(course, judge, name, candidate, number / len(apart))
-        judged[name] = _read(name, candidate, (yield from once(course, f"augment {name}", key, work)))
-        spent_s = (yield from course.read_clock()) - began_s
+        key = state.key((), judged=str(candidate), effort=asdict(effort))
+        work = _judgement(state, judge, name, candidate, number / len(apart))
+        judged[name] = _read(name, candidate, (yield from once(state, f"augment {name}", key, work)))
+        spent_s = (yield from state.read_clock()) - began_s
         lessons += _lessons(judged[name]) + (not lessons)
     return [judged[name] for name in apart if name in judged], judge.effort, late
 
 
 def _judgement(
-    course: Course, judge: Judge, name: str, candidate: Augment, done: float
+    state: RunState, judge: Judge, name: str, candidate: Augment, done: float
 ) -> Generator[Event, None, Arrays]:
-    yield course.progress(4, done, f"does {name} keep the labels?")
-    course.check_interrupt(4)
+    yield state.progress(4, done, f"does {name} keep the labels?")
+    state.check_interrupt(4)
     found = judge.of(name, candidate)
     document = {"kept": found.kept.model_dump(mode="json"), "verdict": found.verdict.model_dump(mode="json")}
     return {"found": np.frombuffer(json.dumps(document).encode(), dtype=np.uint8)}
@@ -148,14 +148,14 @@ def _in_order(apart: Mapping[str, Augment]) -> list[str]:
     return sorted(apart, key=order.index)
 
 
-def _of_a_step(course: Course) -> float:
+def _of_a_step(state: RunState) -> float:
     """What a probe's gradient step costs, in those of the search: roughly, by the rows of a batch and their places.
 
     The root, because much of a small step does not depend on its size.
     """
-    size = tuple(course.problem.train.x.shape[2:])
-    share = preservation.positions(size, course.problem.kind) / prod(size)
-    return ONCE * sqrt(share * preservation.BATCH / course.batch_size)
+    size = tuple(state.problem.train.x.shape[2:])
+    share = preservation.positions(size, state.problem.kind) / prod(size)
+    return ONCE * sqrt(share * preservation.BATCH / state.batch_size)
 
 
 def _affordable(share_s: float | None, step_s: float, operations: int) -> Effort | None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shoal.core.events import Range
-from shoal.data.wording import count, range_setting, setting
+from shoal.core.wording import count, range_setting, setting
 from shoal.diagnose.curves import Reading
 from shoal.experiment import Architecture
-from shoal.recipe.course import Course
-from shoal.recipe.search_steps import Loop, inside
+from shoal.recipe.run_state import RunState
+from shoal.recipe.search_steps import SearchState, inside
 from shoal.recipe.trials import Trials
 from shoal.search import edges
 from shoal.search.narrow import narrow
@@ -28,41 +28,41 @@ class Change:
     network: Architecture | None = None
     promising: bool = False  # worth a round whether or not the last one was better than the one before
 
-    def apply(self, course: Course, loop: Loop, best: Mapping[str, float]) -> None:
+    def apply(self, state: RunState, search: SearchState, best: Mapping[str, float]) -> None:
         """Let the next round differ so, and begin with these hyperparameters."""
-        loop.best = dict(best)
-        loop.epochs = self.epochs or loop.epochs
+        search.best = dict(best)
+        search.epochs = self.epochs or search.epochs
         if self.ranges is not None:
-            loop.ranges = dict(self.ranges)
+            search.ranges = dict(self.ranges)
         if self.network is not None:
-            loop.previous, course.network = course.network, self.network
+            search.previous, state.network = state.network, self.network
 
 
-def asked_for(course: Course, loop: Loop, trials: Trials, reading: Reading) -> Change:
+def asked_for(state: RunState, search: SearchState, trials: Trials, reading: Reading) -> Change:
     """The answer to a verdict on the curves of a round's best network."""
-    given, best = course.options.ranges, trials.values[trials.trained.best()]
+    given, best = state.options.ranges, trials.values[trials.trained.best()]
     if reading.verdict == "more_training":
-        return _longer(course, len(trials.trained.records))
+        return _longer(state, len(trials.trained.records))
     if reading.verdict == "overfitting":
-        again = bool(loop.history) and loop.history[-1][0] == "overfitting"
+        again = bool(search.history) and search.history[-1][0] == "overfitting"
         return Change(
-            f"Search stronger {'augmentation, ' if 'augment' in loop.ranges else ''}dropout and weight decay.",
-            ranges=edges.within(_stronger(loop.ranges, best), given),
-            promising=len(loop.history) < 2 or not again,
+            f"Search stronger {'augmentation, ' if 'augment' in search.ranges else ''}dropout and weight decay.",
+            ranges=edges.within(_stronger(search.ranges, best), given),
+            promising=len(search.history) < 2 or not again,
         )
     if reading.verdict == "underfitting":
-        larger = None if loop.larger_failed else course.network.wider()
+        larger = None if search.larger_failed else state.network.wider()
         if larger is None:
             return Change("Give the network more width or depth.")
         return Change("Try a network twice as wide.", network=larger, promising=True)
     if reading.verdict == "diverged":
-        return _slower(course, loop)
-    tried = [inside(loop.ranges, values) for values in trials.values]
-    return Change("Narrow the ranges.", ranges={**loop.ranges, **narrow(loop.ranges, tried, trials.standings())})
+        return _slower(state, search)
+    tried = [inside(search.ranges, values) for values in trials.values]
+    return Change("Narrow the ranges.", ranges={**search.ranges, **narrow(search.ranges, tried, trials.standings())})
 
 
-def _longer(course: Course, epochs: int) -> Change:
-    most = course.options.epochs
+def _longer(state: RunState, epochs: int) -> Change:
+    most = state.options.epochs
     if most is not None:
         return Change(f"Allow more than {count(most, 'epoch')}, as in {setting('epochs', 2 * most)}.")
     longer = min(2 * epochs, MOST_EPOCHS)
@@ -82,13 +82,13 @@ def _stronger(ranges: Mapping[str, Range], best: Mapping[str, float]) -> dict[st
     return changed
 
 
-def _slower(course: Course, loop: Loop) -> Change:
+def _slower(state: RunState, search: SearchState) -> Change:
     """Lower learning rates, as far as the user's range lets them go."""
-    before = loop.ranges["lr"]
+    before = search.ranges["lr"]
     lower = Range(low=before.low / 10, high=before.high / 5)
-    ranges = edges.within({**loop.ranges, "lr": lower}, course.options.ranges)
+    ranges = edges.within({**search.ranges, "lr": lower}, state.options.ranges)
     action = "Lower the learning rates."
     if ranges["lr"] != lower:
-        wider = range_setting("lr", lower.low, course.options.ranges["lr"][1])
+        wider = range_setting("lr", lower.low, state.options.ranges["lr"][1])
         action = f"Lower the learning rates within the range that you gave; to let them go lower: {wider}."
-    return Change(action, ranges=ranges, promising=ranges != loop.ranges)
+    return Change(action, ranges=ranges, promising=ranges != search.ranges)

@@ -10,10 +10,10 @@ from shoal.core.budget import parse_budget
 from shoal.core.events import Event
 from shoal.experiment.cache import NoCache
 from shoal.recipe import first_steps, rate_step
-from shoal.recipe.course import Course
-from shoal.recipe.pace import Pace
+from shoal.recipe.allocator import BudgetAllocator
 from shoal.recipe.problem import Options, Problem
 from shoal.recipe.recipe import default_batch_size
+from shoal.recipe.run_state import RunState
 
 
 def run(
@@ -33,8 +33,8 @@ def run(
         Interrupted: `stopped` said so.
     """
     batch_size = options.batch_size or default_batch_size(len(problem.train))
-    pace = Pace(parse_budget("trials=1"), time.monotonic, ceil(len(problem.train) / batch_size))
-    course = Course(problem, options, pace, stopped, NoCache(), problem.network, batch_size)
-    yield from first_steps.check_initial_loss(course)
-    yield from first_steps.overfit_small_sample(course)
-    yield from rate_step.find_learning_rate(course)
+    allocator = BudgetAllocator(parse_budget("trials=1"), time.monotonic, ceil(len(problem.train) / batch_size))
+    state = RunState(problem, options, allocator, stopped, NoCache(), problem.network, batch_size)
+    yield from first_steps.check_initial_loss(state)
+    yield from first_steps.overfit_small_sample(state)
+    yield from rate_step.find_learning_rate(state)

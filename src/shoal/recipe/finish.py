@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from shoal.core.events import EnsembleChosen, Event, Finding, FindingRaised, Interval, TestRead
-from shoal.data.wording import count
+from shoal.core.wording import count
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble import combination, scoring
 from shoal.ensemble.combination import Combination
 from shoal.ensemble.greedy import paired_gain
 from shoal.ensemble.model import outputs_of
 from shoal.ensemble.scoring import Scores
-from shoal.recipe.course import Candidate, Course, decided
 from shoal.recipe.problem import Problem
+from shoal.recipe.run_state import Candidate, RunState, decided
 
 Floats = NDArray[np.float64]
 MOST_CANDIDATES = 30
@@ -38,11 +38,11 @@ class Chosen:
     validation: float
 
 
-def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
+def choose_ensemble(state: RunState) -> Generator[Event, None, Chosen]:
     """Greedy selection among the best candidates of all rounds, by validation rows."""
-    problem, y = course.problem, course.problem.validation.y
+    problem, y = state.problem, state.problem.validation.y
     categorical = problem.classes is not None
-    pool = sorted(course.candidates, key=lambda candidate: (-candidate.score, candidate.id))[:MOST_CANDIDATES]
+    pool = sorted(state.candidates, key=lambda candidate: (-candidate.score, candidate.id))[:MOST_CANDIDATES]
     outputs = [candidate.outputs for candidate in pool]
     alone, fitted = (combination.fit(some, y, categorical) for some in (outputs[:1], outputs))
     scores = combination.row_scores(y, categorical)
@@ -54,7 +54,7 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
     (single, single_merit), (together, merit) = (
         scores(each.combination.predict(outputs[k] for k in each.members)) for each in (alone, fitted)
     )
-    gain, interval = paired_gain(single, together, metric, course.options.seed)
+    gain, interval = paired_gain(single, together, metric, state.options.seed)
     loss, single_loss = -float(merit.mean()), -float(single_merit.mean())
     members = tuple(pool[k] for k in fitted.members)
     score = float(metric(np.array([together.mean()]))[0])
@@ -95,16 +95,14 @@ def choose_ensemble(course: Course) -> Generator[Event, None, Chosen]:
     return Chosen(members, fitted.combination, gain, interval, score)
 
 
-def read_test(course: Course, chosen: Chosen) -> Generator[Event, None, TestRead]:
+def read_test(state: RunState, chosen: Chosen) -> Generator[Event, None, TestRead]:
     """Score the ensemble on the test rows: the one time that they are read."""
-    problem = course.problem
+    problem = state.problem
     part = problem.test.open()
     outputs = (outputs_of(member.network, part.x) for member in chosen.members)
     mean, truth = chosen.combination.predict(outputs), part.y.cpu().numpy()
     categorical = problem.classes is not None
-    scores, read = (
-        _classes(problem, mean, truth) if categorical else _numbers(problem, mean, truth, course.options.seed)
-    )
+    scores, read = _classes(problem, mean, truth) if categorical else _numbers(problem, mean, truth, state.options.seed)
     yield read
     few = scoring.findings(scores, truth if categorical else truth[:, 0] * problem.scale + problem.shift)
     verdict = _verdict(problem, read, few)

@@ -21,7 +21,7 @@ from shoal.diagnose.signal import Look
 from shoal.experiment import Answer, Job, Trained, run
 from shoal.experiment.cache import Arrays
 from shoal.population import Member
-from shoal.recipe.course import Course, decided, finished, once
+from shoal.recipe.run_state import RunState, decided, finished, once
 from shoal.task import Part, Split
 
 INITS = ("torch", "kaiming", "xavier", "orthogonal")
@@ -37,53 +37,53 @@ SMALL_SEEDS = 2
 SMALL_STEPS = 300
 
 
-def check_initial_loss(course: Course) -> Generator[Event, None, None]:
+def check_initial_loss(state: RunState) -> Generator[Event, None, None]:
     """Step 1: do untrained networks lose what chance loses, and do signals pass through them? By seed and initializer.
 
     Among the initializers whose loss is equally good, one that lets signals pass is preferred, the network's own first.
     """
     started = time.perf_counter()
     yield StepStarted(step=1, why="untrained networks should lose what chance loses, and let signals pass")
-    part = course.sample(1, course.few(INIT_ROWS))
+    part = state.sample(1, state.few(INIT_ROWS))
     seeds = list(range(INIT_SEEDS))
-    members = [Member(seed=course.options.seed + seed, init=init) for init in INITS for seed in seeds]
-    work = _untrained(course, members, part)
-    seen = yield from once(course, "untrained networks", course.key(members), work)
+    members = [Member(seed=state.options.seed + seed, init=init) for init in INITS for seed in seeds]
+    work = _untrained(state, members, part)
+    seen = yield from once(state, "untrained networks", state.key(members), work)
     values = seen["loss"]
     losses = {init: values[i * INIT_SEEDS : (i + 1) * INIT_SEEDS].tolist() for i, init in enumerate(INITS)}
-    chance = initial_loss.expected(course.problem.classes, part.y)
+    chance = initial_loss.expected(state.problem.classes, part.y)
     open_ = [INITS[0]] if seen["given"] else initial_loss.candidates(losses, chance)
-    looks = yield from _look_at_signals(course, open_)
-    course.init = next((init for init in open_ if init in looks and looks[init].healthy), open_[0])
+    looks = yield from _look_at_signals(state, open_)
+    state.init = next((init for init in open_ if init in looks and looks[init].healthy), open_[0])
     yield InitialLosses(
         expected=chance,
         init=[init for init in INITS for _ in seeds],
-        seed=[course.options.seed + seed for _ in INITS for seed in seeds],
+        seed=[state.options.seed + seed for _ in INITS for seed in seeds],
         loss=values.tolist(),
-        chosen=course.init,
+        chosen=state.init,
     )
     yield InitialSignals(
-        chosen=course.init,
+        chosen=state.init,
         init=list(looks),
         verdict=[each.verdict.phrase for each in looks.values()],
         layers=[each.layers for each in looks.values()],
     )
-    action = f"Initialize with `{course.init}`."
+    action = f"Initialize with `{state.init}`."
     if seen["given"]:
         action = "Keep the network's weights: they are the same for every seed, so they were given, not drawn."
-    loss, signals = initial_loss.judge(losses, chance, course.init), signal.judge(looks, course.init)
+    loss, signals = initial_loss.judge(losses, chance, state.init), signal.judge(looks, state.init)
     yield from decided(1, loss, action)
     yield from decided(1, signals, action)
     worse = max(loss, signals, key=lambda verdict: LEVELS.index(verdict.level))
     both = worse.model_copy(update={"phrase": f"{loss.phrase}; {signals.phrase}"})
-    number = f"loss {np.mean(losses[course.init]):.3g}, chance {chance:.3g}"
+    number = f"loss {np.mean(losses[state.init]):.3g}, chance {chance:.3g}"
     yield finished(1, both, number, started)
 
 
-def _untrained(course: Course, members: Sequence[Member], part: Part) -> Generator[Event, None, Arrays]:
+def _untrained(state: RunState, members: Sequence[Member], part: Part) -> Generator[Event, None, Arrays]:
     """The losses, and whether most of the network's own weights are the same for every seed: given, not drawn."""
-    yield course.progress(1, 0.0, f"{len(members)} untrained networks")
-    population = course.population(members)
+    yield state.progress(1, 0.0, f"{len(members)} untrained networks")
+    population = state.population(members)
     loss, _ = population.evaluate(part.x, part.y)
     own = population.template.layout.views(population.theta[:INIT_SEEDS]).values()
     weights = [view for view in own if view.dim() > 2 and bool((view[0] != view[0].flatten()[0]).any())]
@@ -91,18 +91,18 @@ def _untrained(course: Course, members: Sequence[Member], part: Part) -> Generat
     return {"loss": loss, "given": np.array(2 * given > sum(view[0].numel() for view in weights))}
 
 
-def _look_at_signals(course: Course, candidates: Sequence[str]) -> Generator[Event, None, dict[str, Look]]:
+def _look_at_signals(state: RunState, candidates: Sequence[str]) -> Generator[Event, None, dict[str, Look]]:
     """The activations of the network's own initializer, and of the candidates up to one that lets signals pass."""
-    part = course.sample(1, course.few(SIGNAL_ROWS, SIGNAL_VALUES))
+    part = state.sample(1, state.few(SIGNAL_ROWS, SIGNAL_VALUES))
     looks: dict[str, Look] = {}
     for init in dict.fromkeys((INITS[0], *candidates)):
-        members = [Member(seed=course.options.seed + seed, init=init) for seed in range(SIGNAL_SEEDS)]
-        piece, key = f"signals of {init}", course.key(members)
-        kept = course.cache.recall(piece, key)
+        members = [Member(seed=state.options.seed + seed, init=init) for seed in range(SIGNAL_SEEDS)]
+        piece, key = f"signals of {init}", state.key(members)
+        kept = state.cache.recall(piece, key)
         if kept is None:
-            yield course.progress(1, 0.5, f"activations of {len(members)} untrained networks")
-            looks[init] = signal.look(activations.measure(course.population(members), part.x, part.y), init)
-            course.cache.keep(piece, key, {}, looks[init].model_dump(mode="json"))
+            yield state.progress(1, 0.5, f"activations of {len(members)} untrained networks")
+            looks[init] = signal.look(activations.measure(state.population(members), part.x, part.y), init)
+            state.cache.keep(piece, key, {}, looks[init].model_dump(mode="json"))
         else:
             looks[init] = Look.model_validate(kept.document)
         if init in candidates and looks[init].healthy:
@@ -110,26 +110,26 @@ def _look_at_signals(course: Course, candidates: Sequence[str]) -> Generator[Eve
     return looks
 
 
-def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
+def overfit_small_sample(state: RunState) -> Generator[Event, None, None]:
     """Step 2: learn a few rows by heart, regularization off."""
     started = time.perf_counter()
     yield StepStarted(step=2, why="a network that cannot learn a few rows by heart cannot learn many")
-    problem, order = course.problem, course.order(2)
+    problem, order = state.problem, state.order(2)
     part = problem.train.take(small_sample.choose_rows(problem.train.y, order))
     target = 1.0 if problem.classes is not None else small_sample.R2_TARGET
     members = [
-        Member(seed=course.options.seed + seed, optimizer="adam", lr=lr, init=course.init, dropout=0.0)
+        Member(seed=state.options.seed + seed, optimizer="adam", lr=lr, init=state.init, dropout=0.0)
         for lr in SMALL_LRS
         for seed in range(SMALL_SEEDS)
     ]
-    before_s = yield from course.read_clock()
-    trained = yield from _learn_by_heart(course, members, part, target)
+    before_s = yield from state.read_clock()
+    trained = yield from _learn_by_heart(state, members, part, target)
     loss, score = (np.stack([getattr(record, name) for record in trained.records]) for name in ("loss", "score"))
     steps = len(trained.records)
     reached = steps if np.nanmax(score[-1], initial=-np.inf) >= target else None
-    spent_s = (yield from course.read_clock()) - before_s
-    course.members_trained += len(members)
-    course.pace.learned(spent_s * course.batch_size / len(part), steps * len(members))
+    spent_s = (yield from state.read_clock()) - before_s
+    state.members_trained += len(members)
+    state.allocator.learned(spent_s * state.batch_size / len(part), steps * len(members))
     every = max(1, steps // 60)
     kept = sorted({*range(0, steps, every), steps - 1})
     yield SmallSample(
@@ -150,7 +150,7 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
         target=target,
         diverged=sum(trained.diverged),
         members=len(members),
-        crowding="" if reached else course.problem.crowding(),
+        crowding="" if reached else state.problem.crowding(),
     )
     yield from decided(2, verdict, "Go on." if reached else "Go on, but read the results with this in mind.")
     number = f"after {reached} steps" if reached else f"best score {verdict.evidence['best']:.3g}"
@@ -158,20 +158,20 @@ def overfit_small_sample(course: Course) -> Generator[Event, None, None]:
 
 
 def _learn_by_heart(
-    course: Course, members: Sequence[Member], part: Part, target: float
+    state: RunState, members: Sequence[Member], part: Part, target: float
 ) -> Generator[Event, None, Trained]:
     """Batch gradient descent until one member reaches the target."""
     job = Job(
-        architecture=course.network,
+        architecture=state.network,
         members=tuple(members),
-        loss=course.problem.loss,
+        loss=state.problem.loss,
         epochs=SMALL_STEPS,
         batch_size=len(part),
         keep=1,
-        precision=course.options.precision,
+        precision=state.options.precision,
     )
     answer: Answer | None = None
-    with closing(run(job, [Split(train=part)], course.runner, course.cache, "small sample")) as training:
+    with closing(run(job, [Split(train=part)], state.runner, state.cache, "small sample")) as training:
         while True:
             try:
                 record = training.send(answer)
@@ -180,5 +180,5 @@ def _learn_by_heart(
             reached = np.nanmax(record.score, initial=-np.inf) >= target
             answer = Answer(then="end") if reached else None
             if not reached and record.epoch % 10 == 0:
-                yield course.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
-                course.check_interrupt(2)
+                yield state.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
+                state.check_interrupt(2)

@@ -12,7 +12,7 @@ from torch import nn
 from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.core.events import Finding, Kind
-from shoal.data.wording import listing
+from shoal.core.wording import listing
 from shoal.experiment import Architecture, BuiltIn, Given
 from shoal.nn.adoption import told
 from shoal.nn.networks import Cnn, Mlp, Resnet

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from shoal.core.events import Event, LearningRateSweep, Level, Range, StepStarted
-from shoal.data.wording import count, range_setting
+from shoal.core.wording import count, range_setting
 from shoal.diagnose import learning_rate
 from shoal.diagnose.learning_rate import Sweep
 from shoal.diagnose.verdict import Verdict
 from shoal.experiment.cache import Arrays
 from shoal.population import Member
-from shoal.recipe.course import Course, decided, finished, once
+from shoal.recipe.run_state import RunState, decided, finished, once
 from shoal.search import edges
 from shoal.task import Part
 
@@ -35,15 +35,15 @@ FALLBACK = (1e-4, 1e-2)
 BELOW = 3.0  # longer trainings like lower rates than short ones show
 
 
-def find_learning_rate(course: Course) -> Generator[Event, None, None]:
+def find_learning_rate(state: RunState) -> Generator[Event, None, None]:
     """Step 3: many real short trainings on the same batches, by learning rate, seed and optimizer."""
     started = time.perf_counter()
     yield StepStarted(step=3, why="short trainings show at which learning rates the loss goes down")
-    given = course.options.ranges.get("lr")
+    given = state.options.ranges.get("lr")
     low, high = given or SWEEP_RANGE
     moves: list[tuple[float, float]] = []
     while True:
-        exhibit, sweeps = yield from _sweep(course, low, high)
+        exhibit, sweeps = yield from _sweep(state, low, high)
         chosen = _better_optimizer(exhibit, sweeps)
         sweep = sweeps[chosen]
         further = None if given else _elsewhere(sweep, low, high)
@@ -52,15 +52,15 @@ def find_learning_rate(course: Course) -> Generator[Event, None, None]:
         moves.append((low, high))
         low, high = further
     found = sweep.outcome == "found"
-    course.optimizer = chosen if found else OPTIMIZERS[0]
-    walls = given or ((sweep.low / BELOW, sweep.high) if found else FALLBACK)
-    course.ranges["lr"] = Range(
-        low=walls[0], high=walls[1], was=moves[0] if moves else None, moved_in_round=0 if moves else None
+    state.optimizer = chosen if found else OPTIMIZERS[0]
+    bounds = given or ((sweep.low / BELOW, sweep.high) if found else FALLBACK)
+    state.ranges["lr"] = Range(
+        low=bounds[0], high=bounds[1], was=moves[0] if moves else None, moved_in_round=0 if moves else None
     )
-    yield exhibit.model_copy(update={"chosen": walls, "chosen_optimizer": course.optimizer, "best": sweep.best})
-    verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, walls, given is not None)
-    yield from decided(3, verdict, f"Search lr from {walls[0]:.2g} to {walls[1]:.2g} with `{course.optimizer}`.")
-    yield finished(3, verdict, f"lr {walls[0]:.2g} to {walls[1]:.2g}", started)
+    yield exhibit.model_copy(update={"chosen": bounds, "chosen_optimizer": state.optimizer, "best": sweep.best})
+    verdict = _sweep_verdict(exhibit, sweeps, chosen, moves, bounds, given is not None)
+    yield from decided(3, verdict, f"Search lr from {bounds[0]:.2g} to {bounds[1]:.2g} with `{state.optimizer}`.")
+    yield finished(3, verdict, f"lr {bounds[0]:.2g} to {bounds[1]:.2g}", started)
 
 
 def _elsewhere(sweep: Sweep, low: float, high: float) -> tuple[float, float] | None:
@@ -73,21 +73,21 @@ def _elsewhere(sweep: Sweep, low: float, high: float) -> tuple[float, float] | N
 
 
 def _sweep(
-    course: Course, low: float, high: float
+    state: RunState, low: float, high: float
 ) -> Generator[Event, None, tuple[LearningRateSweep, dict[str, Sweep]]]:
     """Train at a grid of learning rates; the exhibit, and by optimizer what it says."""
-    left = course.pace.sweep_members(SWEEP_POINTS * SWEEP_SEEDS * len(OPTIMIZERS), 8, SWEEP_STEPS)
+    left = state.allocator.sweep_members(SWEEP_POINTS * SWEEP_SEEDS * len(OPTIMIZERS), 8, SWEEP_STEPS)
     optimizers = OPTIMIZERS if left >= 2 * SWEEP_POINTS else OPTIMIZERS[:1]
     seeds = SWEEP_SEEDS if left >= SWEEP_POINTS * SWEEP_SEEDS * len(optimizers) else 1
     points = max(5, min(SWEEP_POINTS, left // (seeds * len(optimizers))))
     rates = [low, *(exp(log(low) + i / (points - 1) * (log(high) - log(low))) for i in range(1, points - 1)), high]
-    momentum = edges.bounded({"momentum": 0.9}, course.options.ranges)["momentum"]
+    momentum = edges.bounded({"momentum": 0.9}, state.options.ranges)["momentum"]
     members = [
         Member(
-            seed=course.options.seed + seed,
+            seed=state.options.seed + seed,
             optimizer=optimizer,
             lr=lr,
-            init=course.init,
+            init=state.init,
             momentum=momentum if optimizer == "nesterov" else None,
             weight_decay=0.0,
         )
@@ -95,15 +95,15 @@ def _sweep(
         for lr in rates
         for seed in range(seeds)
     ]
-    fed, probe = _sweep_rows(course)
-    before_s = yield from course.read_clock()
-    work = _short_trainings(course, members, fed, probe)
-    seen = yield from once(course, f"sweep {low:g} to {high:g}", course.key(members), work)
+    fed, probe = _sweep_rows(state)
+    before_s = yield from state.read_clock()
+    work = _short_trainings(state, members, fed, probe)
+    seen = yield from once(state, f"sweep {low:g} to {high:g}", state.key(members), work)
     steps = int(seen["steps"])
-    course.pace.learned((yield from course.read_clock()) - before_s, steps * len(members))
+    state.allocator.learned((yield from state.read_clock()) - before_s, steps * len(members))
     after, last = (np.where(seen["diverged"], np.nan, seen[name]) for name in ("after", "last"))
-    course.members_trained += len(members)
-    course.epochs_trained += len(members) * steps / course.steps_per_epoch()
+    state.members_trained += len(members)
+    state.epochs_trained += len(members) * steps / state.steps_per_epoch()
     exhibit = LearningRateSweep(
         steps=steps,
         optimizer=[member.optimizer for member in members],
@@ -136,11 +136,11 @@ def _blind_loss(fed: torch.Tensor, probe: torch.Tensor) -> float:
     return float(-(counts / counts.sum()).log()[probe].mean())
 
 
-def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
+def _sweep_rows(state: RunState) -> tuple[list[Part], Part]:
     """The rows that the short trainings are fed, in parts, and others that their loss is read from."""
-    train, size = course.problem.train, course.batch_size
-    order = course.order(3)
-    held = min(course.few(PROBE_ROWS), len(train) // 3)
+    train, size = state.problem.train, state.batch_size
+    order = state.order(3)
+    held = min(state.few(PROBE_ROWS), len(train) // 3)
     fed, probe = (order[held:], order[:held]) if held else (order, order)
     per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
     position = torch.arange(per_part * SWEEP_PARTS) % len(fed)
@@ -148,16 +148,16 @@ def _sweep_rows(course: Course) -> tuple[list[Part], Part]:
 
 
 def _short_trainings(
-    course: Course, members: Sequence[Member], parts: Sequence[Part], probe: Part
+    state: RunState, members: Sequence[Member], parts: Sequence[Part], probe: Part
 ) -> Generator[Event, None, Arrays]:
     """Train on each part once: loss on `probe` before and after, and on the last part, by member."""
-    population = course.population(members)
+    population = state.population(members)
     before, _ = population.evaluate(probe.x, probe.y)
     last = np.full(len(population), np.nan)
     for number, part in enumerate(parts):
-        yield course.progress(3, number / len(parts), f"{len(population)} short trainings")
-        course.check_interrupt(3)
-        for record in population.train(part.x, part.y, epochs=1, batch_size=course.batch_size):
+        yield state.progress(3, number / len(parts), f"{len(population)} short trainings")
+        state.check_interrupt(3)
+        for record in population.train(part.x, part.y, epochs=1, batch_size=state.batch_size):
             last = record.loss
     return {
         "before": before,
@@ -188,7 +188,7 @@ def _sweep_verdict(
     sweeps: dict[str, Sweep],
     chosen: str,
     moves: list[tuple[float, float]],
-    walls: tuple[float, float],
+    bounds: tuple[float, float],
     given: bool,
 ) -> Verdict:
     sweep = sweeps[chosen]
@@ -199,7 +199,7 @@ def _sweep_verdict(
         "beyond_answering_blindly": sweep.beyond,
         "least_improvement": learning_rate.LEAST_IMPROVEMENT,
         "best_lr": sweep.best,
-        "range": list(walls),
+        "range": list(bounds),
         "moved_from": [list(move) for move in moves],
         "by_optimizer": {name: each.improvement for name, each in sweeps.items()},
     }
@@ -208,7 +208,7 @@ def _sweep_verdict(
     rows = "Check that targets belong to their rows, and that a useful column was not set aside."
     said: tuple[str, Level, str, str, str]  # code, level, phrase, sentence, fix
     if given and sweep.outcome in ("too_low", "too_high"):
-        said = _given_for_nothing(sweep, walls)
+        said = _given_for_nothing(sweep, bounds)
     elif sweep.outcome != "found" and not isfinite(sweep.improvement):
         sentence = f"At every learning rate, down to {min(exhibit.lr):.2g}, the training diverged."
         scale = "Check the scale of the inputs and the network's own arithmetic."
@@ -229,8 +229,8 @@ def _sweep_verdict(
         sentence = (
             f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss only rose, so lower ones were tried: {went}."
         )
-        bounds = f"Search lr from {walls[0]:.2g} to {walls[1]:.2g}."
-        said = "SHL123", "warning", "range was too high, moved down", sentence, bounds
+        range_ = f"Search lr from {bounds[0]:.2g} to {bounds[1]:.2g}."
+        said = "SHL123", "warning", "range was too high, moved down", sentence, range_
     else:
         sentence = f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged."
         said = "SHL120", "fine", f"best near {sweep.best:.2g}", sentence, ""

@@ -12,10 +12,10 @@ from shoal.core.errors import Interrupted
 from shoal.core.events import Decision, DecisionMade, Event, StopNoticed, TestRead
 from shoal.experiment.cache import NoCache, TaskCache
 from shoal.recipe import finish, first_steps, rate_step, rounds, search_steps
-from shoal.recipe.course import Course
+from shoal.recipe.allocator import BudgetAllocator
 from shoal.recipe.finish import Chosen
-from shoal.recipe.pace import Pace
 from shoal.recipe.problem import Options, Problem
+from shoal.recipe.run_state import RunState
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def run(
         RunError: not one training gave a usable network.
     """
     batch_size = options.batch_size or default_batch_size(len(problem.train))
-    pace = Pace(budget, now, ceil(len(problem.train) / batch_size))
-    course = Course(problem, options, pace, stopped, cache or NoCache(), problem.network, batch_size)
+    allocator = BudgetAllocator(budget, now, ceil(len(problem.train) / batch_size))
+    state = RunState(problem, options, allocator, stopped, cache or NoCache(), problem.network, batch_size)
     decisions: list[Decision] = []
-    steps = _steps(course)
+    steps = _steps(state)
     chosen: Chosen | None = None
     test: TestRead | None = None
     reason = ""
@@ -77,40 +77,40 @@ def run(
             chosen, test = end.value
             break
         except Interrupted as error:
-            reason, steps = str(error), _rescue(course)
+            reason, steps = str(error), _rescue(state)
             yield StopNoticed()
             continue
         if isinstance(event, DecisionMade):
             decisions.append(event.decision)
         yield event
     return Outcome(
-        chosen, test, tuple(decisions), course.members_trained, course.epochs_trained, reason, str(course.augment)
+        chosen, test, tuple(decisions), state.members_trained, state.epochs_trained, reason, str(state.augment)
     )
 
 
-def _steps(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
-    yield from first_steps.check_initial_loss(course)
-    yield from first_steps.overfit_small_sample(course)
-    yield from rate_step.find_learning_rate(course)
-    loop = yield from search_steps.coarse_search(course)
+def _steps(state: RunState) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
+    yield from first_steps.check_initial_loss(state)
+    yield from first_steps.overfit_small_sample(state)
+    yield from rate_step.find_learning_rate(state)
+    search = yield from search_steps.coarse_search(state)
     for round_ in range(1, rounds.MOST_ROUNDS + 1):
-        trials = yield from search_steps.refine(course, loop, round_)
+        trials = yield from search_steps.refine(state, search, round_)
         if trials is None:
             break
-        asked = yield from rounds.read_curves(course, loop, trials, round_)
-        again = yield from rounds.go_again(course, loop, trials, asked, round_)
+        asked = yield from rounds.read_curves(state, search, trials, round_)
+        again = yield from rounds.go_again(state, search, trials, asked, round_)
         if not again:
             break
-    chosen = yield from finish.choose_ensemble(course)
-    test = yield from finish.read_test(course, chosen)
+    chosen = yield from finish.choose_ensemble(state)
+    test = yield from finish.read_test(state, chosen)
     return chosen, test
 
 
-def _rescue(course: Course) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
+def _rescue(state: RunState) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:
     """The end of a run that was stopped: the best networks so far, and no look at the test rows."""
-    if not course.candidates:
+    if not state.candidates:
         return None, None
-    chosen = yield from finish.choose_ensemble(course)
+    chosen = yield from finish.choose_ensemble(state)
     return chosen, None
 
 

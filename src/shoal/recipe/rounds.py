@@ -15,8 +15,8 @@ from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.combination import row_scores
 from shoal.losses import all_equal
 from shoal.recipe.changes import Change, asked_for
-from shoal.recipe.course import Candidate, Course, decided, finished
-from shoal.recipe.search_steps import Loop, words
+from shoal.recipe.run_state import Candidate, RunState, decided, finished
+from shoal.recipe.search_steps import SearchState, words
 from shoal.recipe.trials import Trials
 
 MOST_ROUNDS = 6
@@ -31,15 +31,15 @@ class Asked:
     change: Change
 
 
-def read_curves(course: Course, loop: Loop, trials: Trials, round_: int) -> Generator[Event, None, Asked]:
+def read_curves(state: RunState, search: SearchState, trials: Trials, round_: int) -> Generator[Event, None, Asked]:
     """Step 6: what the curves of the round's best member say."""
     started = time.perf_counter()
     yield StepStarted(step=6, round=round_, why="the curves of the round's best network")
-    _settle_larger(course, loop)
+    _settle_larger(state, search)
     trained = trials.trained
     best = trained.best()
-    problem = course.problem
-    seen = course.sample(6, max(len(problem.validation), SEEN_ROWS))
+    problem = state.problem
+    seen = state.sample(6, max(len(problem.validation), SEEN_ROWS))
     train_score = float(trained.population[0].evaluate(seen.x, seen.y)[1][0])
     score = trained.scores()[best]
     classes = problem.classes
@@ -51,12 +51,12 @@ def read_curves(course: Course, loop: Loop, trials: Trials, round_: int) -> Gene
             validation_score=score,
             train_score=train_score,
             best_epoch=int(trained.last.best_epoch[best] - trained.records[0].epoch + 1),
-            noise=_standard_error(course, score),
+            noise=_standard_error(state, score),
             baseline=problem.loss.baseline(problem.train.y, problem.validation.y),
             chance_loss=expected(classes, problem.train.y if all_equal(problem.validation.y) else problem.validation.y),
             diverged_share=trained.last.status.count("diverged") / len(trials.ids),
         ),
-        larger_was_no_better=loop.larger_failed,
+        larger_was_no_better=search.larger_failed,
     )
     shown = reading.model_dump(exclude={"rise", "rise_threshold"})
     yield CurveVerdict(round=round_, population=trials.name, member=trials.ids[best], **shown)
@@ -67,22 +67,24 @@ def read_curves(course: Course, loop: Loop, trials: Trials, round_: int) -> Gene
         sentence=reading.sentence,
         evidence={**reading.model_dump(mode="json"), "train_score": train_score, "validation_score": score},
     )
-    change = asked_for(course, loop, trials, reading)
+    change = asked_for(state, search, trials, reading)
     yield from decided(6, verdict, change.action)
     yield finished(6, verdict, f"gap {reading.gap:+.3f}, slope {reading.slope:+.2%}", started, round_)
     return Asked(reading.verdict, change)
 
 
-def go_again(course: Course, loop: Loop, trials: Trials, asked: Asked, round_: int) -> Generator[Event, None, bool]:
+def go_again(
+    state: RunState, search: SearchState, trials: Trials, asked: Asked, round_: int
+) -> Generator[Event, None, bool]:
     """Step 7: apply what the verdict asks for and say whether another round is worth it."""
     started = time.perf_counter()
     yield StepStarted(step=7, round=round_, why="was the last round better than chance would make it?")
-    gain, error = _improvement(course, loop.incumbent)
+    gain, error = _improvement(state, search.incumbent)
     improved = gain > NOISES * error
-    asked.change.apply(course, loop, trials.values[trials.trained.best()])
-    loop.incumbent = course.best()
-    loop.history.append((asked.verdict, gain))
-    room = course.pace.next_round(1.0, loop.epochs) is not None
+    asked.change.apply(state, search, trials.values[trials.trained.best()])
+    search.incumbent = state.best()
+    search.history.append((asked.verdict, gain))
+    room = state.allocator.next_round(1.0, search.epochs) is not None
     again = room and round_ < MOST_ROUNDS and (improved or asked.change.promising)
     why = (
         ("another round" if improved else "another round all the same, to try what step 6 asks for")
@@ -103,36 +105,36 @@ def go_again(course: Course, loop: Loop, trials: Trials, asked: Asked, round_: i
         ),
         evidence={"gain": gain, "standard_error": error, "noises": NOISES, "round": round_, "verdict": asked.verdict},
     )
-    action = f"Go to step 5 with {words(loop.ranges)}." if again else "Stop searching."
+    action = f"Go to step 5 with {words(search.ranges)}." if again else "Stop searching."
     yield from decided(7, verdict, action)
-    yield finished(7, verdict, f"best {course.best().score:.3f}", started, round_)
+    yield finished(7, verdict, f"best {state.best().score:.3f}", started, round_)
     return again
 
 
-def _settle_larger(course: Course, loop: Loop) -> None:
+def _settle_larger(state: RunState, search: SearchState) -> None:
     """After the round that tried a larger network: keep it where it was better beyond the noise, else go back."""
-    if loop.previous is None:
+    if search.previous is None:
         return
-    gain, error = _improvement(course, loop.incumbent)
+    gain, error = _improvement(state, search.incumbent)
     if gain <= NOISES * error:
-        course.network, loop.larger_failed = loop.previous, True
-    loop.previous = None
+        state.network, search.larger_failed = search.previous, True
+    search.previous = None
 
 
-def _improvement(course: Course, incumbent: Candidate) -> tuple[float, float]:
+def _improvement(state: RunState, incumbent: Candidate) -> tuple[float, float]:
     """By how much the best candidate's metric beats the incumbent's on the same validation rows; standard error."""
-    problem, y = course.problem, course.problem.validation.y
+    problem, y = state.problem, state.problem.validation.y
     score_of = row_scores(y, problem.classes is not None)
-    best, before = (score_of(each.outputs.double().cpu().numpy())[0] for each in (course.best(), incumbent))
+    best, before = (score_of(each.outputs.double().cpu().numpy())[0] for each in (state.best(), incumbent))
     difference = best - before
     variance = problem.loss.target_variance(y)
     return float(difference.mean() / variance), float(difference.std() / sqrt(len(difference)) / variance)
 
 
-def _standard_error(course: Course, score: float) -> float:
+def _standard_error(state: RunState, score: float) -> float:
     """Standard error of a validation score: binomial for accuracy; for R^2 from the squared errors of the rows."""
-    problem, y = course.problem, course.problem.validation.y
+    problem, y = state.problem, state.problem.validation.y
     if problem.classes is not None:
         return sqrt(max(score * (1 - score), 0.0) / len(y))
-    rows = row_scores(y, categorical=False)(course.best().outputs.double().cpu().numpy())[0]
+    rows = row_scores(y, categorical=False)(state.best().outputs.double().cpu().numpy())[0]
     return float(rows.std() / sqrt(len(y)) / problem.loss.target_variance(y))

@@ -9,12 +9,12 @@ from math import isfinite
 
 from shoal.core.errors import RunError
 from shoal.core.events import Event, Range, SearchRound, StepStarted
-from shoal.data.wording import count, range_setting
+from shoal.core.wording import count, range_setting
 from shoal.diagnose.verdict import Verdict
 from shoal.experiment import Architecture
 from shoal.population import Member
 from shoal.recipe import augmenting
-from shoal.recipe.course import Candidate, Course, decided, finished, infos
+from shoal.recipe.run_state import Candidate, RunState, decided, finished, infos
 from shoal.recipe.trials import Trials, train
 from shoal.search import edges
 from shoal.search.importance import importance
@@ -23,7 +23,7 @@ from shoal.search.space import draw
 
 
 @dataclass
-class Loop:
+class SearchState:
     """What the rounds of steps 5 to 7 hand on."""
 
     ranges: dict[str, Range]
@@ -35,23 +35,23 @@ class Loop:
     history: list[tuple[str, float]] = field(default_factory=list)  # verdict and gain of each round
 
 
-def coarse_search(course: Course) -> Generator[Event, None, Loop]:
+def coarse_search(state: RunState) -> Generator[Event, None, SearchState]:
     """Step 4: random search over wide ranges, few epochs each."""
     started = time.perf_counter()
-    yield from _begin(course)
-    ranges = _initial_ranges(course)
-    yield from _unused(course, ranges)
-    yield from _useless(course, ranges)
-    allotment = course.pace.coarse(augmented="augment" in ranges)
-    values = [draw(ranges, course.options.seed, trial) for trial in range(allotment.members)]
-    trials = yield from train(course, "coarse", 4, 1, values, allotment.epochs, paired=True)
+    yield from _begin(state)
+    ranges = _initial_ranges(state)
+    yield from _unused(state, ranges)
+    yield from _useless(state, ranges)
+    allocation = state.allocator.coarse(augmented="augment" in ranges)
+    values = [draw(ranges, state.options.seed, trial) for trial in range(allocation.members)]
+    trials = yield from train(state, "coarse", 4, 1, values, allocation.epochs, paired=True)
     trained = trials.trained
     yield _exhibit(trials, 4, 1, ranges)
     scores = trained.scores()
     whole = {"augment": ranges["augment"]} if "augment" in ranges else {}  # a few epochs say nothing about it
     finer = narrow(ranges, values, trials.standings()) | whole
     best = values[trained.best()]
-    given = course.options.ranges
+    given = state.options.ranges
     moved, sides = _beyond(ranges, finer, best, 1, given)
     held = edges.held(given, best)
     spread = [score for score in scores if isfinite(score)]
@@ -69,7 +69,7 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
         sentence=sentence,
         evidence={
             "members": len(values),
-            "epochs": allotment.epochs,
+            "epochs": allocation.epochs,
             "best": best,
             "edges": dict(sides),
             "edges_given": dict(held),
@@ -80,34 +80,34 @@ def coarse_search(course: Course) -> Generator[Event, None, Loop]:
     kept = "; augment stays whole, because a few epochs favour none" if whole else ""
     yield from decided(4, verdict, f"Refine within {words(moved)}{kept}.{_advice(held, given)}")
     yield finished(4, verdict, count(len(values), "network"), started)
-    if not course.candidates:
+    if not state.candidates:
         cure = "give lower learning rates" if "lr" in given else "check the scale of inputs and targets"
         raise RunError(f"Every training diverged: no network can be kept; {cure}.")
-    return Loop(ranges=moved, best=best, incumbent=course.best(), epochs=course.options.epochs)
+    return SearchState(ranges=moved, best=best, incumbent=state.best(), epochs=state.options.epochs)
 
 
-def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Trials | None]:
+def refine(state: RunState, search: SearchState, round_: int) -> Generator[Event, None, Trials | None]:
     """Step 5: fewer settings, finer ranges, more epochs; None when the budget has no room for a round."""
     started = time.perf_counter()
-    factor = 3.0 if loop.previous is not None else 1.0
-    allotment = course.pace.next_round(factor, loop.epochs)
-    if allotment is None:
+    factor = 3.0 if search.previous is not None else 1.0
+    allocation = state.allocator.next_round(factor, search.epochs)
+    if allocation is None:
         return None
     yield StepStarted(
         step=5,
         round=round_,
-        why=f"{count(allotment.members, 'setting')} near the best for {count(allotment.epochs, 'epoch')} each",
+        why=f"{count(allocation.members, 'setting')} near the best for {count(allocation.epochs, 'epoch')} each",
     )
     offset = round_ * 100_000  # each round has draws of its own
-    values = [loop.best] + [
-        draw(loop.ranges, course.options.seed, offset + trial) for trial in range(1, allotment.members)
+    values = [search.best] + [
+        draw(search.ranges, state.options.seed, offset + trial) for trial in range(1, allocation.members)
     ]
-    trials = yield from train(course, f"refine {round_}", 5, round_, values, allotment.epochs, halve=True)
+    trials = yield from train(state, f"refine {round_}", 5, round_, values, allocation.epochs, halve=True)
     trained = trials.trained
-    yield _exhibit(trials, 5, round_, loop.ranges)
+    yield _exhibit(trials, 5, round_, search.ranges)
     best = trained.best()
-    given = course.options.ranges
-    moved, sides = edges.extend(loop.ranges, inside(loop.ranges, values[best]), round_, given)
+    given = state.options.ranges
+    moved, sides = edges.extend(search.ranges, inside(search.ranges, values[best]), round_, given)
     held = edges.held(given, values[best])
     score = trained.scores()[best]
     verdict = Verdict(
@@ -115,12 +115,12 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
         level="note" if sides or held else "fine",
         phrase=_phrase(score, sides, held),
         sentence=(
-            f"{count(len(values), 'setting')}, {count(allotment.epochs, 'epoch')}: best validation score {score:.4f} "
+            f"{count(len(values), 'setting')}, {count(allocation.epochs, 'epoch')}: best validation score {score:.4f} "
             f"({_edgewords(sides, held)})."
         ),
         evidence={
             "members": len(values),
-            "epochs": allotment.epochs,
+            "epochs": allocation.epochs,
             "best": values[best],
             "score": score,
             "edges": dict(sides),
@@ -130,50 +130,50 @@ def refine(course: Course, loop: Loop, round_: int) -> Generator[Event, None, Tr
             "diverged": trained.last.status.count("diverged"),
         },
     )
-    action = f"Move the walls to {words({name: moved[name] for name in sides})}." if sides else "Keep the ranges."
-    loop.ranges = moved
+    action = f"Move the bounds to {words({name: moved[name] for name in sides})}." if sides else "Keep the ranges."
+    search.ranges = moved
     yield from decided(5, verdict, action + _advice(held, given))
-    yield finished(5, verdict, f"{count(len(values), 'network')}, {count(allotment.epochs, 'epoch')}", started, round_)
+    yield finished(5, verdict, f"{count(len(values), 'network')}, {count(allocation.epochs, 'epoch')}", started, round_)
     return trials
 
 
-def _begin(course: Course) -> Generator[Event, None, None]:
+def _begin(state: RunState) -> Generator[Event, None, None]:
     """The step is announced, and what it may do to samples is known."""
-    if not augmenting.wanted(course).active:
-        allotment = course.pace.coarse()
-        why = f"{count(allotment.members, 'random setting')} for {count(allotment.epochs, 'epoch')} each"
+    if not augmenting.wanted(state).active:
+        allocation = state.allocator.coarse()
+        why = f"{count(allocation.members, 'random setting')} for {count(allocation.epochs, 'epoch')} each"
         yield StepStarted(step=4, why=why)
         return
     yield StepStarted(step=4, why="which augmentations keep the labels; then random settings for a few epochs each")
-    yield from augmenting.find_allowed(course)
+    yield from augmenting.find_allowed(state)
 
 
-def _initial_ranges(course: Course) -> dict[str, Range]:
+def _initial_ranges(state: RunState) -> dict[str, Range]:
     """Where the coarse search looks; what the network or the task has no use for is left out."""
-    ranges = dict(course.ranges)
-    ranges["weight_decay"] = edges.first("weight_decay", course.optimizer)
-    if course.population([Member(seed=course.options.seed)]).template.dropouts:
-        ranges["dropout"] = edges.first("dropout", course.optimizer)
-    if course.problem.classes is not None:
-        ranges["label_smoothing"] = edges.first("label_smoothing", course.optimizer)
-    if course.augment.active:
-        ranges["augment"] = edges.first("augment", course.optimizer)
-    for name, walls in course.options.ranges.items():
-        searched = name in ranges if name != "momentum" else course.optimizer != "adamw"
+    ranges = dict(state.ranges)
+    ranges["weight_decay"] = edges.first("weight_decay", state.optimizer)
+    if state.population([Member(seed=state.options.seed)]).template.dropouts:
+        ranges["dropout"] = edges.first("dropout", state.optimizer)
+    if state.problem.classes is not None:
+        ranges["label_smoothing"] = edges.first("label_smoothing", state.optimizer)
+    if state.augment.active:
+        ranges["augment"] = edges.first("augment", state.optimizer)
+    for name, bounds in state.options.ranges.items():
+        searched = name in ranges if name != "momentum" else state.optimizer != "adamw"
         if searched and name != "lr":
-            ranges[name] = edges.as_given(name, walls)
+            ranges[name] = edges.as_given(name, bounds)
     return ranges
 
 
-def _unused(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, None]:
+def _unused(state: RunState, ranges: dict[str, Range]) -> Generator[Event, None, None]:
     """Say which ranges the user gave for nothing."""
     reasons = {
-        "momentum": f"step 3 chose the optimizer `{course.optimizer}`, which has none",
+        "momentum": f"step 3 chose the optimizer `{state.optimizer}`, which has none",
         "augment": "no augmentation is searched",
         "dropout": "the network has no layer of it",
         "label_smoothing": "the target is a number and no class",
     }
-    unused = [name for name in course.options.ranges if name not in ranges]
+    unused = [name for name in state.options.ranges if name not in ranges]
     if not unused:
         return
     why = "; ".join(f"{name}: {reasons[name]}" for name in unused)
@@ -182,18 +182,18 @@ def _unused(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, 
         level="warning",
         phrase=f"no use for the range of {', '.join(unused)}",
         sentence=f"Not every range that you gave can be searched ({why}).",
-        evidence={"unused": {name: list(course.options.ranges[name]) for name in unused}},
+        evidence={"unused": {name: list(state.options.ranges[name]) for name in unused}},
         fix=f"Leave out what ranges, or --range, says of {', '.join(unused)}.",
     )
     yield from decided(4, verdict, "Search the other hyperparameters.")
 
 
-def _useless(course: Course, ranges: dict[str, Range]) -> Generator[Event, None, None]:
+def _useless(state: RunState, ranges: dict[str, Range]) -> Generator[Event, None, None]:
     """Say which whole ranges that the user gave are of no use, though they can be searched; of lr, step 3 says it."""
-    given = {name: walls for name, walls in course.options.ranges.items() if name in ranges and name != "lr"}
+    given = {name: bounds for name, bounds in state.options.ranges.items() if name in ranges and name != "lr"}
     for name, side in edges.beyond(given).items():
         least, most = edges.NATURAL[name]
-        wall, which, sign = (most, "lower", "above") if side == "high" else (least, "higher", "below")
+        bound, which, sign = (most, "lower", "above") if side == "high" else (least, "higher", "below")
         effect = "it changes nothing that can be seen" if side == "low" else "networks hardly learn"
         low, high = given[name]
         verdict = Verdict(
@@ -201,7 +201,7 @@ def _useless(course: Course, ranges: dict[str, Range]) -> Generator[Event, None,
             level="warning",
             phrase=f"your range of {name} is of no use",
             sentence=(
-                f"The whole range of {name} that you gave, {low:g} to {high:g}, lies {sign} {wall:g}, where {effect}: "
+                f"The whole range of {name} that you gave, {low:g} to {high:g}, lies {sign} {bound:g}, where {effect}: "
                 "it is searched all the same."
             ),
             evidence={"given": {name: [low, high]}, "of_use": [least, most]},
@@ -211,20 +211,20 @@ def _useless(course: Course, ranges: dict[str, Range]) -> Generator[Event, None,
 
 
 def _beyond(
-    searched: dict[str, Range], finer: dict[str, Range], best: dict[str, float], round_: int, given: edges.Walls
+    searched: dict[str, Range], finer: dict[str, Range], best: dict[str, float], round_: int, given: edges.Bounds
 ) -> tuple[dict[str, Range], dict[str, edges.Side]]:
-    """The finer ranges, reaching past the walls that were searched where the best value lies near one."""
+    """The finer ranges, reaching past the bounds that were searched where the best value lies near one."""
     extended, sides = edges.extend(searched, best, round_, given)
     moved = {}
     for name, range_ in finer.items():
-        wall = extended[name]
+        bound = extended[name]
         side = sides.get(name)
         moved[name] = range_.model_copy(
             update={
-                "low": wall.low if side == "low" else range_.low,
-                "high": wall.high if side == "high" else range_.high,
-                "was": wall.was,
-                "moved_in_round": wall.moved_in_round,
+                "low": bound.low if side == "low" else range_.low,
+                "high": bound.high if side == "high" else range_.high,
+                "was": bound.was,
+                "moved_in_round": bound.moved_in_round,
             }
         )
     return moved, sides
@@ -263,8 +263,8 @@ def _edgewords(sides: dict[str, edges.Side], held: dict[str, edges.Side]) -> str
     return "; ".join(said) or "no best value near the edge of its range"
 
 
-def _advice(held: dict[str, edges.Side], given: edges.Walls) -> str:
-    """How to set wider the ranges whose walls were in the way."""
+def _advice(held: dict[str, edges.Side], given: edges.Bounds) -> str:
+    """How to set wider the ranges whose bounds were in the way."""
     said = ""
     for name, side in held.items():
         wider = edges.moved(name, edges.as_given(name, given[name]), side, 0)

@@ -12,7 +12,7 @@ from shoal.core.errors import Interrupted
 from shoal.core.events import EpochFinished, Event, PopulationStarted
 from shoal.experiment import Answer, Halving, Job, Trained, parameters, ranking, run
 from shoal.population import EpochRecord
-from shoal.recipe.course import Candidate, Course, infos, member_of
+from shoal.recipe.run_state import Candidate, RunState, infos, member_of
 from shoal.search import edges
 
 KEPT_CANDIDATES = 12  # of each population: what the ensemble may choose from
@@ -35,7 +35,7 @@ class Trials:
 
 
 def train(
-    course: Course,
+    state: RunState,
     name: str,
     step: int,
     round_: int,
@@ -48,7 +48,7 @@ def train(
     """Train one population of the search, and keep its best members as candidates.
 
     Args:
-        course: the run.
+        state: the run.
         name: of the population.
         step: of the recipe.
         round_: of the loop.
@@ -60,51 +60,51 @@ def train(
     Returns:
         The trials, the best with the weights of their best epoch.
     """
-    values = [edges.bounded(each, course.options.ranges) for each in values]
-    ids = list(range(course.next_id, course.next_id + len(values)))
-    course.next_id += len(values)
-    members = [member_of(course, ids[0] if paired else number, v) for number, v in zip(ids, values, strict=True)]
+    values = [edges.bounded(each, state.options.ranges) for each in values]
+    ids = list(range(state.next_id, state.next_id + len(values)))
+    state.next_id += len(values)
+    members = [member_of(state, ids[0] if paired else number, v) for number, v in zip(ids, values, strict=True)]
     yield PopulationStarted(
         population=name,
         step=step,
         round=round_,
-        network=course.network.document(),
-        parameters=parameters(course.network),
-        batch_size=course.batch_size,
+        network=state.network.document(),
+        parameters=parameters(state.network),
+        batch_size=state.batch_size,
         members=infos(ids, members, values),
     )
     job = Job(
-        architecture=course.network,
+        architecture=state.network,
         members=tuple(members),
-        loss=course.problem.loss,
+        loss=state.problem.loss,
         epochs=epochs,
-        batch_size=course.batch_size,
+        batch_size=state.batch_size,
         patience=max(4, epochs // 2),
-        order_seed=course.options.seed,
+        order_seed=state.options.seed,
         halving=Halving() if halve else None,
         keep=KEPT_CANDIDATES,
-        precision=course.options.precision,
+        precision=state.options.precision,
     )
-    started = yield from course.read_clock()
-    trained, interrupted = yield from _carry_out(course, name, step, job, ids)
-    course.members_trained += len(ids)
-    course.epochs_trained += trained.epochs
-    course.pace.learned(course.pace.elapsed_s - started, trained.epochs * course.steps_per_epoch())
-    course.pace.spend(len(ids))
+    started = yield from state.read_clock()
+    trained, interrupted = yield from _carry_out(state, name, step, job, ids)
+    state.members_trained += len(ids)
+    state.epochs_trained += trained.epochs
+    state.allocator.learned(state.allocator.elapsed_s - started, trained.epochs * state.steps_per_epoch())
+    state.allocator.spend(len(ids))
     trials = Trials(name, ids, values, trained)
-    _keep_candidates(course, trials)
+    _keep_candidates(state, trials)
     if interrupted is not None:
         raise interrupted
     return trials
 
 
 def _carry_out(
-    course: Course, name: str, step: int, job: Job, ids: Sequence[int]
+    state: RunState, name: str, step: int, job: Job, ids: Sequence[int]
 ) -> Generator[Event, None, tuple[Trained, Interrupted | None]]:
     """Train the job and tell each epoch; it ends before its time with the budget, or when the user asks for that."""
-    yield course.progress(step, 0.0, f"{len(ids)} networks, {job.epochs} epochs")
+    yield state.progress(step, 0.0, f"{len(ids)} networks, {job.epochs} epochs")
     interrupted: Interrupted | None = None
-    with closing(run(job, [course.problem.split], course.runner, course.cache, name)) as training:
+    with closing(run(job, [state.problem.split], state.runner, state.cache, name)) as training:
         answer: Answer | None = None
         for number in range(1, job.epochs + 2):
             try:
@@ -112,14 +112,14 @@ def _carry_out(
             except StopIteration as end:
                 return end.value, interrupted
             yield _epoch_event(name, ids, record)
-            yield from course.read_clock()
-            yield course.progress(step, number / job.epochs, f"{len(ids)} networks, epoch {number} of {job.epochs}")
+            yield from state.read_clock()
+            yield state.progress(step, number / job.epochs, f"{len(ids)} networks, epoch {number} of {job.epochs}")
             try:
-                course.check_interrupt(step)
+                state.check_interrupt(step)
             except Interrupted as error:
                 interrupted, answer = error, Answer(then="pause")
             else:
-                over = course.pace.timed and course.pace.exhausted()
+                over = state.allocator.timed and state.allocator.exhausted()
                 answer = Answer(then="end") if over else None
     raise AssertionError("a job has no more records than epochs")
 
@@ -139,16 +139,16 @@ def _epoch_event(name: str, ids: Sequence[int], record: EpochRecord) -> EpochFin
     )
 
 
-def _keep_candidates(course: Course, trials: Trials) -> None:
+def _keep_candidates(state: RunState, trials: Trials) -> None:
     """Add the population's best members to those that the ensemble may use."""
     trained, scores = trials.trained, trials.trained.scores()
     if not any(np.isfinite(scores[row]) for row in trained.rows):
         return
-    outputs = trained.outputs([course.problem.split])
+    outputs = trained.outputs([state.problem.split])
     for place, row in enumerate(trained.rows):
         if not np.isfinite(scores[row]):
             continue
-        course.candidates.append(
+        state.candidates.append(
             Candidate(
                 id=trials.ids[row],
                 values=infos([trials.ids[row]], [trained.job.members[row]], [trials.values[row]])[0].values,

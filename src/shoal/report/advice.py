@@ -11,7 +11,7 @@ from shoal.report import exhibits, formats, wrong
 from shoal.report.pictures import finite
 from shoal.report.story import Story
 
-MATTERS = 0.05  # share of the score's variance below which a hyperparameter's wall is not worth a round
+MATTERS = 0.05  # share of the score's variance below which a hyperparameter's bound is not worth a round
 _RANK = {"problem": 0, "warning": 1, "note": 2, "fine": 3}
 
 
@@ -39,7 +39,7 @@ def actions(story: Story) -> list[Action]:
         *_unfinished(story),
         *_findings(story),
         *_curves(story),
-        *_walls(story),
+        *_bounds(story),
         *_rounds(story),
         *_mistakes(story),
         *_test_rows(story),
@@ -106,11 +106,11 @@ def _curves(story: Story) -> list[Action]:
         return [Action("Use a larger network or train longer.", why, effect, "warning")]
     if last.verdict == "diverged":
         effect = "A finite score; nothing else can be judged before."
-        return [Action("Lower the upper wall of the learning rate, or clip gradients.", why, effect, "problem")]
+        return [Action("Lower the upper bound of the learning rate, or clip gradients.", why, effect, "problem")]
     return []
 
 
-def _walls(story: Story) -> list[Action]:
+def _bounds(story: Story) -> list[Action]:
     if not story.searches or _settled(story):
         return []
     last = story.searches[-1]
@@ -124,7 +124,7 @@ def _walls(story: Story) -> list[Action]:
     if not said:
         return []
     why = f"In the last round the best {' and the best '.join(said)}, so a better value may lie outside."
-    return [Action("Search another round with wider walls: a larger `--budget`.", why, "Not measured.", "warning")]
+    return [Action("Search another round with wider bounds: a larger `--budget`.", why, "Not measured.", "warning")]
 
 
 def _settled(story: Story) -> bool:
@@ -137,7 +137,7 @@ def _settled(story: Story) -> bool:
 
 def _rounds(story: Story) -> list[Action]:
     best = finite([max(finite(s.score), default=math.nan) for s in story.searches])
-    if len(best) < 2 or not story.finished or _settled(story) or _walls(story):
+    if len(best) < 2 or not story.finished or _settled(story) or _bounds(story):
         return []
     step = best[-1] - max(best[:-1])
     half = formats.half_width(story.metric, best[-1], story.validation_rows)

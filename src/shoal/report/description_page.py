@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from shoal.core.wording import percent
 from shoal.data.schema import Column
-from shoal.data.wording import percent
 from shoal.diagnose.description import Description
 from shoal.report import formats, page
 

@@ -12,7 +12,7 @@ from shoal.report.formats import spoken
 from shoal.report.pictures import Picture, finite
 from shoal.report.story import Exhibit, StepRound, Story
 
-EDGE = 0.1  # a best value in the outer tenth of its range is said to lie near the wall
+EDGE = 0.1  # a best value in the outer tenth of its range is said to lie near the bound
 
 
 def of_round(story: Story, passage: StepRound) -> list[Picture]:
@@ -138,7 +138,7 @@ def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = ""
     Args:
         story: the run.
         key: the picture's id.
-        rounds: at least one round; where several name the same hyperparameter, each keeps its own walls.
+        rounds: at least one round; where several name the same hyperparameter, each keeps its own bounds.
         title: the picture's title.
 
     Returns:
@@ -149,8 +149,8 @@ def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = ""
     names += [n for n in dict.fromkeys(free) if n not in names and _varies(rounds, n)]
     panels = []
     for name in names:
-        walls = [_wall(r, name) for r in rounds if name in r.ranges]
-        panels.append({"name": name, "label": spoken(name), "walls": walls})
+        bounds = [_bounds_of(r, name) for r in rounds if name in r.ranges]
+        panels.append({"name": name, "label": spoken(name), "bounds": bounds})
     data = {
         "panels": panels,
         "rounds": [
@@ -178,14 +178,14 @@ def _varies(rounds: list[ev.SearchRound], name: str) -> bool:
     return len({str(m.values.get(name)) for r in rounds for m in r.members}) > 1
 
 
-def _wall(search_round: ev.SearchRound, name: str) -> dict[str, Any]:
-    walls = search_round.ranges[name]
+def _bounds_of(search_round: ev.SearchRound, name: str) -> dict[str, Any]:
+    bounds = search_round.ranges[name]
     return {
-        "low": walls.low,
-        "high": walls.high,
-        "log": walls.log,
-        "was": walls.was,
-        "moved": walls.moved_in_round,
+        "low": bounds.low,
+        "high": bounds.high,
+        "log": bounds.log,
+        "was": bounds.was,
+        "moved": bounds.moved_in_round,
         "round": search_round.round,
         "step": search_round.step,
     }
@@ -221,18 +221,18 @@ def _search_caption(story: Story, rounds: list[ev.SearchRound]) -> str:
 
 
 def at_edge(search_round: ev.SearchRound, member: ev.MemberInfo, name: str) -> str:
-    """That a member's value lies in the outer tenth of its range, as "dropout lies near its upper wall"; else ""."""
-    walls, value = search_round.ranges[name], member.values.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not walls.high > walls.low:
+    """That a member's value lies in the outer tenth of its range, as "dropout lies near its upper bound"; else ""."""
+    bounds, value = search_round.ranges[name], member.values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not bounds.high > bounds.low:
         return ""
-    low, high, at = walls.low, walls.high, float(value)
-    if walls.log and min(low, at) > 0:
+    low, high, at = bounds.low, bounds.high, float(value)
+    if bounds.log and min(low, at) > 0:
         low, high, at = math.log(low), math.log(high), math.log(at)
     share = (at - low) / (high - low)
     if share > 1 - EDGE:
-        return f"{spoken(name)} lies near its upper wall"
-    floor = not walls.log and walls.low <= 0  # no dropout below none: not a wall that could move
-    return f"{spoken(name)} lies near its lower wall" if share < EDGE and not floor else ""
+        return f"{spoken(name)} lies near its upper bound"
+    floor = not bounds.log and bounds.low <= 0  # no dropout below none: not a bound that could move
+    return f"{spoken(name)} lies near its lower bound" if share < EDGE and not floor else ""
 
 
 def _verdict(story: Story, key: str, seen: ev.CurveVerdict) -> Picture:

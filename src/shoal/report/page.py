@@ -36,7 +36,7 @@ STEP_WHY = {
     2: "A network that cannot learn a few rows by heart has a fault that no tuning will mend.",
     3: "The learning rate matters most. Many short trainings show where the loss falls and where training explodes.",
     4: "Many different settings, each trained briefly, show which regions are worth more time.",
-    5: "The best region again, in more detail and for longer; a wall moves where the best value lies against it.",
+    5: "The best region again, in more detail and for longer; a bound moves where the best value lies against it.",
     6: "The curves tell what limits the network: too little training, too little data, or too small a network.",
     7: "Another round is worth its time only where the last one gained more than chance could.",
 }

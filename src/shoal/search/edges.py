@@ -1,6 +1,6 @@
 """The edge rule: a best value near its range's border says that the optimum may lie outside, so the range moves.
 
-A range that the user gave is never left: its walls are as fixed as the natural ones.
+A range that the user gave is never left: its bounds are as fixed as the natural ones.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from shoal.search.narrow import LEAST_WIDTH
 from shoal.search.space import Ranges, Values, position, value_at
 
 Side = Literal["low", "high"]
-Walls = Mapping[str, Interval]
+Bounds = Mapping[str, Interval]
 
 MARGIN = 0.1  # share of a range, on its own scale, that counts as its edge
-STRETCH = 0.75  # how far beyond the wall the range then reaches, as a share of its width
+STRETCH = 0.75  # how far beyond the bound the range then reaches, as a share of its width
 MOST = 10.0  # and at most this many times beyond it, on a logarithmic scale: one lucky trial moves it no farther
-NATURAL: Walls = {name: each.useful for name, each in DIMENSIONS.items()}  # walls that no rule moves
+NATURAL: Bounds = {name: each.useful for name, each in DIMENSIONS.items()}  # bounds that no rule moves
 
 
-def edge_of(name: str, range_: Range, value: float, walls: Walls = NATURAL) -> Side | None:
-    """The wall that a value is near, or None; a wall that cannot move is no edge.
+def edge_of(name: str, range_: Range, value: float, bounds: Bounds = NATURAL) -> Side | None:
+    """The bound that a value is near, or None; a bound that cannot move is no edge.
 
     >>> edge_of("lr", Range(low=1e-4, high=1e-3), 9.5e-4)
     'high'
     >>> edge_of("dropout", Range(low=0.0, high=0.5, log=False), 0.01) is None
     True
     """
-    low, high = walls[name]
+    low, high = bounds[name]
     where = position(range_, value)
     if where <= MARGIN and range_.low > low * (1 + 1e-9):
         return "low"
@@ -39,20 +39,20 @@ def edge_of(name: str, range_: Range, value: float, walls: Walls = NATURAL) -> S
     return None
 
 
-def moved(name: str, range_: Range, side: Side, round_: int, walls: Walls = NATURAL) -> Range:
-    """The range with one wall moved outwards by `STRETCH` of its width; remembers where the walls were."""
-    low, high = walls[name]
+def moved(name: str, range_: Range, side: Side, round_: int, bounds: Bounds = NATURAL) -> Range:
+    """The range with one bound moved outwards by `STRETCH` of its width; remembers where the bounds were."""
+    low, high = bounds[name]
     if side == "low":
-        wall = value_at(range_, -STRETCH)
-        reach = max(low, wall, range_.low / MOST if range_.log else wall), range_.high
+        bound = value_at(range_, -STRETCH)
+        reach = max(low, bound, range_.low / MOST if range_.log else bound), range_.high
     else:
-        wall = value_at(range_, 1 + STRETCH)
-        reach = range_.low, min(high, wall, range_.high * MOST if range_.log else wall)
+        bound = value_at(range_, 1 + STRETCH)
+        reach = range_.low, min(high, bound, range_.high * MOST if range_.log else bound)
     return Range(low=reach[0], high=reach[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_)
 
 
 def extend(
-    ranges: Ranges, best: Mapping[str, float], round_: int, given: Walls
+    ranges: Ranges, best: Mapping[str, float], round_: int, given: Bounds
 ) -> tuple[dict[str, Range], dict[str, Side]]:
     """Apply the edge rule to each range.
 
@@ -60,20 +60,20 @@ def extend(
         ranges: that were searched.
         best: values of the best trial.
         round_: number of the round, for the record.
-        given: walls that the user set, which stay.
+        given: bounds that the user set, which stay.
 
     Returns:
-        The ranges, and which wall of which moved.
+        The ranges, and which bound of which moved.
     """
-    walls = {**NATURAL, **given}
-    sides = {name: edge_of(name, range_, best[name], walls) for name, range_ in ranges.items()}
+    bounds = {**NATURAL, **given}
+    sides = {name: edge_of(name, range_, best[name], bounds) for name, range_ in ranges.items()}
     hit = {name: side for name, side in sides.items() if side is not None}
-    return {n: moved(n, r, hit[n], round_, walls) if n in hit else r for n, r in ranges.items()}, hit
+    return {n: moved(n, r, hit[n], round_, bounds) if n in hit else r for n, r in ranges.items()}, hit
 
 
-def as_given(name: str, walls: Interval) -> Range:
+def as_given(name: str, bounds: Interval) -> Range:
     """The whole range that the user gave for one hyperparameter."""
-    return Range(low=walls[0], high=walls[1], log=DIMENSIONS[name].log)
+    return Range(low=bounds[0], high=bounds[1], log=DIMENSIONS[name].log)
 
 
 def first(name: str, optimizer: str) -> Range:
@@ -81,13 +81,13 @@ def first(name: str, optimizer: str) -> Range:
     return as_given(name, DIMENSIONS[name].first_for(optimizer))
 
 
-def held(given: Walls, best: Mapping[str, float]) -> dict[str, Side]:
-    """Which walls that the user gave the best values are near, of those that could be set wider."""
-    sides = {name: edge_of(name, as_given(name, walls), best[name]) for name, walls in given.items() if name in best}
+def held(given: Bounds, best: Mapping[str, float]) -> dict[str, Side]:
+    """Which bounds that the user gave the best values are near, of those that could be set wider."""
+    sides = {name: edge_of(name, as_given(name, bounds), best[name]) for name, bounds in given.items() if name in best}
     return {name: side for name, side in sides.items() if side is not None}
 
 
-def beyond(given: Walls) -> dict[str, Side]:
+def beyond(given: Bounds) -> dict[str, Side]:
     """Which ranges that the user gave lie wholly outside of what has a meaning, and on which side.
 
     >>> beyond({"dropout": (0.95, 0.99), "label_smoothing": (0.4, 0.6)})
@@ -102,7 +102,7 @@ def beyond(given: Walls) -> dict[str, Side]:
     return sides
 
 
-def within(ranges: Ranges, given: Walls) -> dict[str, Range]:
+def within(ranges: Ranges, given: Bounds) -> dict[str, Range]:
     """The ranges, cut where they leave the ones that the user gave; what is cut keeps a share of those, at that end."""
     return {
         name: _cut(range_, as_given(name, given[name])) if name in given else range_ for name, range_ in ranges.items()
@@ -117,8 +117,8 @@ def _cut(range_: Range, given: Range) -> Range:
     return range_.model_copy(update={"low": low, "high": high})
 
 
-def bounded(values: Mapping[str, float], given: Walls) -> Values:
-    """The values, moved onto the nearest wall where they lie outside the ranges that the user gave."""
+def bounded(values: Mapping[str, float], given: Bounds) -> Values:
+    """The values, moved onto the nearest bound where they lie outside the ranges that the user gave."""
     return {
         name: min(max(value, given[name][0]), given[name][1]) if name in given else value
         for name, value in values.items()

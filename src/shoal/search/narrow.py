@@ -15,10 +15,10 @@ PADDING = 0.05  # beyond the best trials, at least
 
 
 def narrow(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) -> dict[str, Range]:
-    """The span of the best quarter of the trials, on to the next trial that did worse, inside the walls searched.
+    """The span of the best quarter of the trials, on to the next trial that did worse, inside the bounds searched.
 
-    Where no trial lies beyond the best ones, nothing speaks against that side: the range reaches to its wall, so that
-    an optimum at or beyond the wall is not cut off before the edge rule can see it.
+    Where no trial lies beyond the best ones, nothing speaks against that side: the range reaches to its bound, so that
+    an optimum at or beyond the bound is not cut off before the edge rule can see it.
 
     Args:
         ranges: that were searched.

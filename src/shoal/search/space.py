@@ -13,7 +13,7 @@ Values = dict[str, float]
 
 
 def position(range_: Range, value: float) -> float:
-    """Where a value lies in its range, on the range's own scale: 0 at the low wall, 1 at the high one.
+    """Where a value lies in its range, on the range's own scale: 0 at the low bound, 1 at the high one.
 
     >>> round(position(Range(low=1e-4, high=1e-2), 1e-3), 9)
     0.5
@@ -24,7 +24,7 @@ def position(range_: Range, value: float) -> float:
 
 
 def value_at(range_: Range, position: float) -> float:
-    """The value at a position; the inverse of `position`, and defined outside the walls too."""
+    """The value at a position; the inverse of `position`, and defined outside the bounds too."""
     if range_.log:
         return exp(log(range_.low) + position * (log(range_.high) - log(range_.low)))
     return range_.low + position * (range_.high - range_.low)

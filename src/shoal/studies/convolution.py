@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from shoal.compare.paired import Floats, mean
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
+from shoal.core.wording import count
 from shoal.data.images import decode
 from shoal.data.reading import existing
-from shoal.data.wording import count
 from shoal.experiment import Given, Job, Threads, Trained
 from shoal.experiment import run as run_job
 from shoal.nn.normalization import BatchNorm

@@ -147,9 +147,9 @@ def _against_none(result: Result, name: str) -> Estimate:
 
 def _decades(result: Result, name: str, top: float, baseline: float) -> Floats:
     """Width of the learning rates that are useful, in decades, by seed."""
-    wall = baseline + USEFUL * (top - baseline)
+    bound = baseline + USEFUL * (top - baseline)
     step = log10(LRS[-1] / LRS[0]) / (len(LRS) - 1)
-    return np.asarray((result.scores[name] >= wall).sum(axis=0) * step)
+    return np.asarray((result.scores[name] >= bound).sum(axis=0) * step)
 
 
 def _study(

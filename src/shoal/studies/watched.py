@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from shoal.compare import Compared, Doing
-from shoal.data.wording import count
+from shoal.core.wording import count
 from shoal.studies.record import Progress
 
 

@@ -46,7 +46,7 @@
     return Shoal.plot({
       x: { domain: scale.domain, logarithmic: scale.logarithmic, ticks: scale.ticks, label: panel.label },
       y: { ...Shoal.scoreAxis(page, ""), label, domain },
-      marks: [...walls(panel, scale), { type: "dots", points }],
+      marks: [...bounds(panel, scale), { type: "dots", points }],
     }, { width, height: thumb ? 40 : 232, thumb });
   }
 
@@ -61,17 +61,17 @@
   }
 
   function numbers(panel, values) {
-    const walls = panel.walls.flatMap((w) => [w.low, w.high, ...(w.was ?? [])]);
-    const logarithmic = panel.walls.length > 0 && panel.walls.every((w) => w.log) && [...values, ...walls].every((v) => !finite(v) || v > 0);
-    const domain = Shoal.domain(values, { logarithmic, include: walls, pad: 0.08 }) ?? [0, 1];
+    const bounds = panel.bounds.flatMap((w) => [w.low, w.high, ...(w.was ?? [])]);
+    const logarithmic = panel.bounds.length > 0 && panel.bounds.every((w) => w.log) && [...values, ...bounds].every((v) => !finite(v) || v > 0);
+    const domain = Shoal.domain(values, { logarithmic, include: bounds, pad: 0.08 }) ?? [0, 1];
     return { domain, logarithmic, place: (v) => (finite(v) && (!logarithmic || v > 0) ? v : null) };
   }
 
-  function walls(panel, { domain }) {
+  function bounds(panel, { domain }) {
     const marks = [];
-    const last = panel.walls.at(-1);
+    const last = panel.bounds.at(-1);
     if (!last) return marks;
-    const low = Math.min(...panel.walls.map((w) => w.low)), high = Math.max(...panel.walls.map((w) => w.high));
+    const low = Math.min(...panel.bounds.map((w) => w.low)), high = Math.max(...panel.bounds.map((w) => w.high));
     marks.push({ type: "wall", behind: true, from: domain[0], to: Math.min(low, last.low) }, { type: "wall", behind: true, from: domain[1], to: Math.max(high, last.high) });
     const seen = new Set();
     const faint = (at, round) => {
@@ -79,7 +79,7 @@
       seen.add(at);
       marks.push({ type: "rule", behind: true, axis: "x", at, kind: "faint", above: true, say: `round ${round}` });
     };
-    for (const w of panel.walls) if (w.was) { w.was.forEach((at, side) => { if (at !== [w.low, w.high][side]) faint(at, (w.moved ?? w.round)); }); }
+    for (const w of panel.bounds) if (w.was) { w.was.forEach((at, side) => { if (at !== [w.low, w.high][side]) faint(at, (w.moved ?? w.round)); }); }
     return marks;
   }
 

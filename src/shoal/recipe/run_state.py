@@ -35,7 +35,7 @@ from shoal.experiment import Architecture, Runner, Threads
 from shoal.experiment.cache import Arrays, TaskCache
 from shoal.population import Member, Population
 from shoal.population.batches import steps_per_epoch
-from shoal.recipe.pace import Pace
+from shoal.recipe.allocator import BudgetAllocator
 from shoal.recipe.problem import Options, Problem
 from shoal.task import Part
 
@@ -58,12 +58,12 @@ class Candidate:
 
 
 @dataclass
-class Course:
+class RunState:
     """The state of one run. Steps read it and write what they decided."""
 
     problem: Problem
     options: Options
-    pace: Pace
+    allocator: BudgetAllocator
     stopped: Callable[[], bool]
     cache: TaskCache
     network: Architecture
@@ -130,9 +130,9 @@ class Course:
 
     def read_clock(self) -> Generator[Event, None, float]:
         """Seconds since the start, as the event says; for a budget in trials no clock is read and nothing is told."""
-        if self.pace.timed:
-            yield ClockRead(elapsed_s=self.pace.read())
-        return self.pace.elapsed_s
+        if self.allocator.timed:
+            yield ClockRead(elapsed_s=self.allocator.read())
+        return self.allocator.elapsed_s
 
     def check_interrupt(self, step: int) -> None:
         """Leave the run if the user asked for that.
@@ -145,7 +145,7 @@ class Course:
 
     def progress(self, step: int, done: float, doing: str) -> StepProgress:
         """How far the running step is."""
-        left = self.pace.left_s()
+        left = self.allocator.left_s()
         return StepProgress(
             step=step,
             done=min(done, 1.0),
@@ -155,20 +155,20 @@ class Course:
         )
 
 
-def once(course: Course, piece: str, key: str, work: Generator[Event, None, Arrays]) -> Generator[Event, None, Arrays]:
+def once(state: RunState, piece: str, key: str, work: Generator[Event, None, Arrays]) -> Generator[Event, None, Arrays]:
     """Do a piece of work, or answer with what it returned before the run was interrupted.
 
     Args:
-        course: the run.
+        state: the run.
         piece: its name, unique in the run.
-        key: of `Course.key`.
+        key: of `RunState.key`.
         work: begun only when the answer is not known; it must not read the clock.
     """
-    kept = course.cache.recall(piece, key)
+    kept = state.cache.recall(piece, key)
     if kept is not None:
         return kept.arrays
     arrays = yield from work
-    course.cache.keep(piece, key, arrays)
+    state.cache.keep(piece, key, arrays)
     return arrays
 
 
@@ -207,17 +207,17 @@ def decided(step: int, verdict: Verdict, action: str) -> list[Event]:
     return events
 
 
-def member_of(course: Course, number: int, values: Mapping[str, float]) -> Member:
+def member_of(state: RunState, number: int, values: Mapping[str, float]) -> Member:
     """A member with these hyperparameters; its seed follows from the run's seed and its number."""
     settings: dict[str, Any] = dict(values)
     if "augment" in values:
-        settings["augment"] = course.augment.weakened(values["augment"])
-    if course.optimizer == "nesterov":
+        settings["augment"] = state.augment.weakened(values["augment"])
+    if state.optimizer == "nesterov":
         settings.setdefault("momentum", 0.9)
     return Member(
-        seed=(course.options.seed * 1_000_003 + number) % 2**63,
-        optimizer=course.optimizer,
-        init=course.init,
+        seed=(state.options.seed * 1_000_003 + number) % 2**63,
+        optimizer=state.optimizer,
+        init=state.init,
         schedule=SCHEDULE,
         warmup=WARMUP,
         **settings,

@@ -29,14 +29,14 @@ AUGMENTED = 1.3  # what a step costs with augmented samples, before that was mea
 
 
 @dataclass(frozen=True)
-class Allotment:
+class Allocation:
     """One population of the search: how many members, for how many epochs."""
 
     members: int
     epochs: int
 
 
-class Pace:
+class BudgetAllocator:
     """Spends one budget.
 
     Args:
@@ -90,17 +90,17 @@ class Pace:
         left = self.left_s()
         return None if left is None else JUDGING_SHARE * left
 
-    def coarse(self, *, augmented: bool = False) -> Allotment:
+    def coarse(self, *, augmented: bool = False) -> Allocation:
         """The coarse search; with augmented samples, when only steps without them were measured."""
         epochs = max(1, min(5, ceil(COARSE_STEPS / self._steps_per_epoch)))
         left = self.left_s()
         if left is None:
-            return Allotment(min(self._trials_left, max(2, self._trials_left // 2)), epochs)
+            return Allocation(min(self._trials_left, max(2, self._trials_left // 2)), epochs)
         low, high = COARSE_MEMBERS
         affordable = int(SAFETY * COARSE_SHARE * left / (self._epoch_cost() * (AUGMENTED if augmented else 1.0)))
-        return Allotment(max(low, min(high, affordable // epochs)), epochs if affordable >= low * epochs else 1)
+        return Allocation(max(low, min(high, affordable // epochs)), epochs if affordable >= low * epochs else 1)
 
-    def next_round(self, factor: float, epochs: int | None) -> Allotment | None:
+    def next_round(self, factor: float, epochs: int | None) -> Allocation | None:
         """The next refined round, or None when too little is left for one.
 
         Args:
@@ -112,7 +112,7 @@ class Pace:
         if left is None:
             if self._trials_left < 1:
                 return None
-            return Allotment(min(self._trials_left, max(3, ceil((self._budget.trials or 0) / 4))), wanted)
+            return Allocation(min(self._trials_left, max(3, ceil((self._budget.trials or 0) / 4))), wanted)
         low, high = ROUND_MEMBERS
         affordable = int(SAFETY * ROUND_SHARE * left / (factor * self._epoch_cost()))
         if affordable < low * wanted:
@@ -122,7 +122,7 @@ class Pace:
             return None
         length = wanted if epochs else max(wanted, min(ROUND_EPOCHS[1], affordable // high))
         length = max(least, min(length, affordable // low))
-        return Allotment(max(low, min(high, affordable // length)), length)
+        return Allocation(max(low, min(high, affordable // length)), length)
 
     def spend(self, trials: int) -> None:
         """Note trials that were started."""
