@@ -9,7 +9,7 @@ Each raises AssertionError where the contract is broken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +77,15 @@ def resumed_is_uninterrupted(runner: Runner, folder: Path) -> None:
             equal(finish(run(job, three_folds(), runner, _left(job, Threads(), folder, epochs))), whole, CLOSE)
 
 
+def rows_that_ended_stay_so(runner: Runner, folder: Path) -> None:
+    """Taken up again after rows were pruned, among them all that one worker may have had, it ends the same."""
+    answers = {1: Answer(prune=(2, 3, 4))}
+    whole = _answered(runner, NoCache(), answers, EPOCHS)
+    shelf = Shelf(folder)
+    _answered(runner, shelf, answers, 3)
+    equal(finish(run(a_job(), three_folds(), runner, shelf)), whole, 0)
+
+
 def left_is_free_again(runner: Runner, _: Path) -> None:
     """A training that is dropped in the middle of its work leaves the runner ready for the next one."""
     training = run(a_job(), three_folds(), runner)
@@ -102,6 +111,7 @@ CONTRACT: Sequence[Check] = (
     twice_is_the_same,
     rows_that_end_move_no_others,
     resumed_is_uninterrupted,
+    rows_that_ended_stay_so,
     left_is_free_again,
     what_cannot_be_is_said,
 )
@@ -154,6 +164,19 @@ def _left(job: Job, runner: Runner, folder: Path, epochs: int) -> Shelf:
         next(training)
     training.close()
     return shelf
+
+
+def _answered(runner: Runner, cache: NoCache, answers: Mapping[int, Answer], epochs: int) -> Trained:
+    """So many epochs, with an answer to some of the records, by number; then it is paused, or has ended."""
+    training = run(a_job(), three_folds(), runner, cache)
+    answer: Answer | None = None
+    for epoch in range(1, EPOCHS + 2):
+        try:
+            training.send(answer)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        answer = Answer(then="pause") if epoch == epochs < EPOCHS else answers.get(epoch)
+    raise AssertionError("a job has more records than epochs")
 
 
 def a_job(**settings: object) -> Job:

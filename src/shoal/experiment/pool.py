@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 
+from shoal.core.errors import RunError, first_line
 from shoal.experiment.worker import work
 
 
@@ -41,7 +42,11 @@ class Pool:
         self._owner = os.getpid()
 
     def take(self) -> Worker:
-        """A worker that waits, or a new one."""
+        """A worker that waits, or a new one.
+
+        Raises:
+            RunError: none can be started.
+        """
         with self._lock:
             if self._owner != os.getpid():  # forked: the workers are the parent's
                 self._idle, self._owner = [], os.getpid()
@@ -73,9 +78,16 @@ class Pool:
         context.set_forkserver_preload([work.__module__])
         ours, theirs = context.Pipe()
         begun = context.Process(target=work, args=(theirs,), daemon=True, name="shoal worker")
-        with _without_main():
-            begun.start()
-        theirs.close()
+        try:
+            with _without_main():
+                begun.start()
+        except (OSError, EOFError) as error:
+            ours.close()
+            raise RunError(
+                f"A worker process cannot be started: {first_line(error)}; use the runner `threads`"
+            ) from error
+        finally:
+            theirs.close()
         return Worker(begun, ours)
 
 

@@ -91,39 +91,31 @@ class _InProcesses:
     def __init__(self, job: Job, data: Data, plans: Plans, count: int, state: State | None = None) -> None:
         self._job, self._plans, self._size = job, plans, len(job.members)
         self._shares: list[_Held] = []
-        self._shared = {name: Shared(tensor) for name, tensor in _tensors(data).items()}
-        self._ended: Population | None = None
+        self._shared: dict[str, Shared] = {}
         try:
+            for name, tensor in _tensors(data).items():
+                self._shared[name] = Shared(tensor)
             order = sorted(range(self._size), key=job.fold_of)  # members of one fold share its batches
             for chunk in np.array_split(order, min(count, self._size)):
                 rows = [int(row) for row in chunk]
-                self._shares.append(_Held(rows, _share(job, data, rows, self._shared, state), self._shared))
+                share = _share(job, data, rows, self._shared, state)
+                last = None if state is None else _stood(state, rows)
+                self._shares.append(_Held(rows, share, self._shared, last=last))
             for held in self._shares:
                 held.ask("begin")
             for held in self._shares:
                 held.answer()
         except BaseException:
-            self._leave()
+            self.leave()
             raise
 
     def epochs(self) -> Iterator[EpochRecord]:
-        while True:
-            for held in self._shares:
-                if not held.over:
-                    held.ask("epoch")
-            fresh_rows: list[int] = []
-            for held in self._shares:
-                if held.over:
-                    continue
-                record = held.answer()
-                if record is None:
-                    held.over = True
-                else:
-                    held.last = record
-                    fresh_rows += held.rows
-            if not fresh_rows:
-                return
-            yield self._merged(set(fresh_rows))
+        while going_on := [held for held in self._shares if not held.over]:
+            for held in going_on:
+                held.ask("epoch")
+            for held in going_on:
+                held.last = held.answer()
+            yield self._merged({row for held in going_on for row in held.rows})
 
     def stop(self, rows: Sequence[int], record: EpochRecord) -> EpochRecord:
         status = list(record.status)
@@ -141,12 +133,16 @@ class _InProcesses:
         saving.write(self._gathered("state"), path)
 
     def end(self) -> Population:
-        if self._ended is None:
-            try:
-                self._ended = restored(self._job, self._gathered("end"), self._plans)
-            finally:
-                self._leave()
-        return self._ended
+        state = self._gathered("end")
+        self.leave()
+        return restored(self._job, state, self._plans)
+
+    def leave(self) -> None:
+        """See `Running`: the workers go back, and the memory."""
+        for held in self._shares:
+            held.leave()
+        for shared in self._shared.values():
+            shared.close()
 
     def _gathered(self, what: str) -> State:
         for held in self._shares:
@@ -176,13 +172,6 @@ class _InProcesses:
         epoch = max(record.epoch for _, record, now in known if now)
         return EpochRecord(epoch=epoch, status=tuple(status), **fields)
 
-    def _leave(self) -> None:
-        """Give the workers back, and the memory."""
-        for held in self._shares:
-            held.leave()
-        for shared in self._shared.values():
-            shared.close()
-
 
 @dataclass
 class _Held:
@@ -191,22 +180,27 @@ class _Held:
     rows: list[int]
     share: Share
     shared: dict[str, Shared]
-    over: bool = False
     last: EpochRecord | None = None
     _worker: Worker | None = None
     _asked: list[tuple[Any, ...]] = field(default_factory=list)  # all that changes its state, and the question now open
     _open: bool = False
     _lost: int = 0
 
+    @property
+    def over(self) -> bool:
+        """None of its members has an epoch left. Its worker is asked for no further one: it could not be saved then."""
+        if self.last is None:
+            return False
+        rows = zip(self.last.status, self.last.epochs.tolist(), strict=True)
+        return not any(status == "ok" and epochs < self.share.job.epochs for status, epochs in rows)
+
     def ask(self, what: str, *given: Any) -> None:
-        """Begin a question; `answer` ends it. The answer to one that is still open is not heard."""
-        if self._open:
-            self.answer()
+        """Begin a question; `answer` ends it."""
         self._asked.append((what, *given))
         self._open = True
         if self._worker is None:
             self._worker = POOL.take()
-        with suppress(OSError):  # it is gone: `answer` finds out
+        with suppress(OSError, EOFError):  # it is gone: `answer` finds out
             self._put(self._worker, self._asked[-1])
 
     def answer(self) -> Any:
@@ -231,7 +225,7 @@ class _Held:
         return answer
 
     def leave(self) -> None:
-        """Let the worker go; one with an answer still to give is of no use to others."""
+        """Let the worker go; one that was left in the middle of its work is of no use to others."""
         if self._worker is not None:
             POOL.give(self._worker, busy=self._open or self._asked[-1][0] != "end")
             self._worker = None
@@ -298,6 +292,27 @@ def _share(job: Job, data: Data, rows: Sequence[int], shared: dict[str, Shared],
         validation_views=of(data.validation_views),
         pixels=None if data.pixels is None else tuple(data.pixels[row] for row in rows),
         state=None if state is None else packed(saving.of_rows(state, rows)),
+    )
+
+
+def _stood(state: State, rows: Sequence[int]) -> EpochRecord:
+    """What is known of some members before they go on: those that have ended will tell no more."""
+    nothing = np.full(len(rows), np.nan)
+    chosen = list(rows)
+    epochs = state.tensors["epochs"].numpy()[chosen]
+    best = {name: state.tensors[f"training.best.{name}"].numpy()[chosen] for name in ("epoch", "score", "loss")}
+    return EpochRecord(
+        epoch=int(epochs.max()),
+        epochs=epochs,
+        loss=nothing,
+        score=nothing,
+        validation_loss=nothing,
+        validation_score=nothing,
+        lr=nothing,
+        best_epoch=best["epoch"],
+        best_score=best["score"],
+        best_loss=best["loss"],
+        status=tuple(state.document["status"][row] for row in rows),
     )
 
 

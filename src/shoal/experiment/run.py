@@ -121,7 +121,7 @@ class _Work:
     def leave(self) -> None:
         """Give back what a training takes, however it ended."""
         if self._running is not None:
-            self._running.end()
+            self._running.leave()
 
     def _keep(self, networks: Running | Population, *, done: bool) -> None:
         self._cache.keep(self._piece, self._key, *pack(self._records), networks, done=done)

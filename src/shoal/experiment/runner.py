@@ -38,6 +38,9 @@ class Running(Protocol):
     def end(self) -> Population:
         """All rows as they are to be kept; nothing is computed any more."""
 
+    def leave(self) -> None:
+        """Give back what the job takes, whatever state it is in; a job that has ended has nothing left to give."""
+
 
 class Runner(Protocol):
     """Computes jobs. Which one does changes no number beyond what law 2 allows."""
@@ -103,6 +106,7 @@ def ended(population: Population, records: Records) -> Population:
     records.close()  # every row gets the weights of its best epoch back
     if (training := population.training) is not None:  # resumed right before its end: the loop had not begun again
         training.best.restore(population, range(len(population)))
+        population.training = None
     return population
 
 
@@ -152,3 +156,6 @@ class _InThreads:
 
     def end(self) -> Population:
         return ended(self._population, self._records)
+
+    def leave(self) -> None:
+        self._records.close()

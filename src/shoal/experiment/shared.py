@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shoal.core.errors import RunError, first_line
+
 
 @dataclass(frozen=True)
 class Handle:
@@ -30,15 +32,22 @@ class Shared:
 
     Args:
         tensor: on the CPU.
+
+    Raises:
+        RunError: there is no such memory left.
     """
 
     def __init__(self, tensor: Tensor) -> None:
         array = tensor.detach().contiguous().numpy()
         self.handle = Handle(tuple(array.shape), array.dtype.str)
-        self._descriptor = _anonymous()
+        self._descriptor = -1
         try:
+            self._descriptor = _anonymous()
             with os.fdopen(os.dup(self._descriptor), "wb") as file:
                 array.tofile(file) if array.size else file.write(b"\0")  # nothing cannot be mapped
+        except OSError as error:
+            self.close()
+            raise RunError(f"The rows cannot be put into memory that processes share: {first_line(error)}") from error
         except BaseException:
             self.close()
             raise

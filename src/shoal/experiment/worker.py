@@ -2,9 +2,9 @@
 
 Asked for, over a connection to the process that started it:
 
-    path    folders where the modules of the user's network are              -> None
+    path    folders where the modules of the user's network are      -> None
     begin   a share of a job, from its first epoch or from a state   -> None
-    epoch   the next one                                             -> EpochRecord, or None when all have ended
+    epoch   the next one, as long as a member has epochs left        -> EpochRecord
     stop    rows, and what they are called from now on               -> the statuses of all rows
     state   everything, to go on from                                -> Packed
     end     every row as it is to be kept                            -> Packed; the share is forgotten
@@ -137,9 +137,9 @@ class _Desk:
             self._population = restored(job, unpacked(share.state), plans)
             self._records = self._population.resume(**data.arguments())
 
-    def epoch(self) -> EpochRecord | None:
+    def epoch(self) -> EpochRecord:
         assert self._records is not None
-        return next(self._records, None)
+        return next(self._records)
 
     def stop(self, rows: Sequence[int], status: str) -> list[str]:
         assert self._population is not None
