@@ -32,12 +32,13 @@ def test_a_study_of_arrays_leaves_nothing_behind_unless_it_is_asked_to(here: Pat
     found = shoal.study("preparation", rows(), replicates=2, epochs=1, seed=3)
     assert found.folder is None and not list(here.iterdir())
     assert found.study.seed == 3 and found.document["answer"] == found.study.answer
-    kept = shoal.study("preparation", rows(), replicates=2, epochs=1, seed=3, out=here / "kept")
+    kept = shoal.study("preparation", rows(), replicates=2, epochs=1, seed=3, device="cpu", out=here / "kept")
     assert kept.folder == here / "kept"
     document = json.loads((here / "kept/study.json").read_text())
     assert document["decisions"] == found.document["decisions"]  # the same numbers
     assert (here / "kept/report.html").stat().st_size > 10_000
     assert "shoal study preparation" in document["command"] and "--seed 3" in document["command"]
+    assert "device" not in document["command"]  # the command has no such option
 
 
 def test_a_network_of_ones_own_is_studied(here: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_worker_that_is_killed_costs_no_number() -> None:
         for _ in range(epoch + 1):
             next(training)
         os.kill(runner.pids()[epoch % 2], signal.SIGKILL)
-        contract.equal(finish(training), whole, 0)
+        contract.assert_equal(finish(training), whole, 0)
 
 
 def test_workers_that_die_again_and_again_end_the_run_in_one_sentence(
@@ -279,4 +279,4 @@ def test_members_with_numbers_for_targets() -> None:
         members=tuple(Member(seed=k, optimizer="adam", lr=0.01) for k in range(3)),
         loss=losses.find("squared_error"),
     )
-    contract.equal(finish(run(asked, [split], Processes(2))), finish(run(asked, [split])), contract.CLOSE)
+    contract.assert_equal(finish(run(asked, [split], Processes(2))), finish(run(asked, [split])), contract.CLOSE)

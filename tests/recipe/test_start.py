@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
-from pydantic import JsonValue
 from torch import nn
 
 from shoal.core.budget import parse_budget
@@ -24,8 +24,8 @@ from shoal.core.events import (
 )
 from shoal.diagnose import activations
 from shoal.experiment import Given
-from shoal.experiment.cache import Arrays, Kept, NoCache, TaskCache
-from shoal.population import Population
+from shoal.experiment.cache import NoCache, TaskCache
+from shoal.experiment.contract import Shelf
 from shoal.recipe import first_steps
 from shoal.recipe.allocator import BudgetAllocator
 from shoal.recipe.problem import Options, Problem
@@ -151,31 +151,10 @@ def test_weights_that_do_not_depend_on_the_seed_were_given_and_are_kept() -> Non
     assert run.init == "torch" and found.code == "SHL131" and "given" in found.action
 
 
-class Remembering(NoCache):
-    """A cache in memory, through JSON."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pieces: dict[tuple[str, str], Kept] = {}
-
-    def recall(self, piece: str, key: str) -> Kept | None:
-        return self.pieces.get((piece, key))
-
-    def keep(
-        self,
-        piece: str,
-        key: str,
-        arrays: Arrays,
-        document: Mapping[str, JsonValue] | None = None,
-        population: Population | None = None,
-        *,
-        done: bool = True,
-    ) -> None:
-        self.pieces[piece, key] = Kept(arrays, document or {}, None, done)
-
-
-def test_a_resumed_run_measures_nothing_again_and_tells_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Remembering()
+def test_a_resumed_run_measures_nothing_again_and_tells_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Shelf(tmp_path)
 
     def told(run: RunState) -> list[str]:
         still = [event for event in step_1(run) if event.kind not in ("step_progress", "step_finished")]

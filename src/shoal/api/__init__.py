@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from shoal.api.checkup import Checkup, doctor, unwell
 from shoal.api.going_on import go_on
 from shoal.api.running import command, stream
 from shoal.api.runs import Prediction, Run, evaluate, fit, load, predict, resume
-from shoal.api.studying import Checkup, Studied, doctor, study, unwell
-from shoal.api.studying import carried_out as study_steps
+from shoal.api.studying import Studied, study, study_steps
 from shoal.api.work import check_up
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`study`: one question about training, answered on one's own data; `doctor`: are data and network sound?"""
+"""`study`: one question about training, answered on one's own data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,9 @@ import torch
 
 import shoal
 from shoal import studies
-from shoal.api.work import check_up
 from shoal.core.atomic import write_atomically
 from shoal.core.command import command
-from shoal.core.events import Decision, DecisionMade, Event, Finding, FindingRaised
 from shoal.core.json_text import finite
-from shoal.core.settings import FitSettings
 from shoal.nn.own_network import find_factory
 from shoal.report.study_page import render_study
 from shoal.store.run_folder import RunFolder, name_of
@@ -60,7 +57,7 @@ def study(
     Raises:
         InputError: there is no such study, or the data or an option cannot be used.
     """
-    steps = carried_out(
+    steps = study_steps(
         name, data, model=model, out=None if out is None else os.fspath(out), keep=out is not None, **given
     )
     while True:
@@ -70,7 +67,7 @@ def study(
             return end.value  # type: ignore[no-any-return]
 
 
-def carried_out(
+def study_steps(
     name: str, data: Any, *, model: str | MakeNet = "", out: str | None = None, keep: bool = True, **given: Any
 ) -> Generator[Progress, None, Studied]:
     """A study, step by step; see `study`.
@@ -109,7 +106,8 @@ def carried_out(
     folder = RunFolder.create(out, f"{name}-{name_of(shown)}") if keep else None
     try:
         found = yield from run(subject, options)
-        told = {**given, "model": model} if isinstance(model, str) and model else given
+        told = {key: value for key, value in given.items() if key != "device"}  # no option of the command
+        told |= {"model": model} if isinstance(model, str) and model else {}
         about = _about(command(f"study {name}", shown, told), subject, time.monotonic() - started)
         document: dict[str, Any] = finite(
             {"study": found.name, "run": folder.name if folder else "", **found.model_dump(exclude={"name"}), **about}
@@ -149,59 +147,3 @@ def _write(folder: RunFolder, found: Study, document: dict[str, Any]) -> None:
         **document["versions"],
     }
     write_atomically(Path(folder.run_toml), tomlkit.dumps(toml))
-
-
-# --- doctor -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Checkup:
-    """What `doctor` found."""
-
-    findings: tuple[Finding, ...]
-    decisions: tuple[Decision, ...]
-    events: tuple[Event, ...]
-
-    @property
-    def ill(self) -> list[Finding]:
-        """Findings that speak against training at all; see `unwell`."""
-        return [finding for finding in self.findings if unwell(finding)]
-
-    @property
-    def healthy(self) -> bool:
-        """There are none of these."""
-        return not self.ill
-
-
-def doctor(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Checkup:
-    """Check data and network before any search: the checks of the data, then steps 1 to 3 of the recipe.
-
-    Args:
-        data: a path, a frame, a pair (X, y), or a name such as `digits`.
-        model: as `fit` takes it.
-        settings: target, time, group, ..., device, batch_size, seed, ignore.
-
-    Raises:
-        InputError: the data or a setting cannot be used.
-    """
-    named = isinstance(data, str | os.PathLike)
-    resolved = FitSettings(
-        data=os.fspath(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
-    )
-    events = check_up(resolved, None if named else data, None if isinstance(model, str) else model)
-    return checkup_of(events)
-
-
-def checkup_of(events: Iterator[Event]) -> Checkup:
-    """All that `check_up` told."""
-    told = tuple(events)
-    return Checkup(
-        tuple(event.finding for event in told if isinstance(event, FindingRaised)),
-        tuple(event.decision for event in told if isinstance(event, DecisionMade)),
-        told,
-    )
-
-
-def unwell(finding: Finding) -> bool:
-    """A problem of any kind, or a warning about the network (SHL1..), which a fit may only work around."""
-    return finding.level == "problem" or (finding.level == "warning" and finding.code.startswith("SHL1"))

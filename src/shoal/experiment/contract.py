@@ -39,7 +39,7 @@ def alone_or_together(runner: Runner, _: Path) -> None:
     """Law 2: every member is what it is in this process, and what it is alone, on one fold and on several."""
     for job in (a_job(), a_job(folds=(0, 1, 2, 0, 1))):
         here, there = finish(run(job, three_folds())), finish(run(job, three_folds(), runner))
-        equal(here, there, CLOSE)
+        assert_equal(here, there, CLOSE)
     for row in (0, 4):
         job = a_job()
         alone = finish(run(replace(job, members=job.members[row : row + 1]), three_folds(), runner))
@@ -49,7 +49,7 @@ def alone_or_together(runner: Runner, _: Path) -> None:
 
 def twice_is_the_same(runner: Runner, _: Path) -> None:
     """The same job gives the same bits."""
-    equal(finish(run(a_job(), three_folds(), runner)), finish(run(a_job(), three_folds(), runner)), 0)
+    assert_equal(finish(run(a_job(), three_folds(), runner)), finish(run(a_job(), three_folds(), runner)), 0)
 
 
 def rows_that_end_move_no_others(runner: Runner, _: Path) -> None:
@@ -63,7 +63,7 @@ def rows_that_end_move_no_others(runner: Runner, _: Path) -> None:
     assert [len(record.trained) for record in pruned.records] == [5, 3, 3, 3]
     assert torch.equal(pruned.population.theta[[0, 2, 4]], whole.population.theta[[0, 2, 4]])
     job = a_job(halving=Halving(), keep=3)
-    equal(finish(run(job, three_folds())), finish(run(job, three_folds(), runner)), CLOSE)
+    assert_equal(finish(run(job, three_folds())), finish(run(job, three_folds(), runner)), CLOSE)
 
 
 def resumed_is_uninterrupted(runner: Runner, folder: Path) -> None:
@@ -72,9 +72,9 @@ def resumed_is_uninterrupted(runner: Runner, folder: Path) -> None:
         whole = finish(run(job, three_folds(), runner))
         for epochs in range(1, EPOCHS + 1):
             begun = _left(job, runner, folder, epochs)
-            equal(finish(run(job, three_folds(), runner, begun)), whole, 0)
-            equal(finish(run(job, three_folds(), Threads(), _left(job, runner, folder, epochs))), whole, CLOSE)
-            equal(finish(run(job, three_folds(), runner, _left(job, Threads(), folder, epochs))), whole, CLOSE)
+            assert_equal(finish(run(job, three_folds(), runner, begun)), whole, 0)
+            assert_equal(finish(run(job, three_folds(), Threads(), _left(job, runner, folder, epochs))), whole, CLOSE)
+            assert_equal(finish(run(job, three_folds(), runner, _left(job, Threads(), folder, epochs))), whole, CLOSE)
 
 
 def rows_that_ended_stay_so(runner: Runner, folder: Path) -> None:
@@ -83,7 +83,7 @@ def rows_that_ended_stay_so(runner: Runner, folder: Path) -> None:
     whole = _answered(runner, NoCache(), answers, EPOCHS)
     shelf = Shelf(folder)
     _answered(runner, shelf, answers, 3)
-    equal(finish(run(a_job(), three_folds(), runner, shelf)), whole, 0)
+    assert_equal(finish(run(a_job(), three_folds(), runner, shelf)), whole, 0)
 
 
 def left_is_free_again(runner: Runner, _: Path) -> None:
@@ -91,7 +91,7 @@ def left_is_free_again(runner: Runner, _: Path) -> None:
     training = run(a_job(), three_folds(), runner)
     next(training)
     training.close()
-    equal(finish(run(a_job(), three_folds(), runner)), finish(run(a_job(), three_folds())), CLOSE)
+    assert_equal(finish(run(a_job(), three_folds(), runner)), finish(run(a_job(), three_folds())), CLOSE)
 
 
 def what_cannot_be_is_said(runner: Runner, _: Path) -> None:
@@ -210,16 +210,16 @@ def _part(rows: int, seed: int) -> Part:
     return Part(torch.from_numpy(x), torch.from_numpy((x[:, 0] + random.normal(size=rows) > 0).astype(np.int64)))
 
 
-def equal(one: Trained, other: Trained, within: float) -> None:
+def assert_equal(one: Trained, other: Trained, within: float) -> None:
     """Check that records and weights are."""
     assert one.rows == other.rows, (one.rows, other.rows)
     assert torch.allclose(one.population.theta, other.population.theta, atol=within, rtol=0)
     assert len(one.records) == len(other.records), (len(one.records), len(other.records))
     for mine, theirs in zip(one.records, other.records, strict=True):
-        _equal_records(mine, theirs, within)
+        _assert_records(mine, theirs, within)
 
 
-def _equal_records(one: EpochRecord, other: EpochRecord, within: float) -> None:
+def _assert_records(one: EpochRecord, other: EpochRecord, within: float) -> None:
     assert (one.epoch, one.status) == (other.epoch, other.status)
     assert one.epochs.tolist() == other.epochs.tolist() and one.best_epoch.tolist() == other.best_epoch.tolist()
     for name in _SCORES:

@@ -11,10 +11,9 @@
   plots or writes here); the `Study` that it returns: the answer in one sentence, at most four numbers, decisions with
   stable codes whose evidence holds the numbers and the thresholds, and sections of tables and pictures. A picture is a
   kind of chart and its plain data; the report draws it, `--json` prints it.
-- `paired.py`: differences between settings that share seeds, with their intervals.
 
-Comparisons are populations: settings differ by row, seeds pair them, and what is claimed carries an interval. A new
-study is a file here, a line in `STUDIES` and, where no chart there is fits, a chart in `report/static`.
+Comparisons are designs of the room `compare`: settings differ by level, seeds pair them, and what is claimed carries an
+interval. A new study is a file here, a line in `STUDIES` and, where no chart there is fits, a chart in `report/static`.
 """
 
 from __future__ import annotations
