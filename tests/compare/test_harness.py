@@ -15,6 +15,7 @@ from shoal import losses as all_losses
 from shoal.compare import Compared, Design, Doing, Level, run
 from shoal.core import keyed
 from shoal.core.errors import InputError
+from shoal.core.returning import Returning
 from shoal.experiment import BuiltIn, Given
 from shoal.nn.networks import Mlp
 from shoal.population import Member, Population
@@ -48,12 +49,9 @@ def design(levels: Mapping[Any, Level], **settings: Any) -> Design:
 
 
 def carried_out(asked: Design) -> tuple[Compared, list[Doing]]:
-    steps, told = run(asked), []
-    while True:
-        try:
-            told.append(next(steps))
-        except StopIteration as end:
-            return end.value, told
+    steps = Returning(run(asked))
+    told = list(steps)
+    return steps.result, told
 
 
 def test_a_comparison_is_the_loop_over_levels_seeds_and_folds() -> None:

@@ -1,9 +1,9 @@
-"""The one way to train: folds in one population, answers to records, and what a cache holds is not computed again."""
+"""The one way to train: folds in one population, pruning and ending, and what a cache holds is not computed again."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from torch import nn
 from shoal import losses
 from shoal.augment import Augment, Pixels
 from shoal.core.errors import InputError, RunError
-from shoal.experiment import Answer, Given, Halving, Job, Runner, Threads, Trained, finish, run
+from shoal.experiment import Given, Job, Runner, Threads, Trained, Training, run
 from shoal.experiment.contract import Shelf
 from shoal.experiment.data import Data
-from shoal.population import EpochRecord, Member, Population
+from shoal.population import Member, Population
 from shoal.population.plan import Plans
 from shoal.task import Part, Split
 
@@ -88,11 +88,11 @@ def test_a_member_on_a_fold_is_the_member_that_was_trained_on_that_fold_alone(ea
     three = folds()
     numbers = tuple(number for number in range(3) for _ in range(each))
     asked = job(3 * each, folds=numbers, patience=4)
-    together = finish(run(asked, three))
+    together = run(asked, three)
     for number, split in enumerate(three):
         mine = [k for k in range(len(numbers)) if numbers[k] == number]
         alone = replace(asked, members=tuple(asked.members[k] for k in mine), folds=())
-        apart = finish(run(alone, [split]))
+        apart = run(alone, [split])
         assert torch.allclose(together.population.theta[mine], apart.population.theta, atol=1e-10, rtol=0)
         for one, other in zip(together.records, apart.records, strict=True):
             for name in ("loss", "score", "validation_loss", "validation_score", "best_score"):
@@ -112,9 +112,9 @@ def test_each_fold_knows_its_own_pixels(each: int) -> None:
     seeds = members(each, augment=Augment(brightness=0.5, translate=0.2))
     numbers = tuple(number for number in range(6) for _ in range(each))
     asked = job(6 * each, architecture=PICTURES, members=seeds * 6, folds=numbers, epochs=2)
-    together = finish(run(asked, six)).population.theta
+    together = run(asked, six).population.theta
     for number, split in enumerate(six):
-        alone = finish(run(replace(asked, members=seeds, folds=()), [split])).population.theta
+        alone = run(replace(asked, members=seeds, folds=()), [split]).population.theta
         assert torch.allclose(together[number * each : (number + 1) * each], alone, atol=1e-10, rtol=0)
     assert not torch.allclose(together[:each], together[-each:], atol=1e-6)
 
@@ -132,7 +132,7 @@ def test_each_fold_knows_its_own_pixels(each: int) -> None:
 )
 def test_folds_that_do_not_fit_are_refused(asked: Job, given: Sequence[Split], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        next(run(asked, given))
+        run(asked, given)
 
 
 def test_as_many_folds_as_members() -> None:
@@ -140,23 +140,27 @@ def test_as_many_folds_as_members() -> None:
         job(3, folds=(0, 1))
 
 
-# --- answers ----------------------------------------------------------------------------------------------------------
+# --- what is done at a record -----------------------------------------------------------------------------------------
 
 
-def answered(training: Generator[EpochRecord, Answer | None, Trained], answers: Mapping[int, Answer]) -> Trained:
-    """Carry out, with an answer to some of the records, by number."""
-    answer, number = None, 0
-    while True:
-        try:
-            training.send(answer)
-        except StopIteration as end:
-            return end.value
-        answer, number = answers.get(number), number + 1
+Act = Callable[[Training], object]
+
+
+def prune(*rows: int) -> Act:
+    return lambda training: training.prune(rows)
+
+
+def acted(training: Training, acts: Mapping[int, Act]) -> Trained:
+    """Carry out, and do something at some of the epochs, by number."""
+    with training:
+        for record in training:
+            acts.get(record.epoch, lambda _: None)(training)
+    return training.trained
 
 
 def test_pruned_members_are_trained_no_further_and_move_no_other() -> None:
-    whole = finish(run(job(), folds(1)))
-    pruned = answered(run(job(), folds(1)), {1: Answer(prune=(0, 4))})
+    whole = run(job(), folds(1))
+    pruned = acted(Training(job(), folds(1)), {2: prune(0, 4)})
     assert pruned.last.status == ("pruned", "ok", "ok", "ok", "pruned", "ok")
     assert pruned.records[1].status == pruned.last.status
     assert [len(record.trained) for record in pruned.records] == [6, 6, 4, 4] and pruned.epochs == 20
@@ -165,49 +169,39 @@ def test_pruned_members_are_trained_no_further_and_move_no_other() -> None:
     assert np.isnan(pruned.last_of("validation_score")[[0, 4]]).all()
 
 
-def test_the_worse_half_ends_and_three_at_least_go_on() -> None:
-    found = finish(run(job(8, epochs=8, halving=Halving()), folds(1)))
-    assert [record.status.count("pruned") for record in found.records] == [0, *[4] * 7]
-    second = found.records[1]
-    kept = [k for k in range(8) if found.last.status[k] == "ok"]
-    worst = min(second.best_score[kept])
-    assert all(second.best_score[k] <= worst for k in range(8) if k not in kept)
-    few = finish(run(job(4, epochs=8, halving=Halving()), folds(1)))
-    assert few.last.status.count("pruned") == 1
-
-
 def test_an_ended_job_is_done_and_a_paused_one_goes_on(tmp_path: Path) -> None:
-    whole, shelf = finish(run(job(), folds(1))), Shelf(tmp_path)
-    paused = answered(run(job(), folds(1), cache=shelf, piece="a"), {1: Answer(then="pause")})
+    whole, shelf = run(job(), folds(1)), Shelf(tmp_path)
+    paused = acted(Training(job(), folds(1), cache=shelf, piece="a"), {2: Training.pause})
     assert len(paused.records) == 2
-    same(finish(run(job(), folds(1), cache=shelf, piece="a")), whole)
-    ended = answered(run(job(), folds(1), cache=shelf, piece="b"), {1: Answer(then="end")})
-    same(finish(run(job(), folds(1), Refusing(), shelf, "b")), ended)
+    same(run(job(), folds(1), cache=shelf, piece="a"), whole)
+    ended = acted(Training(job(), folds(1), cache=shelf, piece="b"), {2: Training.end})
+    same(run(job(), folds(1), Refusing(), shelf, "b"), ended)
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("asked", [job(patience=3, keep=3, halving=Halving()), job(folds=(0, 1, 2, 0, 1, 2))])
+@pytest.mark.parametrize("asked", [job(patience=3, keep=3), job(folds=(0, 1, 2, 0, 1, 2))])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4])
 def test_what_was_dropped_at_any_epoch_goes_on_as_if_nothing_had_been(asked: Job, epochs: int, tmp_path: Path) -> None:
     three, shelf = folds(), Shelf(tmp_path)
-    whole = finish(run(asked, three))
-    begun = run(asked, three, cache=shelf, piece="coarse")
-    for _ in range(epochs):
-        next(begun)
-    begun.close()  # the epoch that was last told was not kept
+    whole = run(asked, three)
+    with Training(asked, three, cache=shelf, piece="coarse") as begun:
+        told = iter(begun)
+        for _ in range(epochs):
+            next(told)
+    # the epoch that was last told was not kept
     assert shelf.count == epochs - 1
-    same(finish(run(asked, three, cache=shelf, piece="coarse")), whole)
-    same(finish(run(asked, three, Refusing(), shelf, "coarse")), whole)
+    same(run(asked, three, cache=shelf, piece="coarse"), whole)
+    same(run(asked, three, Refusing(), shelf, "coarse"), whole)
 
 
-def test_answers_to_records_that_were_kept_are_expected_again_and_not_carried_out_twice(tmp_path: Path) -> None:
-    answers = {0: Answer(prune=(1,)), 2: Answer(prune=(3,))}
-    whole = answered(run(job(), folds(1)), answers)
+def test_what_was_done_at_records_that_were_kept_is_expected_again_and_not_done_twice(tmp_path: Path) -> None:
+    acts = {1: prune(1), 3: prune(3)}
+    whole = acted(Training(job(), folds(1)), acts)
     shelf = Shelf(tmp_path)
-    answered(run(job(), folds(1), cache=shelf), {**answers, 1: Answer(then="pause")})
-    same(answered(run(job(), folds(1), cache=shelf), answers), whole)
+    acted(Training(job(), folds(1), cache=shelf), {**acts, 2: Training.pause})
+    same(acted(Training(job(), folds(1), cache=shelf), acts), whole)
 
 
 def test_another_question_is_another_piece_of_work() -> None:
@@ -221,7 +215,6 @@ def test_another_question_is_another_piece_of_work() -> None:
         job(folds=(0, 0, 0, 0, 0, 1)),
         job(patience=2),
         job(order_seed=1),
-        job(halving=Halving(at=0.5)),
         job(keep=2),
         job(precision="float32"),
     ]
@@ -231,18 +224,19 @@ def test_another_question_is_another_piece_of_work() -> None:
 
 def test_a_cache_without_the_networks_is_refused_in_words(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    finish(run(job(), folds(1), cache=shelf))
+    run(job(), folds(1), cache=shelf)
     ((key, kept),) = shelf.pieces.items()
     shelf.pieces[key] = replace(kept, population=None)
     with pytest.raises(RunError, match="holds no networks"):
-        next(run(job(), folds(1), cache=shelf))
+        run(job(), folds(1), cache=shelf)
 
 
 def test_a_training_that_is_left_gives_its_threads_back() -> None:
     before = threading.active_count()
     runner: Runner = Threads()
-    training = run(job(), folds(1), runner)
-    next(training)
-    training.close()
+    with Training(job(), folds(1), runner) as training:
+        next(iter(training))
+    with pytest.raises(RuntimeError, match="not come to its end"):
+        training.trained  # noqa: B018
     assert threading.active_count() == before
-    assert isinstance(finish(run(job(), folds(1), runner)).population, Population)
+    assert isinstance(run(job(), folds(1), runner).population, Population)

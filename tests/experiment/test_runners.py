@@ -18,7 +18,7 @@ from torch import nn
 
 from shoal import losses
 from shoal.core.errors import InputError, RunError
-from shoal.experiment import Given, Job, Processes, Runner, Threads, contract, finish, run
+from shoal.experiment import Given, Job, Processes, Runner, Threads, Training, contract, run
 from shoal.experiment.contract import CONTRACT, Check
 from shoal.experiment.data import Data
 from shoal.experiment.pool import POOL
@@ -58,14 +58,14 @@ def test_the_contract(runner: Runner, check: Check, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_is_killed_costs_no_number() -> None:
-    whole = finish(run(contract.a_job(), contract.three_folds(), Processes(2)))
+    whole = run(contract.a_job(), contract.three_folds(), Processes(2))
     for epoch in range(contract.EPOCHS):
         runner = Watched(2)
-        training = run(contract.a_job(), contract.three_folds(), runner)
-        for _ in range(epoch + 1):
-            next(training)
-        os.kill(runner.pids()[epoch % 2], signal.SIGKILL)
-        contract.assert_equal(finish(training), whole, 0)
+        with Training(contract.a_job(), contract.three_folds(), runner) as training:
+            for record in training:
+                if record.epoch == epoch + 1:
+                    os.kill(runner.pids()[epoch % 2], signal.SIGKILL)
+        contract.assert_equal(training.trained, whole, 0)
 
 
 def test_workers_that_die_again_and_again_end_the_run_in_one_sentence(
@@ -94,14 +94,14 @@ def test_workers_that_die_again_and_again_end_the_run_in_one_sentence(
 
     job = contract.a_job(architecture=Given(deadly.make_net, "deadly:make_net"))
     with pytest.raises(RunError, match=r"3 worker processes were lost over 3 networks \(the last one ended with 9\)"):
-        finish(run(job, contract.three_folds(), Processes(2)))
-    finish(run(contract.a_job(), contract.three_folds(), Processes(2)))
+        run(job, contract.three_folds(), Processes(2))
+    run(contract.a_job(), contract.three_folds(), Processes(2))
 
 
 def test_a_network_that_cannot_be_sent_is_refused_before_anything_is_done() -> None:
     job = contract.a_job(architecture=Given(lambda: nn.Linear(6, 2), "mine"))
     with pytest.raises(InputError, match=r"cannot send this network.* put the function that makes it into a module"):
-        next(run(job, contract.three_folds(), Processes(2)))
+        run(job, contract.three_folds(), Processes(2))
 
 
 def test_what_the_users_network_raises_in_a_worker_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_what_the_users_network_raises_in_a_worker_is_said(tmp_path: Path, monke
 
     job = contract.a_job(architecture=Given(late.make_net, "late:make_net"))
     with pytest.raises((RunError, InputError), match="the twentieth was enough"):
-        finish(run(job, contract.three_folds(), Processes(2)))
+        run(job, contract.three_folds(), Processes(2))
 
 
 def test_twenty_trainings_leave_what_one_leaves() -> None:
@@ -138,7 +138,7 @@ def test_twenty_trainings_leave_what_one_leaves() -> None:
         return len(os.listdir("/proc/self/fd")), maps
 
     def one() -> None:
-        finish(run(contract.a_job(epochs=1, patience=None), contract.three_folds(), Processes(2)))
+        run(contract.a_job(epochs=1, patience=None), contract.three_folds(), Processes(2))
 
     one()
     before, pool = open_now(), sorted(workers())
@@ -168,13 +168,13 @@ def test_what_a_worker_writes_into_its_rows_no_other_sees(tmp_path: Path, monkey
 
     folds = contract.three_folds()[:1]
     before = folds[0].validation.x.clone()  # type: ignore[union-attr]
-    finish(run(contract.a_job(architecture=Given(rude.make_net, "rude")), folds, Processes(2)))
+    run(contract.a_job(architecture=Given(rude.make_net, "rude")), folds, Processes(2))
     assert torch.equal(folds[0].validation.x, before)  # type: ignore[union-attr]
 
 
 PROGRAM = """
 import sys
-from shoal.experiment import Processes, contract, run
+from shoal.experiment import Processes, Training, contract, run
 
 
 class Watched(Processes):
@@ -184,11 +184,9 @@ class Watched(Processes):
 
 
 runner = Watched(2)
-training = run(contract.a_job(epochs=100000), contract.three_folds(), runner)
-next(training)
-print(*(held._worker.process.pid for held in runner.running._shares), flush=True)
-for _ in training:
-    pass
+for record in Training(contract.a_job(epochs=100000), contract.three_folds(), runner):
+    if record.epoch == 1:
+        print(*(held._worker.process.pid for held in runner.running._shares), flush=True)
 """
 
 
@@ -222,8 +220,7 @@ def test_an_interrupt_in_the_terminal_reaches_the_program_alone(tmp_path: Path) 
         + textwrap.dedent(
             """
             except KeyboardInterrupt:
-                from shoal.experiment import finish
-                again = finish(run(contract.a_job(), contract.three_folds(), Processes(2)))
+                again = run(contract.a_job(), contract.three_folds(), Processes(2))
                 print("stopped", len(again.records), flush=True)
             """
         )
@@ -244,7 +241,7 @@ def test_more_workers_than_members_are_not_begun() -> None:
     few = Job(
         job.architecture, job.members[:2], losses.find("cross_entropy"), epochs=1, batch_size=16, precision="float64"
     )
-    finish(run(few, contract.three_folds(), Processes(8)))
+    run(few, contract.three_folds(), Processes(8))
     assert len(workers()) == 2
 
 
@@ -279,4 +276,4 @@ def test_members_with_numbers_for_targets() -> None:
         members=tuple(Member(seed=k, optimizer="adam", lr=0.01) for k in range(3)),
         loss=losses.find("squared_error"),
     )
-    contract.assert_equal(finish(run(asked, [split], Processes(2))), finish(run(asked, [split])), contract.CLOSE)
+    contract.assert_equal(run(asked, [split], Processes(2)), run(asked, [split]), contract.CLOSE)

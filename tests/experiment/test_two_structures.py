@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shoal import data
 from shoal.ensemble import combination
-from shoal.experiment import BuiltIn, Job, Trained, finish, run
+from shoal.experiment import BuiltIn, Job, Trained, run
 from shoal.nn.networks import Mlp, Resnet
 from shoal.population import Member
 from shoal.resample import Plan, hold_out
@@ -60,14 +60,14 @@ def test_two_structures_are_trained_on_five_folds_and_answer_together() -> None:
             folds=tuple(range(FOLDS)) * SEEDS,
             patience=10,
         )
-        trained = finish(run(job, folds))
+        trained = run(job, folds)
         found, truth = out_of_fold(task, trained)
         answers += list(found)
         accuracy = (found.argmax(-1) == truth).double().mean(-1)
         assert accuracy.min() > 0.9, (name, accuracy)
         if name == "mlp":  # the third fold's networks are those that are trained on that fold alone
             mine = [k for k, fold in enumerate(job.folds) if fold == 2]
-            alone = finish(run(replace(job, members=tuple(members[k] for k in mine), folds=()), [folds[2]]))
+            alone = run(replace(job, members=tuple(members[k] for k in mine), folds=()), [folds[2]])
             assert torch.allclose(trained.population.theta[mine], alone.population.theta, atol=1e-3)
     fitted = combination.fit(answers, truth, categorical=True)
     together = fitted.combination.predict(answers[k] for k in fitted.members)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -28,8 +27,8 @@ from shoal.store.checkpoint import Checkpoint
 from shoal.store.plans import RecordedPlans
 from shoal.task import Part, Sealed
 from tests.recipe import planted
+from tests.recipe.test_loop import finished
 
-Result = TypeVar("Result")
 SIDE = 10
 
 
@@ -39,16 +38,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(autouse=True)
 def little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augmenting, "QUICK", Effort(rows=60, probes=1, steps=60))
-
-
-def finished(steps: Generator[Event, None, Result]) -> tuple[list[Event], Result]:
-    """All events of a generator, and what it returns."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as end:
-            return events, end.value
 
 
 def bars(rows: int, seed: int) -> tuple[Tensor, Tensor]:

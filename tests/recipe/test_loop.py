@@ -21,6 +21,7 @@ from shoal.core.events import (
     StepStarted,
     TestRead,
 )
+from shoal.core.returning import Returning
 from shoal.experiment import BuiltIn, Given
 from shoal.nn import Mlp
 from shoal.recipe import recipe
@@ -34,12 +35,8 @@ Result = TypeVar("Result")
 
 def finished(steps: Generator[Event, None, Result]) -> tuple[list[Event], Result]:
     """All events of a generator, and what it returns."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as end:
-            return events, end.value
+    whole = Returning(steps)
+    return list(whole), whole.result
 
 
 def problem_of(x: Tensor, y: Tensor, network: BuiltIn | Given) -> Problem:
@@ -124,18 +121,12 @@ def test_a_budget_in_time_ends_in_time(tick: float) -> None:
     clock = Clock(tick)
     late: list[str] = []
     epochs_late = 0
-    steps = recipe.run(ring_problem(8), Budget(seconds=12.0), Options(), now=clock)
-    ended = False
-    while not ended:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            outcome, ended = end.value, True
-            break
+    steps = Returning(recipe.run(ring_problem(8), Budget(seconds=12.0), Options(), now=clock))
+    for event in steps:
         if clock.time > 10.0 and isinstance(event, PopulationStarted):
             late.append(event.population)
         epochs_late += clock.time > 10.0 + 3 * tick and isinstance(event, EpochFinished)
-    assert outcome.test.rows == 150
+    assert steps.result.test is not None and steps.result.test.rows == 150
     assert late in ([], ["coarse"])  # without one search there would be no model: the coarse one is always begun
     assert epochs_late <= 1
 
@@ -148,19 +139,14 @@ def test_the_clock_is_not_read_with_a_budget_in_trials() -> None:
 
 def test_stopping_leaves_at_the_next_epoch() -> None:
     stop: list[bool] = []
-    steps = recipe.run(ring_problem(4), Budget(trials=20), Options(), stopped=lambda: bool(stop))
+    steps = Returning(recipe.run(ring_problem(4), Budget(trials=20), Options(), stopped=lambda: bool(stop)))
     epochs = 0
-    outcome = None
-    while outcome is None:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            outcome = end.value
-            break
+    for event in steps:
         if isinstance(event, EpochFinished):
             stop.append(True)
             epochs += 1
         assert not isinstance(event, TestRead)
+    outcome = steps.result
     assert epochs == 1
     assert "step 4" in outcome.stopped
     assert outcome.test is None

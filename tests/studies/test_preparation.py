@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from shoal.core.errors import InputError
+from shoal.core.returning import Returning, result_of
 from shoal.nn.networks import Mlp
 from shoal.population import Member, Population
 from shoal.report.study_page import render_study
@@ -19,18 +20,13 @@ from shoal.studies.preparation_inputs import inputs, rows_of
 from shoal.studies.preparation_training import RATES, Reached, train
 from shoal.studies.record import Options, Study
 from shoal.studies.subject import Subject
-from tests.studies.test_initialization import finish
 
 
 def carried_out(subject: Subject, options: Options) -> Study:
-    steps = find("preparation")(subject, options)
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps).done)
-        except StopIteration as end:
-            assert seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1
-            return end.value
+    steps = Returning(find("preparation")(subject, options))
+    seen = [progress.done for progress in steps]
+    assert seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1
+    return steps.result
 
 
 def frame(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +75,7 @@ def test_validation_rows_change_no_input_of_the_training_rows() -> None:
 def test_a_population_reaches_what_each_member_reaches_alone() -> None:
     subject = Subject.read(frame())
     given = inputs(rows_of(subject, seed=0), REFERENCE)
-    together = finish(train(subject, {REFERENCE: given}, Options(replicates=2, epochs=3)))[REFERENCE]
+    together = result_of(train(subject, {REFERENCE: given}, Options(replicates=2, epochs=3)))[REFERENCE]
     k = RATES.index(0.01)
     for seed in range(2):
         alone = Population(

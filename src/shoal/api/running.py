@@ -31,6 +31,7 @@ from shoal.core.events import (
 from shoal.core.json_text import json_text
 from shoal.core.machine import machine
 from shoal.core.paths import shown
+from shoal.core.returning import Returning
 from shoal.core.settings import FitSettings
 from shoal.ensemble import model as models
 from shoal.ensemble.model import Model
@@ -129,21 +130,20 @@ def _run(
     for finding in findings(work):
         yield FindingRaised(finding=finding)
     step = 0
-    steps = recipe.run(
-        work.problem,
-        parse_budget(settings.budget),
-        search_options(settings),
-        stopped=stopped,
-        now=telling.replay.now,
-        cache=telling.checkpoint,
+    steps = Returning(
+        recipe.run(
+            work.problem,
+            parse_budget(settings.budget),
+            search_options(settings),
+            stopped=stopped,
+            now=telling.replay.now,
+            cache=telling.checkpoint,
+        )
     )
-    try:
-        while True:
-            event = next(steps)
-            step = getattr(event, "step", step)
-            yield event
-    except StopIteration as end:
-        outcome: Outcome = end.value
+    for event in steps:
+        step = getattr(event, "step", step)
+        yield event
+    outcome = steps.result
     if outcome.chosen is not None:
         _save(folder, work, outcome.chosen)
     if outcome.chosen is None or outcome.test is None:

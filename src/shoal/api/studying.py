@@ -19,6 +19,7 @@ from shoal import studies
 from shoal.core.atomic import write_atomically
 from shoal.core.command import command
 from shoal.core.json_text import finite
+from shoal.core.returning import result_of
 from shoal.nn.own_network import find_factory
 from shoal.report.study_page import render_study
 from shoal.store.run_folder import RunFolder, name_of
@@ -57,14 +58,8 @@ def study(
     Raises:
         InputError: there is no such study, or the data or an option cannot be used.
     """
-    steps = study_steps(
-        name, data, model=model, out=None if out is None else os.fspath(out), keep=out is not None, **given
-    )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+    folder = None if out is None else os.fspath(out)
+    return result_of(study_steps(name, data, model=model, out=folder, keep=out is not None, **given))
 
 
 def study_steps(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,8 +18,8 @@ from shoal.bench.case import Case
 from shoal.bench.subjects import SUBJECTS, Numbered, Subject, mlp
 from shoal.bench.timing import Side, clocked, in_turns
 from shoal.core import process
-from shoal.experiment import Answer, Given, Job, NoCache, Processes, Runner, Threads, Trained, run
-from shoal.population import EpochRecord, Member, Population
+from shoal.experiment import Given, Job, NoCache, Processes, Runner, Threads, Training
+from shoal.population import Member, Population
 from shoal.population.plan import Plans
 from shoal.task import Part, Split
 
@@ -49,26 +50,26 @@ def _workers(quick: bool) -> Iterator[Case]:
     for number in LOCKED[:1] if quick else LOCKED:
         subject = SUBJECTS[number]
         runners: dict[str, Runner] = {"one worker": Processes(1), "threads": Threads(), "workers": Processes(cores)}
-        trainings = {name: _training(number, runner) for name, runner in runners.items()}
-        sides = {name: clocked(partial(next, training)) for name, training in trainings.items()}
-        seconds = in_turns(sides, 2 if quick else 9)
-        for training in trainings.values():
-            training.close()
+        with ExitStack() as held:
+            trainings = {name: held.enter_context(_training(number, runner)) for name, runner in runners.items()}
+            records = {name: iter(training) for name, training in trainings.items()}
+            for each in records.values():
+                next(each)  # workers have begun, plans are made
+            sides = {name: clocked(partial(next, each)) for name, each in records.items()}
+            seconds = in_turns(sides, 2 if quick else 9)
         for peer, target in (("one worker", LEAST_GAIN * cores), ("threads", None)):
             name = f"{subject.case}: an epoch, {cores} worker processes"
             note = f"{1e3 * median(seconds['workers']) / subject.members:.3g} ms a row" if target else ""
             yield Case.measured(name, seconds["workers"], peer, seconds[peer], target, note)
 
 
-def _training(number: int, runner: Runner) -> Generator[EpochRecord, Answer | None, Trained]:
-    """A job without an end; its first epoch is done."""
+def _training(number: int, runner: Runner) -> Training:
+    """A job without an end."""
     subject = SUBJECTS[number]
     members = tuple(Member(seed=k, optimizer="adam") for k in range(subject.members))
     network, loss = Given(Numbered(number), subject.name), losses.find("cross_entropy")
     job = Job(network, members, loss, epochs=1_000_000, batch_size=subject.batch)
-    training = run(job, [Split(train=Part(*subject.data()))], runner, NoCache(Plans()))
-    next(training)
-    return training
+    return Training(job, [Split(train=Part(*subject.data()))], runner, NoCache(Plans()))
 
 
 def _epoch(subject: Subject, data: tuple[Tensor, Tensor], members: int) -> Side:

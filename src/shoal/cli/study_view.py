@@ -10,6 +10,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from shoal.cli.output import one_line, say
+from shoal.core.returning import Returning
 from shoal.report import formats
 
 if TYPE_CHECKING:
@@ -39,21 +40,17 @@ def watched(steps: Generator[Progress, None, Found], stream: TextIO) -> Found:
     if console.is_terminal and not console.is_dumb_terminal:
         look = (TextColumn("{task.description}"), BarColumn(32), TimeElapsedColumn())
         bar = Bar(*look, console=console, transient=True)
-    said = ""
+    said, study = "", Returning(steps)
     with bar or nullcontext():
         task = bar.add_task("", total=1.0) if bar else None
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as end:
-                found: Found = end.value
-                return found
+        for event in study:
             words = one_line(event.doing)
             if bar is not None and task is not None:
                 bar.update(task, completed=event.done, description=words)
             elif words != said:
                 say(f"{event.done:4.0%} {words}", stream)
             said = words
+    return study.result
 
 
 def show(document: Mapping[str, Any], stream: TextIO) -> None:

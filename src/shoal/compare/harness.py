@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,8 +11,7 @@ from shoal.compare.design import Compared, Design
 from shoal.compare.paired import Floats
 from shoal.core import keyed
 from shoal.core.errors import InputError
-from shoal.experiment import Architecture, Job, Runner, TaskCache, Trained
-from shoal.experiment import run as train
+from shoal.experiment import Architecture, Job, Runner, TaskCache, Trained, Training
 from shoal.population import Member
 from shoal.task import Part, Split
 
@@ -78,15 +76,12 @@ def run(
             order_seed=design.order_seed,
         )
         here = len(job.members)
-        with closing(train(job, folds, runner, cache, f"structure {number}")) as training:
-            for epoch in range(design.epochs + 1):
-                share = (done + here * epoch / design.epochs) / design.networks
-                yield Doing(share, structure.trials[0].level, here)
-                try:
-                    next(training)
-                except StopIteration as end:
-                    _read(compared, structure, end.value, judged)
-                    break
+        first, share = structure.trials[0].level, 1 / design.networks
+        yield Doing(done * share, first, here)
+        with Training(job, folds, runner, cache, f"structure {number}") as training:
+            for epoch, _ in enumerate(training, 1):
+                yield Doing((done + here * epoch / design.epochs) * share, first, here)
+        _read(compared, structure, training.trained, judged)
         done += here
     return compared
 

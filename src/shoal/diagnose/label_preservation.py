@@ -36,7 +36,7 @@ from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.diagnose.verdict import Verdict
-from shoal.experiment import BuiltIn, Job, NoCache, finish, run
+from shoal.experiment import BuiltIn, Job, NoCache, run
 from shoal.nn.networks import Cnn
 from shoal.population import Member, Population
 from shoal.population.plan import Plans
@@ -310,7 +310,7 @@ class Judge:
             folds=tuple(range(len(views))) * probes,
         )
         folds = [Split(train=Part(x, y).take(view[:shortest])) for view in views]
-        return finish(run(job, folds, cache=NoCache(self._plans))).population
+        return run(job, folds, cache=NoCache(self._plans)).population
 
     def _out_of_fold(self, population: Population, x: Tensor) -> Floats:
         """Belief [N, C] of the network that has not seen the sample."""

@@ -1,19 +1,17 @@
-"""The one way to train: a `Job` says what, a `Runner` says where, `run` yields records and returns what was trained."""
+"""The one way to train: a `Job` says what, a `Runner` says where, a `Training` is the loop over its epochs."""
 
 from shoal.experiment.architecture import Architecture, BuiltIn, Given, parameters
 from shoal.experiment.cache import NoCache, TaskCache
-from shoal.experiment.job import Halving, Job
+from shoal.experiment.job import Job
 from shoal.experiment.processes import Processes
-from shoal.experiment.run import Answer, finish, run
+from shoal.experiment.run import Training, run
 from shoal.experiment.runner import Runner, Threads
 from shoal.experiment.trained import Trained, ranking
 
 __all__ = [
-    "Answer",
     "Architecture",
     "BuiltIn",
     "Given",
-    "Halving",
     "Job",
     "NoCache",
     "Processes",
@@ -21,7 +19,7 @@ __all__ = [
     "TaskCache",
     "Threads",
     "Trained",
-    "finish",
+    "Training",
     "parameters",
     "ranking",
     "run",

@@ -20,8 +20,8 @@ from shoal import losses
 from shoal.core.errors import InputError
 from shoal.experiment.architecture import BuiltIn
 from shoal.experiment.cache import Arrays, Kept, Networks, NoCache
-from shoal.experiment.job import Halving, Job
-from shoal.experiment.run import Answer, finish, run
+from shoal.experiment.job import Job
+from shoal.experiment.run import Training, run
 from shoal.experiment.runner import Runner, Threads
 from shoal.experiment.trained import Trained
 from shoal.nn.networks import Mlp
@@ -38,72 +38,68 @@ _SCORES = ("loss", "score", "validation_loss", "validation_score", "best_score",
 def alone_or_together(runner: Runner, _: Path) -> None:
     """Law 2: every member is what it is in this process, and what it is alone, on one fold and on several."""
     for job in (a_job(), a_job(folds=(0, 1, 2, 0, 1))):
-        here, there = finish(run(job, three_folds())), finish(run(job, three_folds(), runner))
+        here, there = run(job, three_folds()), run(job, three_folds(), runner)
         assert_equal(here, there, CLOSE)
     for row in (0, 4):
         job = a_job()
-        alone = finish(run(replace(job, members=job.members[row : row + 1]), three_folds(), runner))
-        together = finish(run(job, three_folds(), runner))
+        alone = run(replace(job, members=job.members[row : row + 1]), three_folds(), runner)
+        together = run(job, three_folds(), runner)
         assert torch.allclose(together.population.theta[row], alone.population.theta[0], atol=CLOSE, rtol=0)
 
 
 def twice_is_the_same(runner: Runner, _: Path) -> None:
     """The same job gives the same bits."""
-    assert_equal(finish(run(a_job(), three_folds(), runner)), finish(run(a_job(), three_folds(), runner)), 0)
+    assert_equal(run(a_job(), three_folds(), runner), run(a_job(), three_folds(), runner), 0)
 
 
 def rows_that_end_move_no_others(runner: Runner, _: Path) -> None:
-    """Pruned rows train no further, the worse half ends, and the others are what they would have been."""
-    whole = finish(run(a_job(), three_folds(), runner))
-    training = run(a_job(), three_folds(), runner)
-    next(training)
-    training.send(Answer(prune=(1, 3)))
-    pruned = finish(training)
+    """Pruned rows train no further, and the others are what they would have been, kept all or only the best."""
+    whole = run(a_job(), three_folds(), runner)
+    pruned = _pruned(a_job(), runner, NoCache(), {1: (1, 3)})
     assert pruned.last.status == ("ok", "pruned", "ok", "pruned", "ok"), pruned.last.status
     assert [len(record.trained) for record in pruned.records] == [5, 3, 3, 3]
     assert torch.equal(pruned.population.theta[[0, 2, 4]], whole.population.theta[[0, 2, 4]])
-    job = a_job(halving=Halving(), keep=3)
-    assert_equal(finish(run(job, three_folds())), finish(run(job, three_folds(), runner)), CLOSE)
+    job, worse = a_job(keep=3), {2: (0, 2)}
+    assert_equal(_pruned(job, Threads(), NoCache(), worse), _pruned(job, runner, NoCache(), worse), CLOSE)
 
 
 def resumed_is_uninterrupted(runner: Runner, folder: Path) -> None:
     """Law 8: left after any epoch and taken up again, here or by another runner, it ends the same."""
-    for job in (a_job(), a_job(folds=(0, 1, 2, 0, 1), halving=Halving())):
-        whole = finish(run(job, three_folds(), runner))
+    for job in (a_job(), a_job(folds=(0, 1, 2, 0, 1))):
+        whole = run(job, three_folds(), runner)
         for epochs in range(1, EPOCHS + 1):
             begun = _left(job, runner, folder, epochs)
-            assert_equal(finish(run(job, three_folds(), runner, begun)), whole, 0)
-            assert_equal(finish(run(job, three_folds(), Threads(), _left(job, runner, folder, epochs))), whole, CLOSE)
-            assert_equal(finish(run(job, three_folds(), runner, _left(job, Threads(), folder, epochs))), whole, CLOSE)
+            assert_equal(run(job, three_folds(), runner, begun), whole, 0)
+            assert_equal(run(job, three_folds(), Threads(), _left(job, runner, folder, epochs)), whole, CLOSE)
+            assert_equal(run(job, three_folds(), runner, _left(job, Threads(), folder, epochs)), whole, CLOSE)
 
 
 def rows_that_ended_stay_so(runner: Runner, folder: Path) -> None:
     """Taken up again after rows were pruned, among them all that one worker may have had, it ends the same."""
-    answers = {1: Answer(prune=(2, 3, 4))}
-    whole = _answered(runner, NoCache(), answers, EPOCHS)
+    rows = {1: (2, 3, 4)}
+    whole = _pruned(a_job(), runner, NoCache(), rows)
     shelf = Shelf(folder)
-    _answered(runner, shelf, answers, 3)
-    assert_equal(finish(run(a_job(), three_folds(), runner, shelf)), whole, 0)
+    _pruned(a_job(), runner, shelf, rows, 3)
+    assert_equal(run(a_job(), three_folds(), runner, shelf), whole, 0)
 
 
 def left_is_free_again(runner: Runner, _: Path) -> None:
     """A training that is dropped in the middle of its work leaves the runner ready for the next one."""
-    training = run(a_job(), three_folds(), runner)
-    next(training)
-    training.close()
-    assert_equal(finish(run(a_job(), three_folds(), runner)), finish(run(a_job(), three_folds())), CLOSE)
+    with Training(a_job(), three_folds(), runner) as training:
+        next(iter(training))
+    assert_equal(run(a_job(), three_folds(), runner), run(a_job(), three_folds()), CLOSE)
 
 
 def what_cannot_be_is_said(runner: Runner, _: Path) -> None:
     """A network that cannot take the rows is an InputError with its sentence, and the next job is carried out."""
     narrow = a_job(architecture=BuiltIn(Mlp(inputs=9, outputs=2, width=4, depth=1)))
     try:
-        next(run(narrow, three_folds(), runner))
+        run(narrow, three_folds(), runner)
     except InputError as error:
         assert str(error).strip(), "the sentence is empty"
     else:
         raise AssertionError("a network for 9 inputs took rows of 6")
-    finish(run(a_job(), three_folds(), runner))
+    run(a_job(), three_folds(), runner)
 
 
 CONTRACT: Sequence[Check] = (
@@ -159,24 +155,23 @@ class Shelf(NoCache):
 def _left(job: Job, runner: Runner, folder: Path, epochs: int) -> Shelf:
     """A cache of a job that was dropped when it had told so many epochs; the last of them was not kept."""
     shelf = Shelf(folder)
-    training = run(job, three_folds(), runner, shelf)
-    for _ in range(epochs):
-        next(training)
-    training.close()
+    with Training(job, three_folds(), runner, shelf) as training:
+        told = iter(training)
+        for _ in range(epochs):
+            next(told)
     return shelf
 
 
-def _answered(runner: Runner, cache: NoCache, answers: Mapping[int, Answer], epochs: int) -> Trained:
-    """So many epochs, with an answer to some of the records, by number; then it is paused, or has ended."""
-    training = run(a_job(), three_folds(), runner, cache)
-    answer: Answer | None = None
-    for epoch in range(1, EPOCHS + 2):
-        try:
-            training.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        answer = Answer(then="pause") if epoch == epochs < EPOCHS else answers.get(epoch)
-    raise AssertionError("a job has more records than epochs")
+def _pruned(
+    job: Job, runner: Runner, cache: NoCache, rows: Mapping[int, Sequence[int]], epochs: int | None = None
+) -> Trained:
+    """Prune rows after some of the epochs, by number; paused after so many epochs, or carried out to its end."""
+    with Training(job, three_folds(), runner, cache) as training:
+        for record in training:
+            training.prune(rows.get(record.epoch, ()))
+            if record.epoch == epochs:
+                training.pause()
+    return training.trained
 
 
 def a_job(**settings: object) -> Job:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from math import ceil
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
@@ -13,28 +12,7 @@ from shoal.core.errors import InputError
 from shoal.core.settings import Precision
 from shoal.experiment.architecture import Architecture
 from shoal.losses import Loss
-from shoal.population import EpochRecord, Member
-
-
-@dataclass(frozen=True)
-class Halving:
-    """The worse half of the rows ends after a share of the epochs: one rung of successive halving.
-
-    Jamieson & Talwalkar 2016, Non-stochastic Best Arm Identification and Hyperparameter Optimization.
-    """
-
-    at: float = 0.25  # of the epochs
-    least: int = 3  # rows that go on
-
-    def due(self, epoch: int, epochs: int) -> bool:
-        """It is time, after this many of the epochs."""
-        return epoch == max(1, round(self.at * epochs)) and epoch < epochs
-
-    def worse(self, record: EpochRecord) -> list[int]:
-        """Rows still training, but for the better half."""
-        running = [row for row, status in enumerate(record.status) if status == "ok"]
-        ranked = sorted(running, key=lambda row: (-record.best_score[row], record.best_loss[row], row))
-        return ranked[max(self.least, ceil(len(ranked) / 2)) :]
+from shoal.population import Member
 
 
 @dataclass(frozen=True)
@@ -51,7 +29,6 @@ class Job:
         patience: end a member when its validation score has not improved for so many epochs; each then has the weights
             of its best epoch. None trains to the end and keeps the last weights.
         order_seed: of the order of the mini-batches.
-        halving: whether the worse half ends early.
         keep: so many of the best members are kept with their weights, in the order of their ranking; None keeps all, in
             their own order.
         precision: of the arithmetic.
@@ -68,7 +45,6 @@ class Job:
     folds: tuple[int, ...] = ()
     patience: int | None = None
     order_seed: int = 0
-    halving: Halving | None = None
     keep: int | None = None
     precision: Precision = "float32"
 
@@ -91,7 +67,6 @@ class Job:
             "folds": list(self.folds),
             "patience": self.patience,
             "order_seed": self.order_seed,
-            "halving": None if self.halving is None else asdict(self.halving),
             "keep": self.keep,
             "precision": self.precision,
         }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from contextlib import closing
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from shoal.core.events import (
 )
 from shoal.diagnose import activations, initial_loss, signal, small_sample
 from shoal.diagnose.signal import Look
-from shoal.experiment import Answer, Job, Trained, run
+from shoal.experiment import Job, Trained, Training
 from shoal.experiment.cache import Arrays
 from shoal.population import Member
 from shoal.recipe.run_state import RunState, decided, finished, once
@@ -170,15 +169,11 @@ def _learn_by_heart(
         keep=1,
         precision=state.options.precision,
     )
-    answer: Answer | None = None
-    with closing(run(job, [Split(train=part)], state.runner, state.cache, "small sample")) as training:
-        while True:
-            try:
-                record = training.send(answer)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            reached = np.nanmax(record.score, initial=-np.inf) >= target
-            answer = Answer(then="end") if reached else None
-            if not reached and record.epoch % 10 == 0:
+    with Training(job, [Split(train=part)], state.runner, state.cache, "small sample") as training:
+        for record in training:
+            if np.nanmax(record.score, initial=-np.inf) >= target:
+                training.end()
+            elif record.epoch % 10 == 0:
                 yield state.progress(2, record.epoch / SMALL_STEPS, f"{len(part)} rows, step {record.epoch}")
                 state.check_interrupt(2)
+    return training.trained

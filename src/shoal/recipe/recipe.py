@@ -10,6 +10,7 @@ from math import ceil, log2
 from shoal.core.budget import Budget
 from shoal.core.errors import Interrupted
 from shoal.core.events import Decision, DecisionMade, Event, StopNoticed, TestRead
+from shoal.core.returning import Returning
 from shoal.experiment.cache import NoCache, TaskCache
 from shoal.recipe import finish, first_steps, rate_step, rounds, search_steps
 from shoal.recipe.allocator import BudgetAllocator
@@ -66,26 +67,26 @@ def run(
     allocator = BudgetAllocator(budget, now, ceil(len(problem.train) / batch_size))
     state = RunState(problem, options, allocator, stopped, cache or NoCache(), problem.network, batch_size)
     decisions: list[Decision] = []
-    steps = _steps(state)
-    chosen: Chosen | None = None
-    test: TestRead | None = None
-    reason = ""
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as end:
-            chosen, test = end.value
-            break
-        except Interrupted as error:
-            reason, steps = str(error), _rescue(state)
-            yield StopNoticed()
-            continue
+    steps = Returning(_steps_or_rescue(state))
+    for event in steps:
         if isinstance(event, DecisionMade):
             decisions.append(event.decision)
         yield event
+    chosen, test, reason = steps.result
     return Outcome(
         chosen, test, tuple(decisions), state.members_trained, state.epochs_trained, reason, str(state.augment)
     )
+
+
+def _steps_or_rescue(state: RunState) -> Generator[Event, None, tuple[Chosen | None, TestRead | None, str]]:
+    """All steps; where the user stops the run, its end instead, and why it ended."""
+    try:
+        chosen, test = yield from _steps(state)
+    except Interrupted as error:
+        yield StopNoticed()
+        chosen, test = yield from _rescue(state)
+        return chosen, test, str(error)
+    return chosen, test, ""
 
 
 def _steps(state: RunState) -> Generator[Event, None, tuple[Chosen | None, TestRead | None]]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from shoal.core.errors import Interrupted
 from shoal.core.events import EpochFinished, Event, PopulationStarted
-from shoal.experiment import Answer, Halving, Job, Trained, parameters, ranking, run
+from shoal.experiment import Job, Trained, Training, parameters, ranking
 from shoal.population import EpochRecord
 from shoal.recipe.run_state import Candidate, RunState, infos, member_of
 from shoal.search import edges
+from shoal.search.halving import Halving
 
 KEPT_CANDIDATES = 12  # of each population: what the ensemble may choose from
 
@@ -81,12 +81,11 @@ def train(
         batch_size=state.batch_size,
         patience=max(4, epochs // 2),
         order_seed=state.options.seed,
-        halving=Halving() if halve else None,
         keep=KEPT_CANDIDATES,
         precision=state.options.precision,
     )
     started = yield from state.read_clock()
-    trained, interrupted = yield from _carry_out(state, name, step, job, ids)
+    trained, interrupted = yield from _carry_out(state, name, step, job, ids, Halving(epochs) if halve else None)
     state.members_trained += len(ids)
     state.epochs_trained += trained.epochs
     state.allocator.learned(state.allocator.elapsed_s - started, trained.epochs * state.steps_per_epoch())
@@ -99,29 +98,27 @@ def train(
 
 
 def _carry_out(
-    state: RunState, name: str, step: int, job: Job, ids: Sequence[int]
+    state: RunState, name: str, step: int, job: Job, ids: Sequence[int], halving: Halving | None
 ) -> Generator[Event, None, tuple[Trained, Interrupted | None]]:
     """Train the job and tell each epoch; it ends before its time with the budget, or when the user asks for that."""
     yield state.progress(step, 0.0, f"{len(ids)} networks, {job.epochs} epochs")
     interrupted: Interrupted | None = None
-    with closing(run(job, [state.problem.split], state.runner, state.cache, name)) as training:
-        answer: Answer | None = None
-        for number in range(1, job.epochs + 2):
-            try:
-                record = training.send(answer)
-            except StopIteration as end:
-                return end.value, interrupted
+    with Training(job, [state.problem.split], state.runner, state.cache, name) as training:
+        for number, record in enumerate(training, 1):
+            if halving is not None:
+                record = training.prune(halving.stop(record))
             yield _epoch_event(name, ids, record)
             yield from state.read_clock()
             yield state.progress(step, number / job.epochs, f"{len(ids)} networks, epoch {number} of {job.epochs}")
             try:
                 state.check_interrupt(step)
             except Interrupted as error:
-                interrupted, answer = error, Answer(then="pause")
+                interrupted = error
+                training.pause()
             else:
-                over = state.allocator.timed and state.allocator.exhausted()
-                answer = Answer(then="end") if over else None
-    raise AssertionError("a job has no more records than epochs")
+                if state.allocator.timed and state.allocator.exhausted():
+                    training.end()
+    return training.trained, interrupted
 
 
 def _epoch_event(name: str, ids: Sequence[int], record: EpochRecord) -> EpochFinished:

@@ -18,8 +18,7 @@ from shoal.core.events import Finding
 from shoal.core.wording import count
 from shoal.data.images import decode
 from shoal.data.reading import existing
-from shoal.experiment import Given, Job, Threads, Trained
-from shoal.experiment import run as run_job
+from shoal.experiment import Given, Job, Threads, Training
 from shoal.nn.normalization import BatchNorm
 from shoal.population import Member, Population
 from shoal.studies import kernels, pictures
@@ -136,14 +135,10 @@ def _training(
     make_net, epochs = _network(subject), options.epochs or EPOCHS
     untrained = Population(make_net, members, loss=subject.task.loss, device=options.device)
     job = Job(Given(make_net, "two convolutions"), tuple(members), subject.task.loss, epochs, BATCH)
-    training = run_job(job, [Split(train=part, validation=held)], Threads(options.device))
-    while True:
-        try:
-            record = next(training)
-        except StopIteration as end:
-            trained: Trained = end.value
-            break
-        yield Progress(done=0.1 + 0.9 * record.epoch / epochs, doing=f"{len(seeds)} networks, epoch {record.epoch}")
+    with Training(job, [Split(train=part, validation=held)], Threads(options.device)) as training:
+        for record in training:
+            yield Progress(done=0.1 + 0.9 * record.epoch / epochs, doing=f"{len(seeds)} networks, epoch {record.epoch}")
+    trained = training.trained
     _, start = untrained.evaluate(held.x, held.y)
     return Kernels(_first(untrained), _first(trained.population), start, trained.last.validation_score)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from shoal.compare import Compared, Doing
+from shoal.core.returning import Returning
 from shoal.core.wording import count
 from shoal.studies.record import Progress
 
@@ -24,10 +25,8 @@ def told(
         start: share of the study that is done before it.
         end: share that is done after it.
     """
-    while True:
-        try:
-            doing = next(comparison)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+    steps = Returning(comparison)
+    for doing in steps:
         said = f"{named(doing.level)}: {count(doing.networks, 'network')}"
         yield Progress(done=start + (end - start) * doing.done, doing=said)
+    return steps.result
