@@ -110,3 +110,22 @@ def test_any_wrong_value_is_a_setting_or_one_sentence(name: str) -> None:
             FitSettings(**{"data": "iris", name: wrong})
         except InputError as error:
             assert str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("width=32.5:64", "its bounds are whole numbers"),
+        ("depth=0:3", "both from 1 to 64"),
+        ("batch_size=16:1e9", "both from 1 to 65536"),
+        ("optimizer=1:2", "`optimizer` has no range: its values are names"),
+    ],
+)
+def test_ranges_of_whole_numbers_and_of_names(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        parse_range(text)
+
+
+def test_a_batch_size_and_a_range_of_it_are_one_too_many() -> None:
+    with pytest.raises(InputError, match="leave one of them out"):
+        FitSettings(data="iris", batch_size=16, ranges={"batch_size": (16, 32)})

@@ -141,3 +141,42 @@ def test_ranges_that_the_network_or_the_task_cannot_use_are_said() -> None:
     assert "label_smoothing: the target is a number" in finding.sentence
     rounds = [each for each in events if isinstance(each, SearchRound)]
     assert rounds and all(not {"dropout", "label_smoothing"} & {*each.ranges} for each in rounds)
+
+
+def test_sizes_and_batches_are_searched_where_their_range_is_given() -> None:
+    bounds: dict[str, Interval] = {"width": (4, 16), "depth": (1, 2), "batch_size": (16, 32)}
+    x, y = planted.ring(240)
+    problem = problem_of(
+        3 * torch.from_numpy(x), torch.from_numpy(y), BuiltIn(Mlp(inputs=2, outputs=2, width=5, depth=3))
+    )
+    events, outcome = finished(recipe.run(problem, Budget(trials=16), Options(epochs=2, ranges=bounds)))
+    assert not outside([each for each in events if not isinstance(each, LearningRateSweep)], bounds)
+    started = [each for each in events if isinstance(each, PopulationStarted)]
+    for each in started:
+        of = {name: {member.values[name] for member in each.members} for name in bounds}
+        assert all(len(values) == 1 for values in of.values())  # those of one structure, and no others
+        assert of["batch_size"] == {each.batch_size}
+        assert (each.network["width"], each.network["depth"]) == (*of["width"], *of["depth"])
+    coarse = [each for each in started if each.step == 4]
+    assert len(coarse) > 3 and len({each.population for each in started}) == len(started)
+    searches = [each for each in events if isinstance(each, SearchRound)]
+    assert searches[0].population == "coarse" and len(searches[0].members) == 8
+    assert sorted(m.id for m in searches[0].members) == sorted(m.id for each in coarse for m in each.members)
+    chosen = outcome.chosen
+    assert chosen is not None
+    for member in chosen.members:
+        network = member.architecture.document()
+        assert (network["width"], network["depth"]) == (member.values["width"], member.values["depth"])
+        assert sum(p.numel() for p in member.network.parameters()) == sum(
+            p.numel() for p in member.architecture.build().parameters()
+        )
+
+
+def test_a_size_that_the_network_has_not_is_said() -> None:
+    network = Given(lambda: nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2)), "")
+    x, y = planted.ring(240)
+    problem = problem_of(3 * torch.from_numpy(x), torch.from_numpy(y), network)
+    events = finished(recipe.run(problem, Budget(trials=4), Options(epochs=1, ranges={"width": (4, 16)})))[0]
+    said = [each.finding.sentence for each in events if isinstance(each, FindingRaised)]
+    assert any("width: the network has no size of that name" in sentence for sentence in said)
+    assert not any("width" in m.values for each in events if isinstance(each, PopulationStarted) for m in each.members)

@@ -30,7 +30,7 @@ def test_position_and_value_at_are_inverses(range_: Range, where: float) -> None
 
 @settings(deadline=None)
 @given(ranges())
-def test_the_walls_are_at_0_and_1(range_: Range) -> None:
+def test_the_bounds_are_at_0_and_1(range_: Range) -> None:
     assert value_at(range_, 0.0) == approx(range_.low) and value_at(range_, 1.0) == approx(range_.high)
     assert value_at(range_, 0.5) == approx(
         (range_.low * range_.high) ** 0.5 if range_.log else (range_.low + range_.high) / 2

@@ -59,6 +59,7 @@ class Range(Record):
     low: float
     high: float
     log: bool = True
+    integer: bool = False
     was: Interval | None = None
     moved_in_round: int | None = None
 

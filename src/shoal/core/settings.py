@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from shoal.core.budget import parse_budget
 from shoal.core.dimensions import check_range
@@ -95,6 +95,12 @@ class FitSettings(Reading):
         for name, (low, high) in value.items():
             check_range(name, low, high)
         return value
+
+    @model_validator(mode="after")
+    def _one_batch_size(self) -> Self:
+        if self.batch_size is not None and "batch_size" in self.ranges:
+            raise InputError("batch_size is given and a range of it too: leave one of them out")
+        return self
 
     @field_validator("ignore")
     @classmethod

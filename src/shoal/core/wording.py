@@ -78,4 +78,5 @@ def range_setting(name: str, low: float, high: float) -> str:
     >>> range_setting("lr", 1e-4, 0.1)
     'ranges={"lr": (0.0001, 0.1)}, or --range lr=0.0001:0.1'
     """
-    return f'ranges={{"{name}": ({low:.3g}, {high:.3g})}}, or --range {name}={low:.3g}:{high:.3g}'
+    least, most = (f"{bound:.0f}" if 1 <= bound < 1e6 and bound % 1 == 0 else f"{bound:.3g}" for bound in (low, high))
+    return f'ranges={{"{name}": ({least}, {most})}}, or --range {name}={least}:{most}'

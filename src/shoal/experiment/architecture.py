@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from torch import nn
 
 from shoal.core import process
 from shoal.nn.networks import Network
+
+SIZES = ("width", "depth")
 
 
 class Architecture(Protocol):
@@ -21,6 +23,12 @@ class Architecture(Protocol):
 
     def document(self) -> dict[str, JsonValue]:
         """What a saved model keeps in order to build it again."""
+
+    def sizes(self) -> Mapping[str, int]:
+        """What of it can be resized, as it is."""
+
+    def resized(self, **sizes: int) -> Architecture:
+        """The same with other sizes, of those that `sizes` names."""
 
     def wider(self) -> Architecture | None:
         """The same with twice the width, or None where that cannot be had."""
@@ -40,9 +48,17 @@ class BuiltIn:
         """The spec, as JSON."""
         return self.spec.model_dump(mode="json")
 
+    def sizes(self) -> Mapping[str, int]:
+        """Width and, of an MLP, depth: how deep a convolutional network can be is up to the size of its inputs."""
+        return {name: getattr(self.spec, name) for name in SIZES if name in type(self.spec).model_fields}
+
+    def resized(self, **sizes: int) -> Architecture:
+        """The same with another width or depth."""
+        return BuiltIn(self.spec.model_copy(update=sizes))
+
     def wider(self) -> Architecture | None:
         """Twice the width."""
-        return BuiltIn(self.spec.model_copy(update={"width": 2 * self.spec.width}))
+        return self.resized(width=2 * self.spec.width)
 
 
 @dataclass(frozen=True)
@@ -61,8 +77,16 @@ class Given:
         """Where to find the function again."""
         return {"network": "given", "factory": self.name}
 
+    def sizes(self) -> Mapping[str, int]:
+        """None: only its author can resize it."""
+        return {}
+
+    def resized(self, **sizes: int) -> Architecture:
+        """Itself: it has no sizes."""
+        return self
+
     def wider(self) -> Architecture | None:
-        """None: only its author can enlarge it."""
+        """None: only its author can resize it."""
         return None
 
 

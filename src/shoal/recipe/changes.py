@@ -40,9 +40,9 @@ class Change:
 
 def asked_for(state: RunState, search: SearchState, trials: Trials, reading: Reading) -> Change:
     """The answer to a verdict on the curves of a round's best network."""
-    given, best = state.options.ranges, trials.values[trials.trained.best()]
+    given, best = state.options.ranges, trials.values[trials.best()]
     if reading.verdict == "more_training":
-        return _longer(state, len(trials.trained.records))
+        return _longer(state, trials.epochs)
     if reading.verdict == "overfitting":
         again = bool(search.history) and search.history[-1][0] == "overfitting"
         return Change(
@@ -51,14 +51,22 @@ def asked_for(state: RunState, search: SearchState, trials: Trials, reading: Rea
             promising=len(search.history) < 2 or not again,
         )
     if reading.verdict == "underfitting":
-        larger = None if search.larger_failed else state.network.wider()
+        larger = None if search.larger_failed or "width" in search.ranges else state.network.wider()
         if larger is None:
-            return Change("Give the network more width or depth.")
+            return Change(_larger(given))
         return Change("Try a network twice as wide.", network=larger, promising=True)
     if reading.verdict == "diverged":
         return _slower(state, search)
     tried = [inside(search.ranges, values) for values in trials.values]
-    return Change("Narrow the ranges.", ranges={**search.ranges, **narrow(search.ranges, tried, trials.standings())})
+    return Change("Narrow the ranges.", ranges={**search.ranges, **narrow(search.ranges, tried, trials.ranks())})
+
+
+def _larger(given: edges.Bounds) -> str:
+    """What to do about a network that is too small, and that may not be made wider."""
+    if "width" not in given:
+        return "Give the network more width or depth."
+    low, high = given["width"]
+    return f"Search wider networks, as in {range_setting('width', low, 2 * high)}."
 
 
 def _longer(state: RunState, epochs: int) -> Change:

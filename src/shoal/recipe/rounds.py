@@ -36,30 +36,29 @@ def read_curves(state: RunState, search: SearchState, trials: Trials, round_: in
     started = time.perf_counter()
     yield StepStarted(step=6, round=round_, why="the curves of the round's best network")
     _settle_larger(state, search)
-    trained = trials.trained
-    best = trained.best()
+    best = trials.best()
     problem = state.problem
     seen = state.sample(6, max(len(problem.validation), SEEN_ROWS))
-    train_score = float(trained.population[0].evaluate(seen.x, seen.y)[1][0])
-    score = trained.scores()[best]
+    train_score = trials.train_score(best, seen.x, seen.y)
+    score = trials.scores()[best]
     classes = problem.classes
     reading = curves.judge(
         Curves(
-            train_loss=trained.curve(best, "loss"),
-            last_train_score=trained.curve(best, "score")[-1],
-            validation_loss=trained.curve(best, "validation_loss"),
+            train_loss=trials.curve(best, "loss"),
+            last_train_score=trials.curve(best, "score")[-1],
+            validation_loss=trials.curve(best, "validation_loss"),
             validation_score=score,
             train_score=train_score,
-            best_epoch=int(trained.last.best_epoch[best] - trained.records[0].epoch + 1),
+            best_epoch=trials.best_epochs()[best],
             noise=_standard_error(state, score),
             baseline=problem.loss.baseline(problem.train.y, problem.validation.y),
             chance_loss=expected(classes, problem.train.y if all_equal(problem.validation.y) else problem.validation.y),
-            diverged_share=trained.last.status.count("diverged") / len(trials.ids),
+            diverged_share=trials.status.count("diverged") / len(trials.ids),
         ),
         larger_was_no_better=search.larger_failed,
     )
     shown = reading.model_dump(exclude={"rise", "rise_threshold"})
-    yield CurveVerdict(round=round_, population=trials.name, member=trials.ids[best], **shown)
+    yield CurveVerdict(round=round_, population=trials.population_of(best), member=trials.ids[best], **shown)
     verdict = Verdict(
         code=reading.code,
         level="fine" if reading.verdict == "good" else ("problem" if reading.verdict == "diverged" else "note"),
@@ -81,7 +80,7 @@ def go_again(
     yield StepStarted(step=7, round=round_, why="was the last round better than chance would make it?")
     gain, error = _improvement(state, search.incumbent)
     improved = gain > NOISES * error
-    asked.change.apply(state, search, trials.values[trials.trained.best()])
+    asked.change.apply(state, search, trials.values[trials.best()])
     search.incumbent = state.best()
     search.history.append((asked.verdict, gain))
     room = state.allocator.next_round(1.0, search.epochs) is not None

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from shoal.augment import Augment
 from shoal.core import keyed
+from shoal.core.dimensions import DIMENSIONS
 from shoal.core.errors import Interrupted
 from shoal.core.events import (
     ClockRead,
@@ -225,10 +226,10 @@ def member_of(state: RunState, number: int, values: Mapping[str, float]) -> Memb
 
 
 def infos(ids: Sequence[int], members: Sequence[Member], values: Sequence[Mapping[str, float]]) -> list[MemberInfo]:
-    """Members as events name them: what was set, under its name; of the augmentation its share."""
+    """Members as events name them: what was set, under its name; of the augmentation its share, and the structure."""
     found = []
     for number, member, searched in zip(ids, members, values, strict=True):
         shown = member.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-        shown |= {"augment": searched["augment"]} if "augment" in searched else {}
+        shown |= {name: value for name, value in searched.items() if name == "augment" or DIMENSIONS[name].structural}
         found.append(MemberInfo(id=number, values=shown))
     return found

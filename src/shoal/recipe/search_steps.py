@@ -7,6 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from math import isfinite
 
+from shoal.core.dimensions import DIMENSIONS, applies
 from shoal.core.errors import RunError
 from shoal.core.events import Event, Range, SearchRound, StepStarted
 from shoal.core.wording import count, range_setting
@@ -14,12 +15,13 @@ from shoal.diagnose.verdict import Verdict
 from shoal.experiment import Architecture
 from shoal.population import Member
 from shoal.recipe import augmenting
-from shoal.recipe.run_state import Candidate, RunState, decided, finished, infos
+from shoal.recipe.run_state import Candidate, RunState, decided, finished
 from shoal.recipe.trials import Trials, train
 from shoal.search import edges
+from shoal.search.halving import Halving
 from shoal.search.importance import importance
 from shoal.search.narrow import narrow
-from shoal.search.space import draw
+from shoal.search.searcher import RandomSearch
 
 
 @dataclass
@@ -43,14 +45,13 @@ def coarse_search(state: RunState) -> Generator[Event, None, SearchState]:
     yield from _unused(state, ranges)
     yield from _useless(state, ranges)
     allocation = state.allocator.coarse(augmented="augment" in ranges)
-    values = [draw(ranges, state.options.seed, trial) for trial in range(allocation.members)]
-    trials = yield from train(state, "coarse", 4, 1, values, allocation.epochs, paired=True)
-    trained = trials.trained
+    searcher = RandomSearch(ranges, state.options.seed, fixed={"optimizer": state.optimizer})
+    trials = yield from train(state, "coarse", 4, 1, searcher, allocation.members, allocation.epochs, paired=True)
     yield _exhibit(trials, 4, 1, ranges)
-    scores = trained.scores()
+    values, scores = trials.values, trials.scores()
     whole = {"augment": ranges["augment"]} if "augment" in ranges else {}  # a few epochs say nothing about it
-    finer = narrow(ranges, values, trials.standings()) | whole
-    best = values[trained.best()]
+    finer = narrow(ranges, values, trials.ranks()) | whole
+    best = values[trials.best()]
     given = state.options.ranges
     moved, sides = _beyond(ranges, finer, best, 1, given)
     held = edges.held(given, best)
@@ -74,7 +75,7 @@ def coarse_search(state: RunState) -> Generator[Event, None, SearchState]:
             "edges": dict(sides),
             "edges_given": dict(held),
             "margin": edges.MARGIN,
-            "diverged": trained.last.status.count("diverged"),
+            "diverged": trials.status.count("diverged"),
         },
     )
     kept = "; augment stays whole, because a few epochs favour none" if whole else ""
@@ -99,17 +100,22 @@ def refine(state: RunState, search: SearchState, round_: int) -> Generator[Event
         why=f"{count(allocation.members, 'setting')} near the best for {count(allocation.epochs, 'epoch')} each",
     )
     offset = round_ * 100_000  # each round has draws of its own
-    values = [search.best] + [
-        draw(search.ranges, state.options.seed, offset + trial) for trial in range(1, allocation.members)
-    ]
-    trials = yield from train(state, f"refine {round_}", 5, round_, values, allocation.epochs, halve=True)
-    trained = trials.trained
+    searcher = RandomSearch(
+        search.ranges,
+        state.options.seed,
+        first=(search.best,),
+        start=offset,
+        fixed={"optimizer": state.optimizer},
+        halving=Halving(allocation.epochs),
+    )
+    name = f"refine {round_}"
+    trials = yield from train(state, name, 5, round_, searcher, allocation.members, allocation.epochs)
     yield _exhibit(trials, 5, round_, search.ranges)
-    best = trained.best()
+    values, best = trials.values, trials.best()
     given = state.options.ranges
     moved, sides = edges.extend(search.ranges, inside(search.ranges, values[best]), round_, given)
     held = edges.held(given, values[best])
-    score = trained.scores()[best]
+    score = trials.scores()[best]
     verdict = Verdict(
         code="SHL151" if sides or held else "SHL150",
         level="note" if sides or held else "fine",
@@ -126,8 +132,8 @@ def refine(state: RunState, search: SearchState, round_: int) -> Generator[Event
             "edges": dict(sides),
             "edges_given": dict(held),
             "margin": edges.MARGIN,
-            "pruned": trained.last.status.count("pruned"),
-            "diverged": trained.last.status.count("diverged"),
+            "pruned": trials.status.count("pruned"),
+            "diverged": trials.status.count("diverged"),
         },
     )
     action = f"Move the bounds to {words({name: moved[name] for name in sides})}." if sides else "Keep the ranges."
@@ -159,10 +165,16 @@ def _initial_ranges(state: RunState) -> dict[str, Range]:
     if state.augment.active:
         ranges["augment"] = edges.first("augment", state.optimizer)
     for name, bounds in state.options.ranges.items():
-        searched = name in ranges if name != "momentum" else state.optimizer != "adamw"
-        if searched and name != "lr":
+        if name != "lr" and (name in ranges or _if_given(state, name)):
             ranges[name] = edges.as_given(name, bounds)
     return ranges
+
+
+def _if_given(state: RunState, name: str) -> bool:
+    """A dimension that is searched only where the user gives its range."""
+    if DIMENSIONS[name].structural:
+        return name == "batch_size" or name in state.network.sizes()
+    return name == "momentum" and applies(name, {"optimizer": state.optimizer})
 
 
 def _unused(state: RunState, ranges: dict[str, Range]) -> Generator[Event, None, None]:
@@ -172,6 +184,7 @@ def _unused(state: RunState, ranges: dict[str, Range]) -> Generator[Event, None,
         "augment": "no augmentation is searched",
         "dropout": "the network has no layer of it",
         "label_smoothing": "the target is a number and no class",
+        **dict.fromkeys(("width", "depth"), "the network has no size of that name that can be set"),
     }
     unused = [name for name in state.options.ranges if name not in ranges]
     if not unused:
@@ -236,19 +249,18 @@ def inside(ranges: dict[str, Range], values: dict[str, float]) -> dict[str, floa
 
 
 def _exhibit(trials: Trials, step: int, round_: int, ranges: dict[str, Range]) -> SearchRound:
-    trained, last = trials.trained, trials.trained.last
     clamped = [inside(ranges, values) for values in trials.values]
     return SearchRound(
         step=step,
         round=round_,
         population=trials.name,
         ranges=ranges,
-        members=infos(trials.ids, trained.job.members, trials.values),
-        score=trained.scores(),
-        best_epoch=[int(epoch) for epoch in last.best_epoch],
-        status=list(last.status),
-        best=trials.ids[trained.best()],
-        importance=importance(ranges, clamped, trained.scores()),
+        members=trials.infos(),
+        score=trials.scores(),
+        best_epoch=trials.best_epochs(),
+        status=trials.status,
+        best=trials.ids[trials.best()],
+        importance=importance(ranges, clamped, trials.scores()),
     )
 
 
@@ -274,4 +286,8 @@ def _advice(held: dict[str, edges.Side], given: edges.Bounds) -> str:
 
 def words(ranges: dict[str, Range]) -> str:
     """Ranges in a sentence."""
-    return ", ".join(f"{name} {r.low:.2g} to {r.high:.2g}" for name, r in ranges.items())
+    return ", ".join(f"{name} {_bound(r, r.low)} to {_bound(r, r.high)}" for name, r in ranges.items())
+
+
+def _bound(range_: Range, value: float) -> str:
+    return f"{value:.0f}" if range_.integer else f"{value:.2g}"

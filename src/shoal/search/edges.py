@@ -19,7 +19,7 @@ Bounds = Mapping[str, Interval]
 MARGIN = 0.1  # share of a range, on its own scale, that counts as its edge
 STRETCH = 0.75  # how far beyond the bound the range then reaches, as a share of its width
 MOST = 10.0  # and at most this many times beyond it, on a logarithmic scale: one lucky trial moves it no farther
-NATURAL: Bounds = {name: each.useful for name, each in DIMENSIONS.items()}  # bounds that no rule moves
+NATURAL: Bounds = {name: of.useful for name, of in DIMENSIONS.items() if of.kind != "choice"}  # no rule moves these
 
 
 def edge_of(name: str, range_: Range, value: float, bounds: Bounds = NATURAL) -> Side | None:
@@ -48,7 +48,8 @@ def moved(name: str, range_: Range, side: Side, round_: int, bounds: Bounds = NA
     else:
         bound = value_at(range_, 1 + STRETCH)
         reach = range_.low, min(high, bound, range_.high * MOST if range_.log else bound)
-    return Range(low=reach[0], high=reach[1], log=range_.log, was=(range_.low, range_.high), moved_in_round=round_)
+    moves = {"low": reach[0], "high": reach[1], "was": (range_.low, range_.high), "moved_in_round": round_}
+    return range_.model_copy(update=moves)
 
 
 def extend(
@@ -73,7 +74,8 @@ def extend(
 
 def as_given(name: str, bounds: Interval) -> Range:
     """The whole range that the user gave for one hyperparameter."""
-    return Range(low=bounds[0], high=bounds[1], log=DIMENSIONS[name].log)
+    of = DIMENSIONS[name]
+    return Range(low=bounds[0], high=bounds[1], log=of.log, integer=of.kind == "integer")
 
 
 def first(name: str, optimizer: str) -> Range:
@@ -119,7 +121,8 @@ def _cut(range_: Range, given: Range) -> Range:
 
 def bounded(values: Mapping[str, float], given: Bounds) -> Values:
     """The values, moved onto the nearest bound where they lie outside the ranges that the user gave."""
-    return {
-        name: min(max(value, given[name][0]), given[name][1]) if name in given else value
-        for name, value in values.items()
-    }
+    return {name: _bounded(value, *given[name]) if name in given else value for name, value in values.items()}
+
+
+def _bounded(value: float, low: float, high: float) -> float:
+    return value if low <= value <= high else type(value)(low if value < low else high)  # a whole number stays one

@@ -34,8 +34,9 @@ def importance(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]
     shares = {}
     for name, range_ in ranges.items():
         places = np.array([position(range_, trial[name]) for trial in trials])
-        fitted = np.polyval(np.polyfit(places, ranks, 2), places)
+        degree = min(2, len(set(places)) - 1)  # two sizes of a network know a line
+        fitted = np.polyval(np.polyfit(places, ranks, degree), places)
         left = float(((ranks - fitted) ** 2).sum())
-        adjusted = 1.0 - (left / (n - 3)) / (total / (n - 1)) if total > 0 else 0.0
+        adjusted = 1.0 - (left / (n - degree - 1)) / (total / (n - 1)) if total > 0 else 0.0
         shares[name] = max(0.0, adjusted)
     return shares

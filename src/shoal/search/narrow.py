@@ -40,5 +40,6 @@ def narrow(ranges: Ranges, trials: Sequence[Values], scores: Sequence[float]) ->
         low, high = min(low, min(places) - PADDING), max(high, max(places) + PADDING)
         if (missing := LEAST_WIDTH - (high - low)) > 0:
             low, high = low - missing / 2, high + missing / 2
-        finer[name] = Range(low=value_at(range_, max(0.0, low)), high=value_at(range_, min(1.0, high)), log=range_.log)
+        reach = value_at(range_, max(0.0, low)), value_at(range_, min(1.0, high))
+        finer[name] = Range(low=reach[0], high=reach[1], log=range_.log, integer=range_.integer)
     return finer
