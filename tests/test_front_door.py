@@ -30,6 +30,7 @@ def test_the_front_door_is_these_names_and_no_others() -> None:
         "Member",
         "Population",
         "__version__",
+        "compare",
         "describe",
         "doctor",
         "fit",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoal import nn, optim
-    from shoal.api import doctor, fit, load, resume, study
+    from shoal.api import compare, doctor, fit, load, resume, study
     from shoal.diagnose.description import describe
     from shoal.population.member import Member
     from shoal.population.population import Population
@@ -20,6 +20,7 @@ __all__ = [
     "Member",
     "Population",
     "__version__",
+    "compare",
     "describe",
     "doctor",
     "fit",
@@ -33,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Member": "shoal.population.member",
     "Population": "shoal.population.population",
+    "compare": "shoal.api",
     "describe": "shoal.diagnose.description",
     "doctor": "shoal.api",
     "fit": "shoal.api",

@@ -1,8 +1,9 @@
-"""`fit`, `resume`, `load`, `predict`, `evaluate`, `study`, `doctor`: wires the rooms together and decides nothing."""
+"""`fit`, `resume`, `load`, `predict`, `evaluate`, `compare`, `study`, `doctor`: wires rooms, decides nothing."""
 
 from __future__ import annotations
 
 from shoal.api.checkup import Checkup, doctor, unwell
+from shoal.api.comparing import compare, compare_steps
 from shoal.api.going_on import go_on
 from shoal.api.running import command, stream
 from shoal.api.runs import Prediction, Run, evaluate, fit, load, predict, resume
@@ -16,6 +17,8 @@ __all__ = [
     "Studied",
     "check_up",
     "command",
+    "compare",
+    "compare_steps",
     "doctor",
     "evaluate",
     "fit",

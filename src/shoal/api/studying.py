@@ -84,26 +84,61 @@ def study_steps(
     Raises:
         InputError: there is no such study, or the data or an option cannot be used.
     """
-    started = time.monotonic()
     run = studies.find(name)
-    asked = {key: value for key, value in given.items() if key in Options.model_fields}
-    reading = {key: value for key, value in given.items() if key not in asked}
-    options = Options(**asked)
-    subject = Subject.read(
-        data,
-        seed=options.seed,
-        most_rows=MOST_ROWS,
-        make_net=(find_factory(model) if model else None) if isinstance(model, str) else model,
-        model=model if isinstance(model, str) else "the given model",
-        **reading,
-    )
+    own = (find_factory(model) if model else None) if isinstance(model, str) else model
+    options, subject = asked(data, own, model if isinstance(model, str) else "the given model", given)
+    told = {key: value for key, value in given.items() if key != "device"}  # no option of the command
+    told |= {"model": model} if isinstance(model, str) and model else {}
+    return (yield from kept(run(subject, options), subject, f"study {name}", name, data, told, out, keep=keep))
+
+
+def asked(data: Any, make_net: MakeNet | None, model: str, given: Mapping[str, Any]) -> tuple[Options, Subject]:
+    """The options of a study, and the rows that it works on.
+
+    Args:
+        data: anything that can be read.
+        make_net: a network of the user's own.
+        model: its name.
+        given: options of the study, and of reading.
+
+    Raises:
+        InputError: the data or an option cannot be used.
+    """
+    options = Options(**{key: value for key, value in given.items() if key in Options.model_fields})
+    reading = {key: value for key, value in given.items() if key not in Options.model_fields}
+    subject = Subject.read(data, seed=options.seed, most_rows=MOST_ROWS, make_net=make_net, model=model, **reading)
+    return options, subject
+
+
+def kept(
+    steps: Generator[Progress, None, Study],
+    subject: Subject,
+    verb: str,
+    name: str,
+    data: Any,
+    told: Mapping[str, Any],
+    out: str | None,
+    *,
+    keep: bool,
+) -> Generator[Progress, None, Studied]:
+    """Carry a study out, and keep what it found.
+
+    Args:
+        steps: the study.
+        subject: what it works on.
+        verb: of the command that repeats it.
+        name: of the folder, before the name of the data.
+        data: as they were given.
+        told: options of that command.
+        out: the folder; by default runs/NAME-DATA.
+        keep: write `study.json`, `run.toml` and the report.
+    """
+    started = time.monotonic()
     shown = os.fspath(data) if isinstance(data, str | os.PathLike) else "data"
     folder = RunFolder.create(out, f"{name}-{name_of(shown)}") if keep else None
     try:
-        found = yield from run(subject, options)
-        told = {key: value for key, value in given.items() if key != "device"}  # no option of the command
-        told |= {"model": model} if isinstance(model, str) and model else {}
-        about = _about(command(f"study {name}", shown, told), subject, time.monotonic() - started)
+        found = yield from steps
+        about = _about(command(verb, shown, told), subject, time.monotonic() - started)
         document: dict[str, Any] = finite(
             {"study": found.name, "run": folder.name if folder else "", **found.model_dump(exclude={"name"}), **about}
         )

@@ -23,7 +23,7 @@ from shoal.core.settings import FitSettings
 from shoal.data import ArrayFeatures, Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
-from shoal.experiment import Processes, Runner, Threads
+from shoal.experiment import Architecture, Processes, Runner, Threads
 from shoal.nn.own_network import find_factory
 from shoal.prepare.pixels import pixels
 from shoal.recipe import augmenting, checkup, networks
@@ -85,13 +85,7 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
     """
     task = Task.hold_out(dataset, seed=settings.seed, preparation=settings.prepare)
     fold = task.fold()
-    if make_net is None and ":" in settings.model:
-        make_net = find_factory(settings.model, folder)
-    network = (
-        networks.choose(dataset.kind, fold.preparation, task.outputs, settings.model)
-        if make_net is None
-        else networks.given(make_net, settings.model if ":" in settings.model else "", fold.shape, task.outputs)
-    )
+    network = network_of(task, settings.model, make_net, folder)
     _runner(settings).check(network, task.loss)
     test = fold.plan.test
     problem = Problem(
@@ -109,6 +103,23 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
         describe_row=lambda row: {"row": dataset.number(int(test[row])), **describe(dataset, int(test[row]))},
     )
     return Work(task, problem)
+
+
+def network_of(task: Task, model: str, make_net: MakeNet | None, folder: Path | None = None) -> Architecture:
+    """The network to start from.
+
+    Args:
+        task: with its rows.
+        model: `auto`, `mlp`, `cnn`, `resnet` or `package.module:make_net`.
+        make_net: the user's network, where `model` does not name it.
+        folder: where its module is looked for; by default in the working folder.
+    """
+    fold = task.fold()
+    if make_net is None and ":" in model:
+        make_net = find_factory(model, folder)
+    if make_net is None:
+        return networks.choose(task.kind, fold.preparation, task.outputs, model)
+    return networks.given(make_net, model if ":" in model else "", fold.shape, task.outputs)
 
 
 def _pixels(settings: FitSettings, dataset: Dataset, fold: Fold) -> Pixels | None:

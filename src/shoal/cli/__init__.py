@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-VERBS = ("fit", "resume", "predict", "evaluate", "report", "data", "bench", "study", "doctor")
+VERBS = ("fit", "resume", "predict", "evaluate", "report", "data", "bench", "compare", "study", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

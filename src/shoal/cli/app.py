@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import shoal
-from shoal.cli import bench, data, doctor, evaluate, fit, predict, report, resume, study
+from shoal.cli import bench, compare, data, doctor, evaluate, fit, predict, report, resume, study
 from shoal.cli.output import say
 
 
@@ -21,7 +21,7 @@ def application() -> Any:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_about)
-    verbs = (fit.fit, resume.resume, predict.predict, evaluate.evaluate, study.study, doctor.doctor)
+    verbs = (fit.fit, resume.resume, predict.predict, evaluate.evaluate, compare.compare, study.study, doctor.doctor)
     for verb in (*verbs, report.report, bench.bench):
         app.command()(verb)
     app.add_typer(data.application(), name="data")

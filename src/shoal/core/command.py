@@ -45,7 +45,10 @@ def _texts(name: str, value: object) -> Iterator[str]:
         yield ",".join(value)
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            yield f"{key}={each[0]!r}:{each[1]!r}" if isinstance(each, tuple) else f"{key}={each}"
+            if isinstance(each, tuple):
+                yield f"{key}={each[0]!r}:{each[1]!r}"
+            else:
+                yield f"{key}={','.join(map(str, each))}" if isinstance(each, list) else f"{key}={each}"
     elif isinstance(value, tuple | list):
         yield from map(str, value)
     else:

@@ -1,7 +1,7 @@
 """The hyperparameters that can be searched and compared: what each may be, what has a meaning, where to look first.
 
-One table: settings refuse a range by it, the search moves bounds by it, the recipe begins with it, and a comparison reads
-its levels by it.
+One table: settings refuse a range by it, the search moves bounds by it, the recipe begins with it, and a comparison
+reads its levels by it.
 """
 
 from __future__ import annotations

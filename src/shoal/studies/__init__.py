@@ -12,8 +12,9 @@
   stable codes whose evidence holds the numbers and the thresholds, and sections of tables and pictures. A picture is a
   kind of chart and its plain data; the report draws it, `--json` prints it.
 
-Comparisons are designs of the room `compare`: settings differ by level, seeds pair them, and what is claimed carries an
-interval. A new study is a file here, a line in `STUDIES` and, where no chart there is fits, a chart in `report/static`.
+Comparisons are designs of the room `comparison`: settings differ by level, seeds pair them, and what is claimed carries
+an interval. A new study is a file here, a line in `STUDIES` and, where no chart there is fits, a chart in
+`report/static`. `settings.py` is the study behind `shoal compare`, which also takes what is to differ.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ import torch
 from pydantic import JsonValue
 
 from shoal.augment import Augment, Pixels, check, parse, usual
-from shoal.compare import Design, Level
-from shoal.compare import run as compare
-from shoal.compare.paired import Estimate, Floats, difference, gain_said, score_said
+from shoal.comparison import Design, Level
+from shoal.comparison import run as compare
+from shoal.comparison.paired import Estimate, Floats, difference, gain_said, score_said
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.data import ArrayFeatures

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from shoal.augment import Augment, Pixels, Plan
-from shoal.compare.paired import Estimate, Floats
+from shoal.comparison.paired import Estimate, Floats
 from shoal.studies import pictures
 from shoal.studies.augmented_samples import shown
 from shoal.studies.record import Picture

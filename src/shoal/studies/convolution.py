@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from shoal.compare.paired import Floats, mean
+from shoal.comparison.paired import Floats, mean
 from shoal.core.errors import InputError
 from shoal.core.events import Finding
 from shoal.core.wording import count

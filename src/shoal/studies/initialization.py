@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import JsonValue
 from torch import Tensor, nn
 
-from shoal.compare.paired import Floats, mean
+from shoal.comparison.paired import Floats, mean
 from shoal.core.events import Finding
 from shoal.diagnose import activations, signal
 from shoal.diagnose.activations import Activations

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import JsonValue
 from torch import nn
 
-from shoal.compare import Compared, Design, Level
-from shoal.compare import run as compare
-from shoal.compare.paired import Estimate, Floats, difference, gain_said, mean, score_said
+from shoal.comparison import Compared, Design, Level
+from shoal.comparison import run as compare
+from shoal.comparison.paired import Estimate, Floats, difference, gain_said, mean, score_said
 from shoal.core.events import Finding
 from shoal.experiment import Architecture, Given, Threads
 from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm

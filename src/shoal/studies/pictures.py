@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import JsonValue
 
-from shoal.compare.paired import mean
+from shoal.comparison.paired import mean
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from math import floor, log10
 import numpy as np
 from pydantic import JsonValue
 
-from shoal.compare.paired import Estimate, difference, mean
+from shoal.comparison.paired import Estimate, difference, mean
 from shoal.core.events import Finding
 from shoal.prepare import advise
 from shoal.studies import preparation_pictures as drawn

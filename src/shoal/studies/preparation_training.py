@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from shoal.compare import Design, Level
-from shoal.compare import run as compare
+from shoal.comparison import Design, Level
+from shoal.comparison import run as compare
 from shoal.core import process
 from shoal.core.errors import InputError
 from shoal.experiment import Architecture, BuiltIn, Given, Threads

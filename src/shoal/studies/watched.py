@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from shoal.compare import Compared, Doing
+from shoal.comparison import Compared, Doing
 from shoal.core.returning import Returning
 from shoal.core.wording import count
 from shoal.studies.record import Progress

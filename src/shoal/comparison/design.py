@@ -8,7 +8,7 @@ from math import inf
 
 import numpy as np
 
-from shoal.compare.paired import Estimate, Floats, difference
+from shoal.comparison.paired import Estimate, Floats, difference
 from shoal.core.errors import InputError
 from shoal.experiment import Architecture
 from shoal.losses import Loss
@@ -23,6 +23,7 @@ class Level:
     member: Member  # all but its seed, which is the replicate's
     architecture: Callable[[Split], Architecture]  # for the rows of a fold; levels of equal ones form one population
     folds: Sequence[Split]  # as many for every level
+    batch_size: int | None = None  # its own; levels of equal ones form one population
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,6 @@ class Compared:
         """The scores of a level, [R]: means over the folds."""
         return np.asarray(self.score[level].mean(axis=1))
 
-    def gain(self, level: Hashable, other: Hashable) -> Estimate:
+    def gain(self, level: Hashable, other: Hashable, confidence: float = 0.95) -> Estimate:
         """By how much a level scores above another: a mean over seeds, paired by seed and fold."""
-        return difference(self.by_seed(level), self.by_seed(other))
+        return difference(self.by_seed(level), self.by_seed(other), confidence)

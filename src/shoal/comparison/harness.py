@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from shoal.compare.design import Compared, Design
-from shoal.compare.paired import Floats
+from shoal.comparison.design import Compared, Design
+from shoal.comparison.paired import Floats
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.experiment import Architecture, Job, Runner, TaskCache, Trained, Training
@@ -34,12 +34,18 @@ class _Trial:
 
 @dataclass
 class _Structure:
-    """Trials that can stand in one population: of one architecture, on the same folds."""
+    """Trials that can stand in one population: of one architecture, on the same folds, in equal batches."""
 
     architecture: Architecture
     folds: Sequence[Split]
+    batch_size: int
     trials: list[_Trial] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
+
+    def alike(self, other: _Structure) -> bool:
+        """Trials of the other can stand in this one's population."""
+        same_rows = self.folds is other.folds and self.batch_size == other.batch_size
+        return same_rows and self.architecture == other.architecture
 
 
 def run(
@@ -70,7 +76,7 @@ def run(
             members=tuple(structure.members),
             loss=design.loss,
             epochs=design.epochs,
-            batch_size=design.batch_size,
+            batch_size=structure.batch_size,
             folds=tuple(trial.fold for trial in structure.trials),
             patience=design.epochs if design.choose_epoch else None,
             order_seed=design.order_seed,
@@ -99,11 +105,10 @@ def _structures(design: Design) -> list[_Structure]:
     found: list[_Structure] = []
     for name, level in design.levels.items():
         for number, split in enumerate(level.folds):
-            architecture = level.architecture(split)
-            alike = (each for each in found if each.folds is level.folds and each.architecture == architecture)
-            structure = next(alike, None)
+            own = _Structure(level.architecture(split), level.folds, level.batch_size or design.batch_size)
+            structure = next((each for each in found if each.alike(own)), None)
             if structure is None:
-                structure = _Structure(architecture, level.folds)
+                structure = own
                 found.append(structure)
             for replicate, seed in enumerate(design.seeds):
                 structure.trials.append(_Trial(name, replicate, number))

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and its 95 % interval; the interval is infinitely wide where fewer than two seeds count."""
+    """A mean over seeds and its interval, which is infinitely wide where fewer than two seeds count."""
 
     value: float
     low: float
@@ -27,13 +27,15 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-def mean(values: Sequence[float] | Floats) -> Estimate:
+def mean(values: Sequence[float] | Floats, confidence: float = 0.95) -> Estimate:
     """Mean of the finite values with Student's interval.
 
-    mean +- t_{0.975, n-1} s / sqrt(n)
+    mean +- t_{(1 + confidence) / 2, n-1} s / sqrt(n)
 
     Args:
         values: one for each seed.
+        confidence: of the interval. Of m intervals that are to hold together with 0.95, each has 1 - 0.05 / m
+            (Bonferroni).
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
@@ -42,18 +44,20 @@ def mean(values: Sequence[float] | Floats) -> Estimate:
     centre = float(known.mean())
     if len(known) < 2:
         return Estimate(centre, float("-inf"), float("inf"), 1)
-    half = float(stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
     return Estimate(centre, centre - half, centre + half, len(known))
 
 
-def difference(values: Sequence[float] | Floats, others: Sequence[float] | Floats) -> Estimate:
+def difference(
+    values: Sequence[float] | Floats, others: Sequence[float] | Floats, confidence: float = 0.95
+) -> Estimate:
     """Mean of values - others, seed by seed: what the seeds share cancels.
 
     >>> paired = difference([0.90, 0.80, 0.85], [0.88, 0.79, 0.83])
     >>> round(paired.value, 4), paired.clear
     (0.0167, True)
     """
-    return mean(np.asarray(values, dtype=float) - np.asarray(others, dtype=float))
+    return mean(np.asarray(values, dtype=float) - np.asarray(others, dtype=float), confidence)
 
 
 def score_said(value: float, metric: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shoal.compare import paired
+from shoal.comparison import paired
 
 
 def test_a_paired_interval_is_students() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from shoal import losses as all_losses
-from shoal.compare import Compared, Design, Doing, Level, run
+from shoal.comparison import Compared, Design, Doing, Level, run
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.returning import Returning
