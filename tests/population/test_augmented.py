@@ -29,10 +29,10 @@ def members(seeds: list[int]) -> list[Member]:
 @pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(5, 2), Plan(3, 2, looped=True)])
 def test_augmented_rows_train_as_alone(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Population, "plan", lambda *_: plan)
-    crowd = members([1, 1, 2, 3, 3])
-    together = Population(convolutional, crowd, dtype=torch.float64)
+    group = members([1, 1, 2, 3, 3])
+    together = Population(convolutional, group, dtype=torch.float64)
     list(together.train(X.double(), Y, epochs=3, batch_size=8))
-    for k, member in enumerate(crowd):
+    for k, member in enumerate(group):
         alone = Population(convolutional, [member], dtype=torch.float64)
         list(alone.train(X.double(), Y, epochs=3, batch_size=8))
         assert difference(together, k, alone, 0) < 1e-10

@@ -231,9 +231,9 @@ def test_the_laws_hold_when_the_optimizer_is_compiled(case: str, monkeypatch: py
 def test_any_number_of_rows_in_blocks_of_any_width(members: int, rows: int, who: int) -> None:
     """K from 1 to 65; one of them is compared with itself alone."""
     row = who % members
-    crowd = [member(k) for k in range(members)]
+    every = [member(k) for k in range(members)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Population, "plan", lambda *_: Plan(rows, 2))
-        together = trained(dense, crowd, table(16), epochs=2)
-    alone = trained(dense, [crowd[row]], table(16), epochs=2)
+        together = trained(dense, every, table(16), epochs=2)
+    alone = trained(dense, [every[row]], table(16), epochs=2)
     assert difference(together, row, alone, 0) < 1e-11

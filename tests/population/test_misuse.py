@@ -25,7 +25,7 @@ from tests.population.test_laws import difference, member
 X, Y = table(40)
 
 
-def crowd(**settings: object) -> list[Member]:
+def four(**settings: object) -> list[Member]:
     return [Member.model_validate({"seed": k, "optimizer": "adam", "lr": 0.01, **settings}) for k in range(4)]
 
 
@@ -81,7 +81,7 @@ def test_layers_that_their_author_put_into_evaluation_mode_stay_there() -> None:
 
     for make_net, name in ((Frozen, "norm.running_mean"), (by_hand, "1.running_mean")):
         for rows in (1, 3):
-            population = Population(make_net, crowd()[:rows])
+            population = Population(make_net, four()[:rows])
             loop = population.train(X, Y, epochs=3, batch_size=8, validation=(X, Y))
             next(loop)
             if rows > 1:
@@ -102,11 +102,11 @@ def test_data_are_never_written_into() -> None:
 
     x = X.clone()
     for rows in (1, 3):
-        population = Population(Greedy, crowd()[:rows])
+        population = Population(Greedy, four()[:rows])
         first = population.predict(x)
         list(population.train(x, Y, epochs=1, batch_size=8, validation=(x, Y)))
         assert torch.equal(x, X)
-        fresh = Population(Greedy, crowd()[:rows])
+        fresh = Population(Greedy, four()[:rows])
         torch.testing.assert_close(first, fresh.predict(x))
 
 
@@ -123,7 +123,7 @@ def test_a_buffer_of_two_modules_is_one_in_every_plan() -> None:
         by = torch.rand(5) * 5
         return nn.Sequential(Scale(by), nn.Linear(5, 5), Scale(by), nn.Linear(5, 3))
 
-    population = Population(make_net, crowd())
+    population = Population(make_net, four())
     together = population.predict(X)
     for k in range(4):
         torch.testing.assert_close(population[k].predict(X)[0], together[k])
@@ -142,7 +142,7 @@ def test_a_view_after_a_convolution_runs_in_torchs_layout(members: int) -> None:
 
     x, y = pictures()
     plans = Plans()
-    population = Population(Viewing, crowd()[:members], plans=plans)
+    population = Population(Viewing, four()[:members], plans=plans)
     list(population.train(x, y, epochs=1, batch_size=8, validation=(x, y)))
     assert population.predict(x).shape == (members, 37, 3)
     assert not any(plan["channels_last"] for plan in plans.document().values())
@@ -166,7 +166,7 @@ def test_a_forward_that_changed_gets_a_plan_of_its_own() -> None:
 
     plans = Plans()
     for branching in (False, True):
-        population = Population(network(branching), crowd(), plans=plans)
+        population = Population(network(branching), four(), plans=plans)
         list(population.train(X, Y, epochs=1, batch_size=8))
     assert sorted(bool(plan["why"]) for plan in plans.document().values()) == [False, True]
 
@@ -195,17 +195,17 @@ def test_scores_and_plateaus_of_a_view_are_those_of_its_rows_alone() -> None:
     y = torch.randn(40, 3, generator=torch.Generator().manual_seed(1))
     y[20:] *= 100
     views = [np.arange(20), np.arange(40)]
-    population = Population(dense, crowd()[:2], loss="squared_error", dtype=torch.float64)
+    population = Population(dense, four()[:2], loss="squared_error", dtype=torch.float64)
     record = next(population.train(X.double(), y, epochs=1, batch_size=8, views=views))
-    alone = Population(dense, crowd()[:1], loss="squared_error", dtype=torch.float64)
+    alone = Population(dense, four()[:1], loss="squared_error", dtype=torch.float64)
     own = next(alone.train(X[:20].double(), y[:20], epochs=1, batch_size=8))
     assert record.score[0] == pytest.approx(own.score[0], rel=1e-9)
-    array = Population(dense, crowd()[:2], dtype=torch.float64)
+    array = Population(dense, four()[:2], dtype=torch.float64)
     list(array.train(X.double(), Y, epochs=1, views=np.stack([np.arange(20), np.arange(20, 40)])))
 
 
 def test_two_trainings_at_once_are_refused() -> None:
-    population = Population(dense, crowd())
+    population = Population(dense, four())
     first, second = (population.train(X, Y, epochs=2, batch_size=8) for _ in range(2))
     next(first)
     with pytest.raises(InputError, match="is being trained"):
@@ -217,7 +217,7 @@ def test_two_trainings_at_once_are_refused() -> None:
 
 
 def test_resume_wants_the_data_that_the_training_began_with(tmp_path: Path) -> None:
-    population = Population(dense, crowd())
+    population = Population(dense, four())
     loop = population.train(X, Y, epochs=3, batch_size=8, validation=(X, Y), patience=3)
     next(loop)
     population.save(tmp_path / "p.safetensors")
@@ -235,7 +235,7 @@ def test_a_loss_of_ones_own_is_given_again_when_loading(tmp_path: Path) -> None:
     def mine(outputs: Tensor, target: Tensor) -> Tensor:
         return (outputs - target).abs().mean(dim=-1)
 
-    population = Population(dense, crowd(), loss=mine)
+    population = Population(dense, four(), loss=mine)
     list(population.train(X, X[:, :3], epochs=1))
     population.save(tmp_path / "p.safetensors")
     with pytest.raises(InputError, match="loss mine of your own"):
@@ -248,13 +248,13 @@ def test_a_file_whose_buffers_are_anothers_is_refused(tmp_path: Path) -> None:
     def net(momentum: bool) -> nn.Module:
         return nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3, track_running_stats=momentum))
 
-    Population(lambda: net(True), crowd()).save(tmp_path / "p.safetensors")
+    Population(lambda: net(True), four()).save(tmp_path / "p.safetensors")
     with pytest.raises(InputError, match="its buffers differ"):
         Population.load(tmp_path / "p.safetensors", lambda: net(False))
 
 
 def test_one_row_alone_learns_without_gradients_switched_on_outside() -> None:
-    population = Population(dense, crowd()[:1])
+    population = Population(dense, four()[:1])
     before = population.theta.clone()
     with torch.no_grad():
         list(population.train(X, Y, epochs=1))
@@ -289,7 +289,7 @@ def _of_classes(name: str):  # type: ignore[no-untyped-def]
 
 
 def refused(words: str, act) -> None:  # type: ignore[no-untyped-def]
-    population = Population(dense, crowd())
+    population = Population(dense, four())
     before = (population.theta.clone(), list(population.status), population.members)
     with pytest.raises(InputError, match=words):
         act(population)
@@ -351,32 +351,32 @@ def test_calls_that_cannot_be_change_nothing(words: str, act) -> None:  # type: 
         ("no shape yet", lambda: Population(lambda: nn.LazyLinear(3), [Member()])),
         ("no values .device meta", lambda: Population(lambda: nn.Linear(5, 3, device="meta"), [Member()])),
         ("TorchScript", lambda: Population(lambda: torch.jit.script(nn.Linear(5, 3)), [Member()])),
-        ("with tuple: it must be one tensor", lambda: Population(answering(lambda o: (o, o)), crowd()).predict(X)),
-        ("with dict: it must be one tensor", lambda: Population(answering(lambda o: {"o": o}), crowd()).predict(X)),
-        ("torch.int64: it must be real", lambda: Population(answering(lambda o: o.argmax(-1)), crowd()).predict(X)),
-        ("needs logits .B, C.", lambda: Population(answering(lambda o: o[..., 0]), crowd()).train(X, Y, epochs=1)),
-        ("have no gradient", lambda: Population(answering(lambda o: o.detach()), crowd()).train(X, Y, epochs=1)),
-        ("sparse tensor", lambda: Population(dense, crowd()).predict(X.to_sparse())),
+        ("with tuple: it must be one tensor", lambda: Population(answering(lambda o: (o, o)), four()).predict(X)),
+        ("with dict: it must be one tensor", lambda: Population(answering(lambda o: {"o": o}), four()).predict(X)),
+        ("torch.int64: it must be real", lambda: Population(answering(lambda o: o.argmax(-1)), four()).predict(X)),
+        ("needs logits .B, C.", lambda: Population(answering(lambda o: o[..., 0]), four()).train(X, Y, epochs=1)),
+        ("have no gradient", lambda: Population(answering(lambda o: o.detach()), four()).train(X, Y, epochs=1)),
+        ("sparse tensor", lambda: Population(dense, four()).predict(X.to_sparse())),
         (
             r"The loss mine failed .* expected target dtype to be Long.*losses.custom\(mine, categorical=True\)",
-            lambda: Population(dense, crowd(), loss=_of_classes("mine")).train(X, Y, epochs=1),
+            lambda: Population(dense, four(), loss=_of_classes("mine")).train(X, Y, epochs=1),
         ),
         (
             r"returned \[2\] for outputs \[2, 4, 3\]",
-            lambda: Population(dense, crowd(), loss=lambda o, t: (o - t).square().mean((1, 2))).train(
+            lambda: Population(dense, four(), loss=lambda o, t: (o - t).square().mean((1, 2))).train(
                 X, X[:, :3], epochs=1
             ),
         ),
         (
             "mixes members",
-            lambda: Population(dense, crowd(), loss=lambda o, t: (o - o.mean(0)).square().mean(-1)).train(
+            lambda: Population(dense, four(), loss=lambda o, t: (o - o.mean(0)).square().mean(-1)).train(
                 X, X[:, :3], epochs=1
             ),
         ),
         (
             "no gradient",
             lambda: list(
-                Population(dense, crowd(), loss=lambda o, t: (o - t).detach().mean(dim=-1)).train(X, X[:, :3], epochs=1)
+                Population(dense, four(), loss=lambda o, t: (o - t).detach().mean(dim=-1)).train(X, X[:, :3], epochs=1)
             ),
         ),
     ],
@@ -388,7 +388,7 @@ def test_what_cannot_be_built_is_refused_in_a_sentence(words: str, act) -> None:
 
 def test_a_loss_of_ones_own_may_take_class_numbers() -> None:
     mine = losses.custom(_of_classes("mine"), categorical=True)
-    own, usual = Population(dense, crowd(), loss=mine), Population(dense, crowd())
+    own, usual = Population(dense, four(), loss=mine), Population(dense, four())
     for population in (own, usual):
         list(population.train(X, Y, epochs=3, batch_size=8))
     torch.testing.assert_close(own.theta, usual.theta)
@@ -413,7 +413,7 @@ def test_sparse_gradients_are_taken_as_dense_ones(members: int, kind: str) -> No
             return self.out(found.flatten(1))  # type: ignore[no-any-return]
 
     x = torch.randint(0, 7, (40, 5), generator=torch.Generator().manual_seed(0))
-    sparse, usual = (Population(lambda s=s: Words(s), crowd()[:members]) for s in (True, False))
+    sparse, usual = (Population(lambda s=s: Words(s), four()[:members]) for s in (True, False))
     for population in (sparse, usual):
         list(population.train(x, Y, epochs=3, batch_size=8))
     torch.testing.assert_close(sparse.theta, usual.theta)
@@ -423,7 +423,7 @@ def test_a_batch_that_only_later_turns_out_to_be_wrong_is_refused_too() -> None:
     def net() -> nn.Module:
         return nn.Sequential(nn.Embedding(3, 4), nn.Flatten(), nn.Linear(20, 3))
 
-    population = Population(net, crowd())
+    population = Population(net, four())
     x = torch.zeros(40, 5, dtype=torch.int64)
     population.predict(x)
     x[30:] = 9
@@ -444,16 +444,16 @@ def test_who_else_draws_random_numbers_is_not_mistaken_for_the_network() -> None
     drawing.start()
     try:
         for rows in range(2, 22):
-            Population(dense, crowd()).predict(X[:rows])
+            Population(dense, four()).predict(X[:rows])
     finally:
         done.set()
         drawing.join()
     with pytest.raises(InputError, match="draws random numbers"):
-        Population(answering(lambda o: o + torch.rand(3)), crowd()).predict(X)
+        Population(answering(lambda o: o + torch.rand(3)), four()).predict(X)
 
 
 def test_rows_may_be_counted_from_the_end() -> None:
-    population = Population(dense, crowd())
+    population = Population(dense, four())
     population.stop(-1)
     assert population.status == ["ok", "ok", "ok", "pruned"]
     torch.testing.assert_close(population.network(-1)(X), population.network(3)(X))
@@ -466,7 +466,7 @@ def test_transposed_convolutions_keep_their_bits_beside_a_row_that_leaves() -> N
         return nn.Sequential(nn.ConvTranspose2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, 3))
 
     x, y = pictures()
-    company, lonely = (Population(net, crowd()) for _ in range(2))
+    company, lonely = (Population(net, four()) for _ in range(2))
     list(company.train(x, y, epochs=3, batch_size=8))
     for number, _ in enumerate(lonely.train(x, y, epochs=3, batch_size=8)):
         if number == 0:
@@ -493,7 +493,7 @@ next(loop)
 
 
 def test_rows_can_be_gone_through_one_by_one() -> None:
-    population = Population(dense, crowd())
+    population = Population(dense, four())
     apart = list(population)
     assert [len(each) for each in apart] == [1] * 4
     assert all(torch.equal(each.theta[0], population.theta[k]) for k, each in enumerate(apart))
@@ -502,10 +502,10 @@ def test_rows_can_be_gone_through_one_by_one() -> None:
 def test_a_factory_that_builds_nothing_new_is_refused() -> None:
     network = dense()
     with pytest.raises(InputError, match="returned the same module twice"):
-        Population(lambda: network, crowd())
-    given = Population(network, crowd())  # the module itself: all start from its weights, as it says
+        Population(lambda: network, four())
+    given = Population(network, four())  # the module itself: all start from its weights, as it says
     assert torch.equal(given.theta[0], given.theta[1])
-    assert len(Population(lambda: network, crowd()[:1])) == 1
+    assert len(Population(lambda: network, four()[:1])) == 1
 
 
 @pytest.mark.parametrize(
@@ -520,4 +520,4 @@ def test_a_factory_that_builds_nothing_new_is_refused() -> None:
 )
 def test_losses_of_torch_are_known_by_their_names(loss: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Population(dense, crowd(), loss=loss)  # type: ignore[arg-type]
+        Population(dense, four(), loss=loss)  # type: ignore[arg-type]

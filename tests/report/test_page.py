@@ -203,13 +203,13 @@ def test_every_picture_has_a_caption_with_a_number_a_table_and_two_ways_to_save_
 
 def test_the_curves_in_the_page_are_those_of_the_events() -> None:
     events = streams.classification()
-    crowds = {c["name"]: c for c in reader("classification").data["crowds"]}
+    populations = {c["name"]: c for c in reader("classification").data["populations"]}
     seen = 0
     for event in events:
         if isinstance(event, ev.EpochFinished):
-            crowd = crowds[event.population]
+            population = populations[event.population]
             for k, member in enumerate(event.members):
-                shown = crowd["validation_loss"][crowd["ids"].index(member)][event.epoch - 1]
+                shown = population["validation_loss"][population["ids"].index(member)][event.epoch - 1]
                 true = event.validation_loss[k]
                 assert shown == (pytest.approx(true, rel=1e-5) if math.isfinite(true) else None)
                 seen += 1

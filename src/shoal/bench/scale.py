@@ -25,7 +25,7 @@ from shoal.task import Part, Split
 
 FEW, MANY = 32, 256
 MOST_GROWTH = 1.1  # seconds a member with MANY, over those with FEW
-CROWD = 1000
+MEMORY_MEMBERS = 1000  # of the population whose peak memory is measured
 SPARE = 1.2  # peak memory over the plan's estimate
 NETWORKS = (SUBJECTS[0], SUBJECTS[1], SUBJECTS[4])
 LOCKED = (5, 7, 8)  # subjects whose rows are computed one by one, which holds Python's lock
@@ -41,7 +41,7 @@ def cases(quick: bool) -> Iterator[Case]:
         name = f"{subject.name}, batch {subject.batch}: a member's epoch, K {MANY}"
         yield Case.measured(name, many, f"K {FEW}", few, 1 / MOST_GROWTH)
     yield from _workers(quick)
-    yield memory(100 if quick else CROWD)
+    yield memory(100 if quick else MEMORY_MEMBERS)
 
 
 def _workers(quick: bool) -> Iterator[Case]:

@@ -221,7 +221,7 @@ def _test_rows(story: Story) -> str:
 
 def _epochs(story: Story) -> str:
     stated = story.summary.get("epochs_trained")  # counts the short trainings too, by the share of an epoch they took
-    total = sum(len(e.members) for crowd in story.crowds.values() for e in crowd.epochs)
+    total = sum(len(e.members) for population in story.populations.values() for e in population.epochs)
     if isinstance(stated, int | float) and math.isfinite(stated):
         total = round(stated)
     searched = story.members_searched

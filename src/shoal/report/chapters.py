@@ -13,12 +13,12 @@ from shoal.report.story import Story
 
 def learned(story: Story) -> list[Picture]:
     """The shoal: every network's score and loss by epoch, the chosen ones strong, verdicts where they were read."""
-    crowds = [name for name, crowd in story.crowds.items() if crowd.epochs]
-    if not crowds:
+    populations = [name for name, population in story.populations.items() if population.epochs]
+    if not populations:
         return []
     shown = trained(story)
     verdicts = [exhibits.verdict_data(v) for v in story.verdicts[-1:]]
-    shared = {"crowds": crowds, "band": crowds[-1], "verdicts": verdicts}
+    shared = {"populations": populations, "band": populations[-1], "verdicts": verdicts}
     word = formats.metric_word(story.metric)
     score, loss = {**shared, "what": "validation_score"}, {**shared, "what": "validation_loss"}
     title = f"{word[0].upper()}{word[1:]} by epoch, every network"
@@ -31,8 +31,9 @@ def learned(story: Story) -> list[Picture]:
 def networks(story: Story) -> str:
     """What was trained, in words: "Each network has two hidden layers of 128: 30,018 numbers to learn."."""
     kinds: dict[tuple[str, int], list[str]] = {}
-    for name, crowd in story.crowds.items():
-        kinds.setdefault((_built(crowd.started.network), crowd.started.parameters), []).append(formats.spoken(name))
+    for name, population in story.populations.items():
+        started = population.started
+        kinds.setdefault((_built(started.network), started.parameters), []).append(formats.spoken(name))
     said = [(f"{built}: {formats.count(size, 'number')} to learn", of) for (built, size), of in kinds.items() if built]
     if len(said) == 1:
         return f"Each network {said[0][0]}."

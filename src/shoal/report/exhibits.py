@@ -237,7 +237,7 @@ def at_edge(search_round: ev.SearchRound, member: ev.MemberInfo, name: str) -> s
 
 def _verdict(story: Story, key: str, seen: ev.CurveVerdict) -> Picture:
     caption = f"{seen.sentence} Read on network {seen.member}, {verdict_numbers(story, seen)}."
-    data = {"crowds": [seen.population], "what": "validation_loss", "verdicts": [verdict_data(seen)]}
+    data = {"populations": [seen.population], "what": "validation_loss", "verdicts": [verdict_data(seen)]}
     return Picture(key, "curves", f"Loss by epoch, {spoken(seen.population)}", caption, data)
 
 

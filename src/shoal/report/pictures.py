@@ -10,7 +10,7 @@ from statistics import quantiles
 from typing import Any
 
 from shoal.report import formats
-from shoal.report.story import Crowd, Story
+from shoal.report.story import PopulationHistory, Story
 
 CURVES = ("train_loss", "train_score", "validation_loss", "validation_score")
 
@@ -42,16 +42,16 @@ class TrainedNetwork:
 def trained(story: Story) -> dict[int, TrainedNetwork]:
     """Every network of the run by its id, as its curves show it."""
     networks: dict[int, TrainedNetwork] = {}
-    for name, crowd in story.crowds.items():
+    for name, population in story.populations.items():
         best: dict[int, tuple[float, float, int]] = {}
         status: dict[int, str] = {}
-        for epoch in crowd.epochs:
+        for epoch in population.epochs:
             for k, member in enumerate(epoch.members):
                 value, known = epoch.validation_score[k], best.get(member)
                 if math.isfinite(value) and (known is None or value > known[0]):
                     best[member] = (value, epoch.train_score[k], epoch.epoch)
                 status[member] = epoch.status[k]
-        for info in crowd.started.members:
+        for info in population.started.members:
             value, train, at = best.get(info.id, (math.nan, math.nan, 0))
             networks[info.id] = TrainedNetwork(info.id, name, info.values, value, train, at, status.get(info.id, "ok"))
     for search in story.searches:
@@ -62,18 +62,19 @@ def trained(story: Story) -> dict[int, TrainedNetwork]:
     return networks
 
 
-def crowd_data(name: str, crowd: Crowd) -> dict[str, Any]:
+def population_data(name: str, population: PopulationHistory) -> dict[str, Any]:
     """A population's curves as the charts take them: ids [K] and, for each quantity, [K][T] with None as "no value"."""
-    ids = [member.id for member in crowd.started.members]
-    last = max((epoch.epoch for epoch in crowd.epochs), default=0)
+    started = population.started
+    ids = [member.id for member in started.members]
+    last = max((epoch.epoch for epoch in population.epochs), default=0)
     row = {member: k for k, member in enumerate(ids)}
     grids: dict[str, list[list[float | None]]] = {c: [[None] * last for _ in ids] for c in CURVES}
-    for epoch in crowd.epochs:
+    for epoch in population.epochs:
         for k, member in enumerate(epoch.members):
             if member in row and epoch.epoch >= 1:
                 for curve in CURVES:
                     grids[curve][row[member]][epoch.epoch - 1] = getattr(epoch, curve)[k]
-    return {"name": name, "step": crowd.started.step, "round": crowd.started.round, "ids": ids, "epochs": last, **grids}
+    return {"name": name, "step": started.step, "round": started.round, "ids": ids, "epochs": last, **grids}
 
 
 def page_data(story: Story, pictures: list[Picture]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def page_data(story: Story, pictures: list[Picture]) -> dict[str, Any]:
         ],
         "chosen": sorted(story.chosen),
         "ensemble": story.ensemble is not None,
-        "crowds": [crowd_data(name, crowd) for name, crowd in story.crowds.items()],
+        "populations": [population_data(name, population) for name, population in story.populations.items()],
         "figures": {picture.id: {"kind": picture.kind, **picture.data} for picture in pictures},
     }
 

@@ -28,7 +28,7 @@ class StepRound:
 
 
 @dataclass
-class Crowd:
+class PopulationHistory:
     """A population and its epochs, in order."""
 
     started: ev.PopulationStarted
@@ -43,7 +43,7 @@ class Story:
     findings: list[ev.Finding] = field(default_factory=list)
     steps: dict[int, list[StepRound]] = field(default_factory=dict)
     decisions: list[ev.Decision] = field(default_factory=list)
-    crowds: dict[str, Crowd] = field(default_factory=dict)
+    populations: dict[str, PopulationHistory] = field(default_factory=dict)
     searches: list[ev.SearchRound] = field(default_factory=list)
     verdicts: list[ev.CurveVerdict] = field(default_factory=list)
     ensemble: ev.EnsembleChosen | None = None
@@ -78,7 +78,7 @@ class Story:
     @property
     def members_searched(self) -> int:
         """Networks of the search, among which the answer was chosen."""
-        return sum(len(crowd.started.members) for crowd in self.crowds.values())
+        return sum(len(population.started.members) for population in self.populations.values())
 
     @property
     def seconds(self) -> float:
@@ -136,10 +136,10 @@ def _take(story: Story, event: ev.Event) -> None:
             if event.decision.step in story.steps:
                 story.steps[event.decision.step][-1].decisions.append(event.decision)
         case ev.PopulationStarted():
-            story.crowds[event.population] = Crowd(event)
+            story.populations[event.population] = PopulationHistory(event)
         case ev.EpochFinished():
-            if event.population in story.crowds:
-                story.crowds[event.population].epochs.append(event)
+            if event.population in story.populations:
+                story.populations[event.population].epochs.append(event)
         case ev.InitialLosses() | ev.InitialSignals():
             _latest(story, 1).exhibits.append(event)
         case ev.SmallSample():

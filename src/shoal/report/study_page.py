@@ -40,7 +40,7 @@ def render_study(document: Mapping[str, Any]) -> str:
         "members": [],
         "chosen": [],
         "ensemble": False,
-        "crowds": [],
+        "populations": [],
         "figures": {picture.id: {"kind": picture.kind, **picture.data} for picture in drawn},
     }
     urgent = [f for f in (*document["findings"], *document["decisions"]) if f["level"] in ("warning", "problem")]

@@ -89,18 +89,18 @@
     draw(data, page, room) {
       const loss = data.what === "validation_loss";
       const other = loss ? "train_loss" : "train_score";
-      const crowds = page.crowds.filter((c) => data.crowds.includes(c.name));
+      const populations = page.populations.filter((c) => data.populations.includes(c.name));
       const chosen = new Set(page.chosen), judged = new Set(data.verdicts.map((v) => v.member));
-      const total = crowds.reduce((n, c) => n + c.ids.length, 0);
-      const { lines, strong, all } = gather(crowds, data.what, other, chosen, judged, total <= 12);
-      const marks = band(data, page.crowds);
+      const total = populations.reduce((n, c) => n + c.ids.length, 0);
+      const { lines, strong, all } = gather(populations, data.what, other, chosen, judged, total <= 12);
+      const marks = band(data, page.populations);
       const focus = verdictMarks(data, page, loss, marks);
       const domain = loss ? Shoal.lossDomain(all, strong) : Shoal.scoreDomain(all, focus);
-      const last = Math.max(1, ...crowds.map((c) => c.epochs));
+      const last = Math.max(1, ...populations.map((c) => c.epochs));
       const y = loss ? { label: "loss (down is better)", domain } : { ...Shoal.scoreAxis(page, ""), domain };
       if (!loss) y.label = page.metric.share ? `${page.metric.word}, % (up is better)` : `${page.metric.word} (up is better)`;
       return {
-        legend: room.thumb ? [] : legendOf(page, data, crowds, judged, total, marks.some((m) => m.type === "area")),
+        legend: room.thumb ? [] : legendOf(page, data, populations, judged, total, marks.some((m) => m.type === "area")),
         panels: [Shoal.plot({
           x: { domain: [last > 1 ? 1 : 0.5, last > 1 ? last + (last - 1) * 0.02 : 1.5], label: "epoch (one pass through the training rows)", format: (v) => (Number.isInteger(v) ? number(v) : "") },
           y, marks, lines,
@@ -108,9 +108,9 @@
       };
     },
     table(data, page) {
-      const crowds = page.crowds.filter((c) => data.crowds.includes(c.name));
+      const populations = page.populations.filter((c) => data.populations.includes(c.name));
       const rows = [];
-      for (const c of crowds) {
+      for (const c of populations) {
         c.ids.forEach((id, k) => {
           for (let t = 0; t < c.epochs; t++) {
             const at = [c.train_loss, c.train_score, c.validation_loss, c.validation_score].map((grid) => grid[k][t]);
@@ -122,29 +122,29 @@
     },
   };
 
-  function gather(crowds, what, other, chosen, judged, few) {
+  function gather(populations, what, other, chosen, judged, few) {
     const plain = [], above = [], strong = [], all = [];
-    for (const crowd of crowds) {
-      const xs = Array.from({ length: crowd.epochs }, (_, t) => t + 1);
-      crowd.ids.forEach((id, k) => {
+    for (const population of populations) {
+      const xs = Array.from({ length: population.epochs }, (_, t) => t + 1);
+      population.ids.forEach((id, k) => {
         const kind = judged.has(id) ? "judged" : chosen.has(id) ? "chosen" : "member";
-        const ys = crowd[what][k];
+        const ys = population[what][k];
         for (const v of ys) if (finite(v)) all.push(v);
         const list = kind === "member" ? plain : above;
-        if (few || kind !== "member") list.push({ id, xs, ys: crowd[other][k], kind: `${kind} train`, train: true });
+        if (few || kind !== "member") list.push({ id, xs, ys: population[other][k], kind: `${kind} train`, train: true });
         list.push({ id, xs, ys, kind });
-        if (kind !== "member") for (const v of [...ys, ...crowd[other][k]]) if (finite(v)) strong.push(v);
+        if (kind !== "member") for (const v of [...ys, ...population[other][k]]) if (finite(v)) strong.push(v);
       });
     }
     return { lines: [...plain, ...above], strong, all };
   }
 
-  function band(data, crowds) {
-    const crowd = crowds.find((c) => c.name === data.band);
-    if (!crowd || crowd.ids.length < 5) return [];
+  function band(data, populations) {
+    const population = populations.find((c) => c.name === data.band);
+    if (!population || population.ids.length < 5) return [];
     const points = [];
-    for (let t = 0; t < crowd.epochs; t++) {
-      const values = crowd[data.what].map((ys) => ys[t]).filter(finite);
+    for (let t = 0; t < population.epochs; t++) {
+      const values = population[data.what].map((ys) => ys[t]).filter(finite);
       if (values.length >= 5) points.push([t + 1, Shoal.quantile(values, 0.1), Shoal.quantile(values, 0.9)]);
     }
     return points.length > 1 ? [{ type: "area", behind: true, points }] : [];
@@ -154,16 +154,16 @@
   function verdictMarks(data, page, loss, marks) {
     const inView = [];
     for (const v of data.verdicts) {
-      const crowd = page.crowds.find((c) => c.name === v.population);
-      const k = crowd ? crowd.ids.indexOf(v.member) : -1;
+      const population = page.populations.find((c) => c.name === v.population);
+      const k = population ? population.ids.indexOf(v.member) : -1;
       if (k < 0) continue;
       const [first, last] = v.epochs_read;
       if (loss) {
-        const read = crowd.validation_loss[k].slice(Math.max(0, first - 1), last).filter(finite);
+        const read = population.validation_loss[k].slice(Math.max(0, first - 1), last).filter(finite);
         const slope = finite(v.slope) ? `${v.slope > 0 ? "+" : v.slope < 0 ? "\u2212" : ""}${number(Math.round(1e4 * Math.abs(v.slope)) / 100)} % an epoch` : "slope not finite";
         if (read.length) marks.push({ type: "bracket", from: first, to: last, at: Math.max(...read), say: slope });
       } else {
-        const scores = crowd.validation_score[k], best = scores.reduce((b, s, t) => (finite(s) && (b < 0 || s > scores[b]) ? t : b), -1);
+        const scores = population.validation_score[k], best = scores.reduce((b, s, t) => (finite(s) && (b < 0 || s > scores[b]) ? t : b), -1);
         if (best < 0) continue;
         const from = scores[best], to = finite(v.gap) ? from + v.gap : null; // the gap as it was judged, without dropout
         inView.push(from, to);
@@ -174,9 +174,9 @@
     return inView;
   }
 
-  function legendOf(page, data, crowds, judged, total, banded) {
+  function legendOf(page, data, populations, judged, total, banded) {
     const legend = [];
-    const shown = new Set(crowds.flatMap((c) => c.ids));
+    const shown = new Set(populations.flatMap((c) => c.ids));
     const answers = page.chosen.filter((id) => shown.has(id) && !judged.has(id)).length;
     if (page.ensemble && answers) legend.push({ say: "in the ensemble, on validation rows", line: "line chosen" }, { say: "the same, on training rows", line: "line chosen train" });
     if (!page.ensemble && answers) legend.push({ say: "the best so far, on validation rows", line: "line chosen" }, { say: "the same, on training rows", line: "line chosen train" });

@@ -69,7 +69,7 @@
     return sorted[floor] + ((sorted[floor + 1] ?? sorted[floor]) - sorted[floor]) * (at - floor);
   };
 
-  /** A domain for scores that keeps the crowd legible: a few far below do not press it against the top. */
+  /** A domain for scores that keeps most networks legible: a few far below do not press it against the top. */
   Shoal.scoreDomain = (values, include = []) => {
     const fit = values.filter(Shoal.finite);
     const inside = include.filter(Shoal.finite);
