@@ -229,7 +229,7 @@ def _epochs(story: Story) -> str:
     return f"{most}{formats.count(total, 'epoch')} in all" if total else ""
 
 
-def standing(story: Story) -> str:
+def unfinished(story: Story) -> str:
     """What to say of a run that did not reach its end; empty for one that did.
 
     Args:

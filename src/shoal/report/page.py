@@ -95,7 +95,7 @@ def render(events: Sequence[ev.Event]) -> str:
         "story": story,
         "start": story.start,
         "answer": answer.sentence(story),
-        "standing": answer.standing(story),
+        "unfinished": answer.unfinished(story),
         "problems": answer.problems(story),
         "figures": answer.figures(story),
         "steps": steps,
