@@ -153,17 +153,17 @@ class Loss:
         share = (weights / weights.sum()).unsqueeze(1)
         return float((share * (y - (share * y).sum(dim=0)).square()).sum(dim=0).mean())
 
-    def baseline(self, fed: Tensor, held: Tensor) -> float:
-        """The score on the targets `held` of always giving the usual answer of `fed`: the commonest class, or the mean.
+    def baseline(self, train_y: Tensor, y: Tensor) -> float:
+        """The score on the targets `y` of always answering the majority class, or the mean, of `train_y`.
 
         Args:
-            fed: targets of training rows, int64 [N] or standardised numbers [N, C].
-            held: targets of the rows that are scored.
+            train_y: targets of the training rows, int64 [N] or standardised numbers [N, C].
+            y: targets of the rows that are scored.
         """
         if self.categorical:
-            return float((held == fed.bincount().argmax()).double().mean())
-        squared = (held.double() - fed.double().mean(dim=0)).square().mean()
-        return float(1 - squared / self.target_variance(held.double()))
+            return float((y == train_y.bincount().argmax()).double().mean())
+        squared = (y.double() - train_y.double().mean(dim=0)).square().mean()
+        return float(1 - squared / self.target_variance(y.double()))
 
     def metric(self, mean_score: Floats, variance: float | Floats) -> Floats:
         """The mean score (accuracy for classes), or R^2 = 1 + mean score / variance."""

@@ -96,7 +96,7 @@ START = [2.0] * 5
 
 
 @pytest.mark.parametrize(
-    ("end", "fed", "outcome", "best", "low", "high"),
+    ("end", "train", "outcome", "best", "low", "high"),
     [
         ([1.9, 1.2, 1.0, 1.4, nan], [1.9, 1.2, 1.0, 1.4, nan], "found", 1e-2, 1e-3, 1e-1),
         ([1.0, 1.0, 1.9, 1.9, 0.9], [1.0, 1.0, 1.9, 1.9, 0.9], "found", 1.0, 1.0, 1.0),  # a gap ends the range
@@ -107,8 +107,8 @@ START = [2.0] * 5
         ([nan] * 5, [nan] * 5, "too_high", 1e-4, 1e-4, 1.0),
     ],
 )
-def test_sweeps(end: list[float], fed: list[float], outcome: str, best: float, low: float, high: float) -> None:
-    sweep = learning_rate.judge(RATES, START, end, fed, blind=2.0)
+def test_sweeps(end: list[float], train: list[float], outcome: str, best: float, low: float, high: float) -> None:
+    sweep = learning_rate.judge(RATES, START, end, train, prior_loss=2.0)
     assert (sweep.outcome, sweep.best) == (outcome, best)
     if outcome == "found":
         assert (sweep.low, sweep.high) == (low, high)
@@ -119,7 +119,7 @@ def test_sweeps(end: list[float], fed: list[float], outcome: str, best: float, l
 def test_seeds_are_joined_by_their_median() -> None:
     rates = [1e-3] * 3 + [1e-2] * 3
     end = [1.0, 1.1, 1.2, 0.1, nan, nan]  # the second rate was lucky once and diverged twice
-    sweep = learning_rate.judge(rates, [2.0] * 6, end, end, blind=2.0)
+    sweep = learning_rate.judge(rates, [2.0] * 6, end, end, prior_loss=2.0)
     assert sweep.best == 1e-3 and sweep.improvement == pytest.approx(0.45)
 
 
@@ -127,11 +127,11 @@ def test_a_lone_bad_training_does_not_end_the_range_and_two_do() -> None:
     """A sweep of a 3-D network with one seed: 1e-3 was unlucky, from 1e-2 on nothing is learned."""
     rates = [10.0**power for power in (-6.0, -5.5, -5.0, -4.5, -4.0, -3.5, -3.0, -2.5, -2.0, -1.5, -1.0)]
     end = [0.60, 0.60, 0.40, 0.50, 0.47, 0.45, 0.56, 0.51, 0.55, 0.63, 0.50]
-    sweep = learning_rate.judge(rates, [0.63] * len(rates), end, end, blind=0.6)
+    sweep = learning_rate.judge(rates, [0.63] * len(rates), end, end, prior_loss=0.6)
     assert (sweep.best, sweep.low, sweep.high) == (1e-5, 1e-5, 10**-2.5)
 
 
-def test_falling_to_the_loss_of_a_blind_answer_is_no_use_of_the_inputs() -> None:
+def test_falling_to_the_prior_loss_is_no_use_of_the_inputs() -> None:
     end = [1.9, 1.5, 1.0, 1.6, nan]
-    assert learning_rate.judge(RATES, START, end, end, blind=1.0).beyond == pytest.approx(0)
-    assert learning_rate.judge(RATES, START, end, end, blind=1.25).beyond == pytest.approx(0.2)
+    assert learning_rate.judge(RATES, START, end, end, prior_loss=1.0).beyond == pytest.approx(0)
+    assert learning_rate.judge(RATES, START, end, end, prior_loss=1.25).beyond == pytest.approx(0.2)

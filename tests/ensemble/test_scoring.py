@@ -43,7 +43,7 @@ def test_number_scores_equal_scikit_learns(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth = 100 + 20 * rng.normal(size=n)
     predicted = truth + 10 * rng.normal(size=n)
-    ours = scoring.of_numbers(predicted, truth, usual_std=20.0)
+    ours = scoring.of_numbers(predicted, truth, train_std=20.0)
     assert ours.score == pytest.approx(metrics.r2_score(truth, predicted))
     assert ours.further["rmse"] == pytest.approx(metrics.root_mean_squared_error(truth, predicted))
     assert ours.further["mae"] == pytest.approx(metrics.mean_absolute_error(truth, predicted))
@@ -56,7 +56,7 @@ def test_a_certain_wrong_answer_has_a_finite_log_loss() -> None:
 
 def test_a_constant_truth_has_no_r2_and_what_stands_for_it_is_said() -> None:
     predicted, truth = np.array([1.0, 2.0, 3.0]), np.full(3, 2.0)
-    scores = scoring.of_numbers(predicted, truth, usual_std=4.0)
+    scores = scoring.of_numbers(predicted, truth, train_std=4.0)
     assert scores.score == pytest.approx(1 - (2 / 3) / 16)  # against the variance of what was trained on
     assert scores.interval is None
     assert scores.further["mae"] == pytest.approx(2 / 3)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import shoal
-from shoal.augment import Augment, Pixels, parse, usual
+from shoal.augment import Augment, Pixels, default_for, parse
 from shoal.core.budget import Budget
 from shoal.core.errors import InputError
 from shoal.core.events import Decision, DecisionMade, Event, FindingRaised, Interval, PopulationStarted, SearchRound
@@ -192,10 +192,10 @@ def test_the_user_may_bound_the_share_and_networks_train_with_it(monkeypatch: py
 
 
 def test_the_usual_ones_are_proposed_by_kind() -> None:
-    grey, colour = usual("image", 1), usual("image", 3)
+    grey, colour = default_for("image", 1), default_for("image", 3)
     assert {"hflip", "rotate", "shear"} <= set(grey.active) and "vflip" not in grey.active
     assert {"hflip", "brightness", "saturation"} <= set(colour.active)
-    assert usual("table", 1) == Augment() and {"dflip", "rotate"} <= set(usual("volume", 1).active)
+    assert default_for("table", 1) == Augment() and {"dflip", "rotate"} <= set(default_for("volume", 1).active)
     assert augmenting.asked(" auto ") is None and augmenting.asked("none") == Augment()
 
 
@@ -217,7 +217,7 @@ def test_noise_and_mixtures_are_searched_unjudged_on_a_table_too() -> None:
 
 
 def test_a_finding_is_raised_only_of_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(augmenting, "usual", lambda kind, channels: parse("vflip"))
+    monkeypatch.setattr(augmenting, "default_for", lambda kind, channels: parse("vflip"))
     events, _ = run(bars_problem(), trials=2, epochs=1)
     codes = [(each.code, each.level) for each in decided(events)]
     assert codes == [("SHL403", "note"), ("SHL145", "note")]

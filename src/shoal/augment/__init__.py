@@ -5,7 +5,7 @@ from __future__ import annotations
 from shoal.augment.colour import Pixels, black_and_white
 from shoal.augment.crops import average, crops
 from shoal.augment.plan import Augmented, Plan
-from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, of, parse, usual
+from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, default_for, of, parse
 
 __all__ = [
     "OPERATIONS",
@@ -18,7 +18,7 @@ __all__ = [
     "black_and_white",
     "check",
     "crops",
+    "default_for",
     "of",
     "parse",
-    "usual",
 ]

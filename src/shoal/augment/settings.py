@@ -130,22 +130,22 @@ PRESETS: Mapping[str, Augment] = {
 }  # fmt: skip
 
 
-_USUAL: Mapping[Kind, str] = {"image": "drawing,hflip", "signal": "signal", "volume": "volume", "table": "none"}
+_DEFAULT: Mapping[Kind, str] = {"image": "drawing,hflip", "signal": "signal", "volume": "volume", "table": "none"}
 
 
-def usual(kind: Kind, channels: int) -> Augment:
+def default_for(kind: Kind, channels: int) -> Augment:
     """What is worth a try on data of a kind, before it is known to keep the labels: photographs have three channels.
 
-    >>> usual("image", 3) == PRESETS["photo"], usual("image", 1).active[0], usual("table", 1).active
+    >>> default_for("image", 3) == PRESETS["photo"], default_for("image", 1).active[0], default_for("table", 1).active
     (True, 'hflip', ())
     """
-    return parse("photo" if kind == "image" and channels == 3 else _USUAL[kind])
+    return parse("photo" if kind == "image" and channels == 3 else _DEFAULT[kind])
 
 
 def parse(text: str) -> Augment:
     """Settings from text: names, `name=value`, `name=low:high` and presets, separated by commas; the last one wins.
 
-    A name alone takes its usual strength.
+    A name alone takes its default strength.
 
     Args:
         text: such as `photo,rotate=15` or `hflip,scale=0.8:1.25,padding=border`.

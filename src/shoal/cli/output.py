@@ -106,27 +106,27 @@ def reserved_stdout() -> Iterator[TextIO]:
         RunError: standard output refuses for another reason, such as a full disk.
     """
     sys.stdout.flush()
-    usual = sys.stdout
+    stdout = sys.stdout
     try:
-        kept = os.dup(usual.fileno())
+        kept = os.dup(stdout.fileno())
     except OSError:  # standard output is no file of the system, as in a notebook
         sys.stdout = sys.stderr
         try:
-            yield usual
+            yield stdout
         finally:
-            sys.stdout = usual
+            sys.stdout = stdout
         return
-    os.dup2(sys.stderr.fileno(), usual.fileno())
+    os.dup2(sys.stderr.fileno(), stdout.fileno())
     sys.stdout = sys.stderr
     try:
         raw = io.BufferedWriter(_Descriptor(kept, _no_answer))
         with io.TextIOWrapper(raw, encoding="utf-8", newline="") as answer:
             yield answer
     finally:
-        sys.stdout = usual
+        sys.stdout = stdout
         with suppress(OSError):
-            usual.flush()
-        os.dup2(kept, usual.fileno())
+            stdout.flush()
+        os.dup2(kept, stdout.fileno())
         os.close(kept)
 
 

@@ -30,8 +30,8 @@ class Single:
 def single(column: pl.Series, answer: Target, *, neighbours: int) -> Single | None:
     """Learn the answers from one half of the rows, and score them on the other half.
 
-    A column of few values answers with what is usual for each; one of many with what is usual among the rows that are
-    next to it in rank, so that text counts by its beginning. A missing cell is a value of its own.
+    In a column of few values each answers with the majority class, or the mean, of its rows; in one of many, with that
+    of the rows next to it in rank, so that text counts by its beginning. A missing cell is a value of its own.
 
     Args:
         column: numbers, dates or text.
@@ -52,16 +52,16 @@ def single(column: pl.Series, answer: Target, *, neighbours: int) -> Single | No
     groups = _groups(ranks[learn], ranks[judge], neighbours)
     if answer.task == "classification":
         codes = answer.values.astype(np.int64)
-        usual = int(np.bincount(codes[learn]).argmax())
-        right = (_commonest(groups, codes[learn], usual) == codes[judge]).astype(np.float64)
-        base = (codes[judge] == usual).astype(np.float64)
+        majority = int(np.bincount(codes[learn]).argmax())
+        right = (_majority(groups, codes[learn], majority) == codes[judge]).astype(np.float64)
+        base = (codes[judge] == majority).astype(np.float64)
         score, missed = float(right.mean()), 1 - float(base.mean())
         return Single(score, 1 - missed, (score - 1 + missed) / max(missed, 1e-9), _z(right - base))
     values = answer.values.astype(np.float64)
     values = (values - values.mean()) / (float(values.std()) or 1.0)
-    usual_value = float(values[learn].mean())
-    errors = (_mean(groups, values[learn], usual_value) - values[judge]) ** 2
-    without = (values[judge] - usual_value) ** 2
+    mean = float(values[learn].mean())
+    errors = (_mean(groups, values[learn], mean) - values[judge]) ** 2
+    without = (values[judge] - mean) ** 2
     gain = 1 - float(errors.mean()) / max(float(without.mean()), 1e-12)
     return Single(gain, 0.0, gain, _z(without - errors))
 
@@ -83,7 +83,7 @@ def _groups(learn: Whole, judge: Whole, neighbours: int) -> _Groups:
     return _Groups(None, order[np.clip(around, 0, len(order) - 1)])
 
 
-def _commonest(groups: _Groups, codes: Whole, usual: int) -> Whole:
+def _majority(groups: _Groups, codes: Whole, otherwise: int) -> Whole:
     if groups.near is not None:
         labels = codes[groups.near]  # [judged, neighbours]
         votes = (labels[:, :, None] == labels[:, None, :]).sum(axis=2)
@@ -92,21 +92,21 @@ def _commonest(groups: _Groups, codes: Whole, usual: int) -> Whole:
     learn, judge = groups.own or (codes, codes)
     classes = int(codes.max()) + 1
     pairs, often = np.unique(learn * classes + codes, return_counts=True)
-    answers = np.full(int(max(learn.max(), judge.max())) + 1, usual)
+    answers = np.full(int(max(learn.max(), judge.max())) + 1, otherwise)
     by_count = np.argsort(often, kind="stable")  # the commonest of a value is written last
     answers[pairs[by_count] // classes] = pairs[by_count] % classes
     found: Whole = answers[judge]
     return found
 
 
-def _mean(groups: _Groups, values: Floats, usual: float) -> Floats:
+def _mean(groups: _Groups, values: Floats, otherwise: float) -> Floats:
     if groups.near is not None:
         near: Floats = values[groups.near].mean(axis=1)
         return near
     learn, judge = groups.own or (np.zeros(len(values), dtype=np.int64), np.zeros(0, dtype=np.int64))
     size = int(max(learn.max(), judge.max())) + 1
     sums, counts = np.bincount(learn, weights=values, minlength=size), np.bincount(learn, minlength=size)
-    means: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), usual)[judge]
+    means: Floats = np.where(counts > 0, sums / np.maximum(counts, 1), otherwise)[judge]
     return means
 
 

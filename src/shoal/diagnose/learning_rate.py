@@ -24,31 +24,30 @@ class Sweep(Record):
     low: float
     high: float
     improvement: float  # at the best
-    beyond: float  # (blind - end) / blind at the best: what the inputs were good for
+    beyond: float  # (prior_loss - end) / prior_loss at the best: what the inputs were good for
     at_top: bool  # the best is the highest that was tried
 
 
 def judge(
-    lr: Sequence[float], start: Sequence[float], end: Sequence[float], fed: Sequence[float], blind: float
+    lr: Sequence[float], start: Sequence[float], end: Sequence[float], train: Sequence[float], prior_loss: float
 ) -> Sweep:
     """Read a sweep of real short trainings with one optimizer.
 
     The range is every learning rate around the best that reaches half of its improvement; a lone one between two that
-    do is taken for noise and does not end it. Where nothing improves, the
-    loss on the rows that were fed tells why: if it rises or diverges even at the bottom of the sweep, the rates are too
-    high; if it moves at the top, they are as they should be, and what is learned holds for the rows fed alone; if it
-    stands still even there, they are too low.
+    do is taken for noise and does not end it. Where nothing improves, the loss on the training rows tells why: if it
+    rises or diverges even at the bottom of the sweep, the rates are too high; if it moves at the top, they are as they
+    should be, but what is learned holds for the training rows alone; if it stands still even there, they are too low.
 
     Args:
         lr: of each training, [K].
         start: loss before it, on rows that no batch holds, [K].
         end: loss after it, NaN where it diverged, [K].
-        fed: loss on the batches of its last part, likewise, [K].
-        blind: loss of the best answer without any inputs, on the rows of `end`. A loss can fall this far by learning
-            how frequent the classes are.
+        train: loss on the batches of its last part, likewise, [K].
+        prior_loss: loss of the best constant answer (the class frequencies, or the mean) on the rows of `end`. A loss
+            can fall this far without any use of the inputs.
     """
     rates = sorted(set(lr))
-    gains, gains_fed = _gains(rates, lr, start, end), _gains(rates, lr, start, fed)
+    gains, gains_train = _gains(rates, lr, start, end), _gains(rates, lr, start, train)
     top = int(np.argmax(gains))
     useful = {i for i in range(len(rates)) if gains[i] >= USEFUL * gains[top]}
     low, high = _reach(useful, top, -1), _reach(useful, top, +1)
@@ -56,9 +55,9 @@ def judge(
     outcome: Outcome = "too_low"
     if improved:
         outcome = "found"
-    elif gains_fed[0] < -LEAST_IMPROVEMENT:
+    elif gains_train[0] < -LEAST_IMPROVEMENT:
         outcome = "too_high"
-    elif abs(gains_fed[-1]) > LEAST_IMPROVEMENT:
+    elif abs(gains_train[-1]) > LEAST_IMPROVEMENT:
         outcome = "no_signal"
     return Sweep(
         outcome=outcome,
@@ -66,7 +65,7 @@ def judge(
         low=rates[low],
         high=rates[high],
         improvement=float(gains[top]),
-        beyond=float(_gains(rates, lr, [blind] * len(lr), end)[top]),
+        beyond=float(_gains(rates, lr, [prior_loss] * len(lr), end)[top]),
         at_top=top == len(rates) - 1,
     )
 

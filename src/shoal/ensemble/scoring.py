@@ -77,19 +77,19 @@ def of_classes(probabilities: Floats, truth: NDArray[np.int64]) -> Scores:
     )
 
 
-def of_numbers(predicted: Floats, truth: Floats, usual_std: float) -> Scores:
+def of_numbers(predicted: Floats, truth: Floats, train_std: float) -> Scores:
     """R^2 with its interval (see `r2_interval`); root mean squared and mean absolute error.
 
-    Where all true values are equal R^2 has no meaning: then 1 - (mean squared error) / usual_std^2 stands for it, which
+    Where all true values are equal R^2 has no meaning: then 1 - (mean squared error) / train_std^2 stands for it, which
     has no interval. See `findings`.
 
     Args:
         predicted: [N], in the user's unit.
         truth: [N].
-        usual_std: standard deviation of the targets that were trained on.
+        train_std: standard deviation of the targets that were trained on.
     """
     squared = (predicted - truth) ** 2
-    variance = float(truth.var()) if _vary(truth) else usual_std**2
+    variance = float(truth.var()) if _vary(truth) else train_std**2
     return Scores(
         "r2",
         float(1 - squared.mean() / variance),

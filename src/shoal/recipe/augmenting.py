@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from shoal.augment import Augment, parse, usual
+from shoal.augment import Augment, default_for, parse
 from shoal.core.events import Event
 from shoal.core.wording import count
 from shoal.diagnose import label_preservation as preservation
@@ -44,7 +44,7 @@ def asked(text: str) -> Augment | None:
 def wanted(state: RunState) -> Augment:
     """What is judged: the user's wish, else what the data propose."""
     own = state.options.augment
-    return usual(state.problem.kind, state.problem.train.x.shape[1]) if own is None else own
+    return default_for(state.problem.kind, state.problem.train.x.shape[1]) if own is None else own
 
 
 def find_allowed(state: RunState) -> Generator[Event, None, None]:

@@ -119,8 +119,8 @@ def read_test(state: RunState, chosen: Chosen) -> Generator[Event, None, TestRea
 
 def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdict:
     """Whether the test score is evidence that the inputs say anything of the target; `few` is said of the rows."""
-    blind = max(read.baseline, 1 / len(problem.classes)) if problem.classes is not None else read.baseline
-    beats = read.interval is not None and read.interval[0] > blind
+    chance = max(read.baseline, 1 / len(problem.classes)) if problem.classes is not None else read.baseline
+    beats = read.interval is not None and read.interval[0] > chance
     span = f" ({read.interval[0]:.4f} to {read.interval[1]:.4f})" if read.interval else ""
     sentence = (
         f"On {count(read.rows, 'test row')}, read once, {problem.metric} is {read.score:.4f}{span}; "
@@ -130,7 +130,7 @@ def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdic
         "score": read.score,
         "interval": list(read.interval) if read.interval else None,
         "baseline": read.baseline,
-        "chance": blind,
+        "chance": chance,
         "rows": read.rows,
     }
     phrase = f"{problem.metric} {read.score:.3f}"

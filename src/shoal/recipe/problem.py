@@ -67,4 +67,4 @@ class Options:
     batch_size: int | None = None
     precision: Precision = "float32"
     runner: Runner | None = None  # where networks are trained; None: in this process
-    augment: Augment | None = None  # at most so; None: what is usual for the data
+    augment: Augment | None = None  # at most so; None: the default for the kind of data

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from pydantic import JsonValue
 
-from shoal.augment import Augment, Pixels, check, parse, usual
+from shoal.augment import Augment, Pixels, check, default_for, parse
 from shoal.comparison import Design, Level
 from shoal.comparison import run as compare
 from shoal.comparison.paired import Estimate, Floats, difference, gain_said, score_said
@@ -69,7 +69,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
 
     Args:
         subject: images, signals or volumes; at most 2000 training rows are used.
-        options: `augment` (what is usual for the kind), `seed`, `replicates` (6 seeds), `epochs` (15 or more).
+        options: `augment` (the default of the kind), `seed`, `replicates` (6 seeds), `epochs` (15 or more).
 
     Raises:
         InputError: a table, operations that mean nothing for the data, or a preparation that knows places.
@@ -79,7 +79,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
             f"{subject.task.dataset.source} is a table, whose columns have no neighbours: "
             "give images, signals or volumes, such as `digits`."
         )
-    asked = usual(subject.task.kind, subject.fold.shape[0]) if options.augment is None else parse(options.augment)
+    asked = default_for(subject.task.kind, subject.fold.shape[0]) if options.augment is None else parse(options.augment)
     check(asked, subject.task.kind, subject.fold.shape)
     if not asked.active:
         raise InputError("--augment names nothing to study: give operations, as in `hflip,rotate=15`.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shoal import prepare
-from shoal.augment import Augment, Pixels, Plan, of, usual
+from shoal.augment import Augment, Pixels, Plan, default_for, of
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
@@ -61,7 +61,7 @@ def preview(
 
     Args:
         data: whatever `data.read` takes.
-        augment: text, record or None for what is usual for this kind of data.
+        augment: text, record or None for the default of this kind of data.
         samples: how many; the classes take turns.
         draws: how often each is drawn.
         seed: of the member.
@@ -81,7 +81,7 @@ def preview(
     some = train[keyed.permutation(keyed.key(seed, keyed.Purpose.SAMPLE, 1), len(train)).numpy()[:MOST_ROWS]]
     preparation = prepare.fit(dataset, some)
     pixels = pixels_of(preparation, dataset, some)
-    chosen = of(augment) if augment is not None else usual(dataset.kind, preparation.shape[0])
+    chosen = of(augment) if augment is not None else default_for(dataset.kind, preparation.shape[0])
     plan = Plan([chosen], dataset.kind, preparation.shape, pixels)
     rows = _by_turns(dataset, some, samples)
     x = torch.from_numpy(preparation.transform(dataset.features.take(rows)).x)

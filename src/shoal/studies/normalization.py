@@ -171,7 +171,7 @@ def _study(
         numbers=(
             Number(label=f"Most gained at {deepest.depth} layers", value=winner, note=_score(deepest, winner, metric)),
             Number(label="Without any", value=_score(deepest, "none", metric), note=f"at {deepest.depth} layers"),
-            Number(label="Always the usual answer", value=score_said(baseline, metric)),
+            Number(label="Without a network", value=score_said(baseline, metric)),
             Number(label="Networks trained", value=str(networks), note=f"{len(seeds)} seeds"),
         ),
         decisions=tuple(_decision(result, names, metric, len(seeds)) for result in results),
@@ -237,7 +237,7 @@ def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str,
         {"label": "learning rate", "log": True},
         {"label": metric, "percent": metric == "accuracy", "include": [baseline]},
     )
-    data["rules"] = [{"at": baseline, "say": "always the usual answer"}]
+    data["rules"] = [{"at": baseline, "say": "without a network"}]
     rows = tuple(
         (
             str(r.depth),
@@ -251,7 +251,7 @@ def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str,
     return Section(
         question="At which learning rates does each learn?",
         answer="All on the same batches, with the same seeds. A high line is good; a wide one forgives a learning rate "
-        "that was chosen badly. What diverged counts as the usual answer.",
+        "that was chosen badly. What diverged counts as no network.",
         pictures=(
             Picture(
                 kind="curves",
@@ -302,8 +302,8 @@ def _width_section(results: Sequence[Result], names: Sequence[str], top: float, 
             rows.append((str(r.depth), name, f"{mean(width).value:.2f}", against))
     return Section(
         question="How much does the learning rate forgive?",
-        answer=f"Decades of learning rates that reach {USEFUL:.0%} of the way from the usual answer to the best score "
-        "of all, out of the three decades tried.",
+        answer=f"Decades of learning rates that reach {USEFUL:.0%} of the way from the score without a network to the "
+        "best of all, out of the three decades tried.",
         tables=(
             Table(
                 title="Width of the useful range",

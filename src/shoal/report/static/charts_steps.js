@@ -91,14 +91,14 @@
         say: `${data.optimizer[k]}, learning rate ${number(lr)}, seed ${data.seed[k]}: from ${number(data.start[k])} to ${number(data.end[k])}`,
       }));
       const start = Shoal.quantile(data.start, 0.5);
-      const usual = data.end.filter((v) => finite(v) && (start === null || v < 3 * Math.abs(start)));
+      const inRange = data.end.filter((v) => finite(v) && (start === null || v < 3 * Math.abs(start)));
       const marks = [{ type: "span", behind: true, from: data.chosen[0], to: data.chosen[1] }];
       if (start !== null) marks.push({ type: "rule", axis: "y", at: start, kind: "faint", say: `before training: ${number(start)}`, end: true, below: true });
       marks.push({ type: "rule", axis: "x", at: data.best, kind: "dashed", say: `best ${number(data.best)}` }, { type: "dots", points });
       const legend = kinds.length > 1 ? kinds.slice(0, 4).map((kind, k) => ({ say: kind, dot: `g${k + 1}` })) : [];
       return { legend, panels: [Shoal.plot({
         x: { domain: Shoal.domain(data.lr, { logarithmic: true, include: data.chosen }) ?? [1e-4, 1], logarithmic: true, label: "learning rate" },
-        y: { domain: Shoal.domain(usual, { include: start === null ? [] : [start], pad: 0.14 }) ?? [0, 1], label: `loss after ${number(data.steps)} steps (down is better)` },
+        y: { domain: Shoal.domain(inRange, { include: start === null ? [] : [start], pad: 0.14 }) ?? [0, 1], label: `loss after ${number(data.steps)} steps (down is better)` },
         marks,
       }, size(room))] };
     },
