@@ -28,8 +28,8 @@ def to_number() -> nn.Module:
 def folds(rows: int, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Training and validation rows of each fold; their lengths differ where `rows` does not divide."""
     order = np.random.default_rng(3).permutation(rows)
-    held = np.array_split(order, number)
-    return [(np.setdiff1d(order, part), part) for part in held]
+    validation = np.array_split(order, number)
+    return [(np.setdiff1d(order, part), part) for part in validation]
 
 
 def same(together: EpochRecord, k: int, alone: EpochRecord) -> None:
@@ -51,8 +51,8 @@ def test_a_fold_is_trained_scored_and_stopped_as_alone(
     members = [member(k, optimizer="adam", lr=0.03) for k in range(len(of))]
     monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows_to_a_block, 2, evaluation_batch=5))
     together = Population(make_net, members, dtype=torch.float64)
-    views, held = [split[f][0] for f in of], [split[f][1] for f in of]
-    records = list(together.train(x, y, epochs=8, batch_size=8, patience=2, views=views, validation_views=held))
+    views, validation = [split[f][0] for f in of], [split[f][1] for f in of]
+    records = list(together.train(x, y, epochs=8, batch_size=8, patience=2, views=views, validation_views=validation))
     for k, f in enumerate(of):
         seen, scored = split[f]
         alone = Population(make_net, [members[k]], dtype=torch.float64)
@@ -72,8 +72,8 @@ def test_a_row_that_diverges_changes_no_bit_of_its_fold_or_of_others(alone_in_it
     def trained(lr: float) -> Population:
         members = [Member(seed=k, lr=lr if k == bad else 1e-2, optimizer="sgd") for k in range(7)]
         population = Population(dense, members)
-        views, held = [split[f][0] for f in of], [split[f][1] for f in of]
-        list(population.train(x, y, epochs=4, batch_size=8, patience=3, views=views, validation_views=held))
+        views, validation = [split[f][0] for f in of], [split[f][1] for f in of]
+        list(population.train(x, y, epochs=4, batch_size=8, patience=3, views=views, validation_views=validation))
         return population
 
     sound, broken = trained(1e-2), trained(1e38)

@@ -76,14 +76,14 @@ def places(rows: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def problem_of(
-    train: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor], classes: tuple[str, ...] | None, width: int = 32
+    train: tuple[Tensor, Tensor], unseen: tuple[Tensor, Tensor], classes: tuple[str, ...] | None, width: int = 32
 ) -> Problem:
     network = Mlp(inputs=SIDE * SIDE, outputs=len(classes) if classes else 1, width=width, depth=1)
-    half = len(held[0]) // 2
+    half = len(unseen[0]) // 2
     return Problem(
         train=Part(*train),
-        validation=Part(held[0][:half], held[1][:half]),
-        test=Sealed(lambda: Part(held[0][half:], held[1][half:]), len(held[0]) - half),
+        validation=Part(unseen[0][:half], unseen[1][:half]),
+        test=Sealed(lambda: Part(unseen[0][half:], unseen[1][half:]), len(unseen[0]) - half),
         classes=classes,
         network=BuiltIn(network),
         kind="image",

@@ -26,12 +26,12 @@ def roughness(x: NDArray[np.generic]) -> float:
 
     Source: von Neumann 1941, "Distribution of the ratio of the mean square successive difference to the variance".
     """
-    seen = x[np.linspace(0, len(x) - 1, min(len(x), SEEN_ROWS)).astype(np.int64)].astype(np.float64)
-    spread = seen.std(axis=0)
+    sample = x[np.linspace(0, len(x) - 1, min(len(x), SEEN_ROWS)).astype(np.int64)].astype(np.float64)
+    spread = sample.std(axis=0)
     varied = spread > 0
     if varied.sum() < 3:
         return float("nan")
-    z = (seen[:, varied] - seen[:, varied].mean(axis=0)) / spread[varied]
+    z = (sample[:, varied] - sample[:, varied].mean(axis=0)) / spread[varied]
     variance = float(z.var(axis=1).mean())
     return float((np.diff(z, axis=1) ** 2).mean() / 2 / variance) if variance > 0 else float("nan")
 
@@ -47,9 +47,9 @@ def roughness_along(x: NDArray[np.generic], axis: int) -> float:
         The ratio, about 1 for channels; infinity where nothing varies along the axis.
     """
     number = max(2, min(SEEN_ROWS, SEEN_VALUES // max(1, x[0].size)))
-    seen = x[np.linspace(0, len(x) - 1, min(len(x), number)).astype(np.int64)].astype(np.float64)
-    spread = seen.std(axis=0)
-    z = np.divide(seen - seen.mean(axis=0), spread, out=np.zeros_like(seen), where=spread > 0)
+    sample = x[np.linspace(0, len(x) - 1, min(len(x), number)).astype(np.int64)].astype(np.float64)
+    spread = sample.std(axis=0)
+    z = np.divide(sample - sample.mean(axis=0), spread, out=np.zeros_like(sample), where=spread > 0)
     lines = np.moveaxis(z, axis, -1)
     if lines.shape[-1] < 2:
         return float("inf")

@@ -40,7 +40,7 @@ class Activations:
     weights: tuple[str, ...]  # W weight tensors, by name
     weight_gradient: Floats  # [K, W]: norm of the loss's gradient by each
     loss: Floats  # [K]
-    inputs: int  # how many rows of the data were fed
+    inputs: int  # how many rows of the data were passed through
 
 
 def measure(population: Population, x: Tensor, y: Tensor) -> Activations:
@@ -100,32 +100,32 @@ def _measure_rows(
 
     if c > 1:
         try:
-            outputs, seen = vmap(one)(leaves, buffers, taps)
+            outputs, recorded = vmap(one)(leaves, buffers, taps)
         except RuntimeError:  # a layer that cannot be stacked, such as an LSTM: row by row
             halves = [_measure_rows(population, network, sites, [row], x, y) for row in rows]
             return _stacked(halves)
     else:
-        outputs, seen = one(
+        outputs, recorded = one(
             {name: leaf[0] for name, leaf in leaves.items()},
             {name: stack[0] for name, stack in buffers.items()},
             [tap[0] for tap in taps],
         )
-        outputs, seen = outputs.unsqueeze(0), [each.unsqueeze(0) for each in seen]
+        outputs, recorded = outputs.unsqueeze(0), [each.unsqueeze(0) for each in recorded]
     loss = population.loss.value(outputs, y.expand(c, *y.shape), None).mean(dim=1)
     weights = [leaves[name] for name in _weights(population)]
     gradients = torch.autograd.grad(loss.sum(), [*taps, *weights], allow_unused=True)
     known = [g if g is not None else torch.zeros_like(t) for g, t in zip(gradients, [*taps, *weights], strict=True)]
-    return [each.detach() for each in seen], known[: len(taps)], known[len(taps) :], loss.detach()
+    return [each.detach() for each in recorded], known[: len(taps)], known[len(taps) :], loss.detach()
 
 
 def _stacked(
     parts: list[tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]],
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
     """Rows that were computed one by one, as a block."""
-    seen, taps, weights = (
+    recorded, taps, weights = (
         [torch.cat(each) for each in zip(*(part[k] for part in parts), strict=True)] for k in range(3)
     )
-    return seen, taps, weights, torch.cat([part[3] for part in parts])
+    return recorded, taps, weights, torch.cat([part[3] for part in parts])
 
 
 def _weights(population: Population) -> tuple[str, ...]:

@@ -273,21 +273,21 @@ class Block:
         A parameter without a gradient stays as it is and so does its state, as in torch: penalties and momentum would
         move it. Of a network that uses all its parameters nothing is held.
         """
-        held: list[tuple[Tensor, Tensor]] = []
+        before: list[tuple[Tensor, Tensor]] = []
         averages: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         ends = [*self.template.layout.offsets[1:], self.template.layout.parameters]
         for piece in self.pieces:
             for number in self.idle.get(piece.rows.start, ()):
                 part = piece.rows, slice(self.template.layout.offsets[number], ends[number])
                 theta = self.theta[part].clone()
-                held.append((self.theta[part], theta))
-                held += [(self.state[slot][part], self.state[slot][part].clone()) for slot in self.rule.slots]
+                before.append((self.theta[part], theta))
+                before += [(self.state[slot][part], self.state[slot][part].clone()) for slot in self.rule.slots]
                 if self.settings.averaged:
                     average, share = self.state[AVERAGE][part], step.share[piece.rows].to(theta.dtype)
                     averages.append((average, average.clone(), theta, share))
 
         def put_back() -> None:
-            for place, values in held:
+            for place, values in before:
                 place.copy_(values)
             for place, former, theta, share in averages:
                 place.copy_(toward(former, theta, share))
@@ -322,12 +322,12 @@ class Block:
         if not self.settings.averaged:
             yield
             return
-        held = self.point.clone()
-        self.point.copy_(torch.where(self.begun.unsqueeze(1), self.state[AVERAGE], held))
+        point = self.point.clone()
+        self.point.copy_(torch.where(self.begun.unsqueeze(1), self.state[AVERAGE], point))
         try:
             yield
         finally:
-            self.point.copy_(held)
+            self.point.copy_(point)
 
     @torch.no_grad()
     def outputs(self, examples: BlockExamples) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:

@@ -113,10 +113,10 @@ class Examples:
 
     def uniform(self, companies: Sequence[object]) -> dict[object, bool]:
         """Whether all members of each company see one view of these examples."""
-        seen: dict[object, set[int]] = {}
+        views_of: dict[object, set[int]] = {}
         for row, company in enumerate(companies):
-            seen.setdefault(company, set()).add(0 if self.views is None else id(self.views[row]))
-        return {company: len(views) == 1 for company, views in seen.items()}
+            views_of.setdefault(company, set()).add(0 if self.views is None else id(self.views[row]))
+        return {company: len(views) == 1 for company, views in views_of.items()}
 
     def of(self, rows: Sequence[int], *, uniform: bool, width: int | None = None) -> BlockExamples:
         """What the rows of a block see.
@@ -144,7 +144,7 @@ class Examples:
         return BlockExamples(self.x, y, len(rows), self.own_targets, filled, stacked, size)
 
     def variance(self, loss: Loss) -> float | Floats:
-        """Variance of the targets that are seen, which R^2 is measured against: one for all members, or [K]."""
+        """Variance of the targets, which R^2 is measured against: one for all members, or [K]."""
         if self.views is None and self.weights is None and not self.own_targets:
             return loss.target_variance(self.y)
         known: dict[object, float] = {}
@@ -205,8 +205,8 @@ def _views(views: Sequence[object], members: int, rows: int, device: torch.devic
     if len(views) != members:
         raise InputError(f"There are {len(views)} {name}s for {members} members: give one for each.")
     known: dict[int, Tensor] = {}
-    held = list(views)  # so that no two live views have one id
-    for member, view in enumerate(held):
+    given = list(views)  # so that no two live views have one id
+    for member, view in enumerate(given):
         if id(view) in known:
             continue
         try:
@@ -216,7 +216,7 @@ def _views(views: Sequence[object], members: int, rows: int, device: torch.devic
         if not len(chosen):
             raise InputError(f"The {name} of member {member} has no rows of x: give at least one.")
         known[id(view)] = torch.from_numpy(chosen).to(device)
-    return _same([known[id(view)] for view in held])
+    return _same([known[id(view)] for view in given])
 
 
 def _weights(weights: object, members: int, x: Tensor, views: tuple[Tensor, ...] | None, name: str) -> list[Tensor]:

@@ -44,30 +44,30 @@ class Replay(Generic[Given]):
 
     def __init__(self, step: Callable[[Given], None]) -> None:
         self._step = step
-        self._seen = 0
+        self._runs = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._held: Given | None = None  # the inputs that the graph reads
+        self._static: Given | None = None  # the inputs that the graph reads, always at these addresses
 
     def __call__(self, inputs: Given) -> None:
         """One step."""
-        if self._graph is None or self._held is None or not _fit(self._held.tensors(), inputs.tensors()):
+        if self._graph is None or self._static is None or not _fit(self._static.tensors(), inputs.tensors()):
             self._step(inputs)
-            self._seen += 1
-            if self._graph is None and self._seen == WARM_UP_STEPS:
+            self._runs += 1
+            if self._graph is None and self._runs == WARM_UP_STEPS:
                 self._capture(inputs)
             return
-        for held, tensor in zip(self._held.tensors(), inputs.tensors(), strict=True):
-            held.copy_(tensor)
+        for static, tensor in zip(self._static.tensors(), inputs.tensors(), strict=True):
+            static.copy_(tensor)
         self._graph.replay()
 
     def _capture(self, inputs: Given) -> None:
         """Record the step; recording computes nothing."""
-        self._held = inputs.clone()
+        self._static = inputs.clone()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self._step(self._held)
+            self._step(self._static)
         self._graph = graph
 
 
-def _fit(held: Sequence[Tensor], given: Sequence[Tensor]) -> bool:
-    return all(one.shape == other.shape for one, other in zip(held, given, strict=True))
+def _fit(static: Sequence[Tensor], given: Sequence[Tensor]) -> bool:
+    return all(one.shape == other.shape for one, other in zip(static, given, strict=True))

@@ -276,21 +276,21 @@ class Population(Matrix):
             raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
 
     def _train(self, begun: training.Training, asked: _Asked) -> Generator[EpochRecord, None, None]:
-        seen, held_out = self._examples(asked)
-        seen = replace(seen, pixels=begun.pixels)
-        for given in (seen, held_out):
+        train, validation = self._examples(asked)
+        train = replace(train, pixels=begun.pixels)
+        for given in (train, validation):
             if given is not None:
                 self.check_answers(given, begun.batch_size)
-        if not measured_cost(self.template, seen.x[: begun.batch_size]).learns:
+        if not measured_cost(self.template, train.x[: begun.batch_size]).learns:
             raise InputError("The network's answers have no gradient: compute them from its parameters, undetached.")
-        begun.data_shape, begun.validated = tuple(seen.x.shape), held_out is not None
-        augmentation(self.members, seen.x.shape[1:])
+        begun.data_shape, begun.validated = tuple(train.x.shape), validation is not None
+        augmentation(self.members, train.x.shape[1:])
 
         def watched() -> Generator[EpochRecord, None, None]:
             self._check_idle()
             self.training, self._at_work = begun, True
             try:
-                yield from training.run(self, begun, seen, held_out)
+                yield from training.run(self, begun, train, validation)
             finally:
                 self.training, self._at_work = None, False
 
@@ -300,16 +300,16 @@ class Population(Matrix):
 
     def _examples(self, asked: _Asked) -> tuple[Examples, Examples | None]:
         """What the members are trained on, and what they are scored on."""
-        seen = self.examples(asked.x, asked.y, views=asked.views, weights=asked.sample_weight)
+        train = self.examples(asked.x, asked.y, views=asked.views, weights=asked.sample_weight)
         if asked.validation is None and asked.validation_views is None:
-            return seen, None
-        held = (asked.x, asked.y, asked.sample_weight) if asked.validation is None else asked.validation
-        if not isinstance(held, tuple | list) or len(held) not in (2, 3):
+            return train, None
+        validation = (asked.x, asked.y, asked.sample_weight) if asked.validation is None else asked.validation
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
             raise InputError("validation must be a pair (x, y), or (x, y, weights).")
-        x, y, weights = (*held, None)[:3]
+        x, y, weights = (*validation, None)[:3]
         called = "sample_weight on the validation rows" if asked.validation is None else "weights of validation"
         names = "validation view", called
-        return seen, self.examples(x, y, views=asked.validation_views, weights=weights, names=names)
+        return train, self.examples(x, y, views=asked.validation_views, weights=weights, names=names)
 
     def predict(self, x: Array) -> Tensor:
         """Outputs [K, N, C] (logits, or numbers) of every row in evaluation mode, on the CPU."""
@@ -327,16 +327,16 @@ class Population(Matrix):
 
     def evaluate(self, x: Array, y: Array) -> tuple[Floats, Floats]:
         """Mean loss (without smoothing) and score (accuracy, R^2) of every row in evaluation mode, each [K]."""
-        seen = self.examples(x, y)
-        self.check_answers(seen, EVALUATION_BATCH)
-        plan = self.plan(range(len(self)), seen.data, EVALUATION_BATCH)
+        examples = self.examples(x, y)
+        self.check_answers(examples, EVALUATION_BATCH)
+        plan = self.plan(range(len(self)), examples.data, EVALUATION_BATCH)
         blocks = self.blocks(range(len(self)), plan)
         with Workers(plan.workers) as workers:
-            parts = workers.map(lambda block: block.evaluate(seen.of(block.rows, uniform=True)), blocks)
+            parts = workers.map(lambda block: block.evaluate(examples.of(block.rows, uniform=True)), blocks)
         rows = [block.rows for block in blocks]
         loss = scatter(len(self), rows, [loss for loss, _ in parts])
         mean = scatter(len(self), rows, [score for _, score in parts])
-        return loss, self.loss.metric(mean, seen.variance(self.loss))
+        return loss, self.loss.metric(mean, examples.variance(self.loss))
 
     def functional(self, rows: int | Iterable[int] | None = None) -> tuple[RowsFunction, Tensor, dict[str, Tensor]]:
         """Some rows' networks as a pure function in evaluation mode, with their weights and buffers.

@@ -199,9 +199,9 @@ def fill(population: Matrix, state: State, path: Path) -> Training | None:
     layout = population.template.layout
     if [list(shape) for shape in layout.shapes] != document["shapes"] or list(layout.names) != document["names"]:
         raise InputError(f"{path} was saved from another network: its parameters differ from those of make_net.")
-    held = {"theta": population.theta, **{f"buffer.{name}": stack for name, stack in population.buffers.items()}}
+    present = {"theta": population.theta, **{f"buffer.{name}": stack for name, stack in population.buffers.items()}}
     saved = {name: tensor for name, tensor in tensors.items() if name == "theta" or name.startswith("buffer.")}
-    if {name: t.shape for name, t in held.items()} != {name: t.shape for name, t in saved.items()}:
+    if {name: t.shape for name, t in present.items()} != {name: t.shape for name, t in saved.items()}:
         raise InputError(f"{path} was saved from another network: its buffers differ from those of make_net.")
     population.theta = tensors["theta"].to(population.device)
     population.steps = tensors["steps"]

@@ -83,12 +83,12 @@ class Training:
 
 
 def run(
-    population: Matrix, training: Training, examples: Examples, held_out: Examples | None
+    population: Matrix, training: Training, examples: Examples, validation: Examples | None
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
     before: list[int] = []
-    variances = examples.variance(population.loss), None if held_out is None else held_out.variance(population.loss)
-    scored = None if held_out is None else _Scored.of(examples, held_out)
+    variances = examples.variance(population.loss), None if validation is None else validation.variance(population.loss)
+    scored = None if validation is None else _Validation.of(examples, validation)
     workers: Workers | None = None
     try:
         while active := training.active(population):
@@ -109,7 +109,7 @@ def run(
                 )
             rows_of = [block.rows for block in blocks]
             record = _record(population, training.best, active, rows_of, sums, scores, variances)
-            _after(population, training, active, record, scored=held_out is not None)
+            _after(population, training, active, record, scored=validation is not None)
             yield record.with_status(population.status)
             before = active
     finally:
@@ -125,41 +125,41 @@ def _epoch(
     training: Training,
     workers: Workers,
     examples: Examples,
-    held_out: _Scored | None,
+    validation: _Validation | None,
 ) -> tuple[list[Measured], list[tuple[Tensor, Tensor]]]:
-    """One epoch of every block, and its scores on the held-out rows."""
+    """One epoch of every block, and its scores on the validation rows."""
 
     def train(block: Block) -> Measured:
         uniform, *_ = examples.company(block.rows[0])
-        seen, epoch = examples.of(block.rows, uniform=uniform), int(population.epochs[block.rows[0]])
-        batches = epoch_batches(len(seen), training.batch_size, training.order_seed, epoch, population.device)
+        own, epoch = examples.of(block.rows, uniform=uniform), int(population.epochs[block.rows[0]])
+        batches = epoch_batches(len(own), training.batch_size, training.order_seed, epoch, population.device)
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
         total = training.epochs * batches.steps
-        return block.train_epoch(Epoch(seen, batches, first, total, scale))
+        return block.train_epoch(Epoch(own, batches, first, total, scale))
 
     def score(block: Block) -> tuple[Tensor, Tensor]:
         with block.averaged():
-            return block.evaluate(held_out.by(block.rows))  # type: ignore[union-attr]
+            return block.evaluate(validation.by(block.rows))  # type: ignore[union-attr]
 
     sums = workers.map(train, population.working)
-    scores = [] if held_out is None else workers.map(score, population.working)
+    scores = [] if validation is None else workers.map(score, population.working)
     for block in population.working:
         population.epochs[block.rows] = population.epochs[block.rows[0]] + 1
     return sums, scores
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """What rows are scored on, block by block."""
+class _Validation:
+    """What members are scored on, block by block."""
 
     examples: Examples
     companies: tuple[object, ...]  # of each member in training: what its block is formed by
     uniform: dict[object, bool]  # whether a company is scored on one view
 
     @staticmethod
-    def of(trained: Examples, held_out: Examples) -> _Scored:
+    def of(trained: Examples, validation: Examples) -> _Validation:
         companies = tuple(trained.company(row) for row in range(trained.members))
-        return _Scored(held_out, companies, held_out.uniform(companies))
+        return _Validation(validation, companies, validation.uniform(companies))
 
     def by(self, rows: Sequence[int]) -> BlockExamples:
         """What the rows of a block are scored on."""
@@ -169,11 +169,11 @@ class _Scored:
 def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord, *, scored: bool) -> None:
     """Early stopping and reduce-on-plateau, each by row."""
     best, patience = training.best, training.patience
-    seen = record.validation_loss if scored else record.loss
+    loss = record.validation_loss if scored else record.loss
     members = population.members
     moved = schedules.plateau(
         training.plateau,
-        torch.from_numpy(seen),
+        torch.from_numpy(loss),
         gamma=torch.tensor([member.gamma for member in members], dtype=torch.float64),
         patience=torch.tensor([member.plateau_patience for member in members]),
     )

@@ -67,9 +67,9 @@ def fit_impute(chunks: Chunks, by: Literal["median", "mean"] = "median") -> Impu
     Raises:
         InputError: no rows, or a value is infinite.
     """
-    seen = spread(chunks)
+    stats = spread(chunks)
     rows = 0
     for block in chunks():
         rows += len(block)
-    fill = seen.mean if by == "mean" else quantiles(sample(chunks)[0], np.array([0.5]))[0]
-    return Impute(fill=known(fill), indicator=tuple((seen.count < rows).tolist()))
+    fill = stats.mean if by == "mean" else quantiles(sample(chunks)[0], np.array([0.5]))[0]
+    return Impute(fill=known(fill), indicator=tuple((stats.count < rows).tolist()))

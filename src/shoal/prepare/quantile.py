@@ -79,7 +79,7 @@ def fit_quantile(chunks: Chunks, to: Literal["normal", "uniform"] = "normal", kn
 
     Agrees with scikit-learn's QuantileTransformer where that uses all rows and no feature is constant.
     """
-    rows, seen = sample(chunks)
+    rows, count = sample(chunks)
     shares = np.linspace(0, 1, max(1, min(knots, len(rows))))
     found = np.maximum.accumulate(known(quantiles(rows, shares)), axis=0)  # rounding may disorder ties
-    return Quantile(to=to, knots=found, rank_error=rank_error(seen))
+    return Quantile(to=to, knots=found, rank_error=rank_error(count))

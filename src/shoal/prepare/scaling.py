@@ -72,8 +72,8 @@ def fit_center(chunks: Chunks) -> Scaling:
     Args:
         chunks: the training rows; read once.
     """
-    seen = spread(chunks)
-    return Scaling(kind="center", center=known(seen.mean), scale=np.ones_like(seen.mean))
+    stats = spread(chunks)
+    return Scaling(kind="center", center=known(stats.mean), scale=np.ones_like(stats.mean))
 
 
 def fit_standardize(chunks: Chunks) -> Scaling:
@@ -84,8 +84,8 @@ def fit_standardize(chunks: Chunks) -> Scaling:
 
     Agrees with scikit-learn's StandardScaler, but for constant features: those become 0 in new rows too.
     """
-    seen = spread(chunks)
-    return Scaling(kind="standardize", center=known(seen.mean), scale=known(seen.std))
+    stats = spread(chunks)
+    return Scaling(kind="standardize", center=known(stats.mean), scale=known(stats.std))
 
 
 def fit_minmax(chunks: Chunks) -> Scaling:
@@ -94,8 +94,8 @@ def fit_minmax(chunks: Chunks) -> Scaling:
     Args:
         chunks: the training rows; read once.
     """
-    seen = spread(chunks)
-    return Scaling(kind="minmax", center=known(seen.low), scale=known(seen.high - seen.low))
+    stats = spread(chunks)
+    return Scaling(kind="minmax", center=known(stats.low), scale=known(stats.high - stats.low))
 
 
 def fit_robust(chunks: Chunks, smooth_clip: bool = False) -> Scaling:
@@ -110,6 +110,6 @@ def fit_robust(chunks: Chunks, smooth_clip: bool = False) -> Scaling:
     """
     rows, _ = sample(chunks)
     low, middle, high = quantiles(rows, np.array([0.25, 0.5, 0.75]))
-    seen = spread(chunks)
-    scale = np.where(high > low, high - low, (seen.high - seen.low) / 2)
+    stats = spread(chunks)
+    scale = np.where(high > low, high - low, (stats.high - stats.low) / 2)
     return Scaling(kind="robust", center=known(middle), scale=known(scale), smooth_clip=smooth_clip)

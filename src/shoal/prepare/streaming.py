@@ -137,10 +137,10 @@ def sample(chunks: Chunks, most: int = MOST_SAMPLED) -> tuple[Floats, int]:
     Raises:
         InputError: no rows, or a value is infinite.
     """
-    kept, keys, seen = np.zeros((0, 0)), np.zeros(0, dtype=np.uint64), 0
+    kept, keys, count = np.zeros((0, 0)), np.zeros(0, dtype=np.uint64), 0
     for block in _checked(chunks):
-        words = _hash(np.arange(seen, seen + len(block), dtype=np.uint64))
-        seen += len(block)
+        words = _hash(np.arange(count, count + len(block), dtype=np.uint64))
+        count += len(block)
         if len(keys) == most:
             near = words < keys.max()
             block, words = block[near], words[near]
@@ -149,9 +149,9 @@ def sample(chunks: Chunks, most: int = MOST_SAMPLED) -> tuple[Floats, int]:
         if len(keys) > most:
             chosen = np.sort(np.argpartition(keys, most)[:most])
             kept, keys = kept[chosen], keys[chosen]
-    if not seen:
+    if not count:
         raise InputError("no training rows to fit the preparation on.")
-    return kept, seen
+    return kept, count
 
 
 def quantiles(rows: Floats, shares: Floats) -> Floats:

@@ -129,8 +129,8 @@ def _bounds(story: Story) -> list[Action]:
 
 def _settled(story: Story) -> bool:
     """Whether the last step 7 found that the last round changed nothing beyond the noise."""
-    seen = next((d.evidence for d in reversed(story.decisions) if d.step == 7), {})
-    told = (seen.get("gain"), seen.get("standard_error"), seen.get("noises", 1))
+    evidence = next((d.evidence for d in reversed(story.decisions) if d.step == 7), {})
+    told = (evidence.get("gain"), evidence.get("standard_error"), evidence.get("noises", 1))
     known = [float(v) for v in told if isinstance(v, int | float)]
     return len(known) == 3 and known[0] <= known[2] * known[1]
 

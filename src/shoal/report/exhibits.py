@@ -43,34 +43,34 @@ def _draw(story: Story, key: str, exhibit: Exhibit) -> Picture:
             return _verdict(story, key, exhibit)
 
 
-def _initial(key: str, seen: ev.InitialLosses) -> Picture:
+def _initial(key: str, event: ev.InitialLosses) -> Picture:
     groups: dict[str, list[tuple[int, float]]] = {}
-    for name, seed, loss in zip(seen.init, seen.seed, seen.loss, strict=False):
+    for name, seed, loss in zip(event.init, event.seed, event.loss, strict=False):
         groups.setdefault(name, []).append((seed, loss))
-    own = finite([loss for _, loss in groups.get(seen.chosen, [])])
-    far = {n: abs(mean(f) - seen.expected) for n, g in groups.items() if (f := finite([v for _, v in g]))}
-    caption = f"Chance gives a loss of {formats.number(seen.expected)}."
+    own = finite([loss for _, loss in groups.get(event.chosen, [])])
+    far = {n: abs(mean(f) - event.expected) for n, g in groups.items() if (f := finite([v for _, v in g]))}
+    caption = f"Chance gives a loss of {formats.number(event.expected)}."
     if own:
         spread = f" ({formats.number(min(own))} to {formats.number(max(own))} over {formats.count(len(own), 'seed')})"
-        caption += f" The chosen initializer, `{seen.chosen}`, starts at {formats.number(mean(own))}{spread}."
+        caption += f" The chosen initializer, `{event.chosen}`, starts at {formats.number(mean(own))}{spread}."
     worst = max(far, key=lambda n: far[n], default=None)
-    if worst is not None and worst != seen.chosen:
+    if worst is not None and worst != event.chosen:
         value = formats.number(mean(finite([v for _, v in groups[worst]])))
         caption += f" Farthest from it is `{worst}` at {value}."
-    wild = sum(not math.isfinite(v) for v in seen.loss)
+    wild = sum(not math.isfinite(v) for v in event.loss)
     if wild:
         caption += f" {formats.count(wild, 'start')} gave no finite loss."
     data = {
-        "expected": seen.expected,
-        "chosen": seen.chosen,
+        "expected": event.expected,
+        "chosen": event.chosen,
         "groups": [{"name": n, "seeds": [s for s, _ in g], "losses": [v for _, v in g]} for n, g in groups.items()],
     }
     return Picture(key, "initial", "Loss of untrained networks, by initializer", caption, data)
 
 
-def _signals(key: str, seen: ev.InitialSignals) -> Picture:
+def _signals(key: str, event: ev.InitialSignals) -> Picture:
     panels, said = [], []
-    for init, verdict, layers in zip(seen.init, seen.verdict, seen.layers, strict=True):
+    for init, verdict, layers in zip(event.init, event.verdict, event.layers, strict=True):
         if layers:
             first, last = formats.number(layers[0].std), formats.number(layers[-1].std)
             said.append(f"With `{init}`: {verdict}, spread {first} in the first layer and {last} in the last one.")
@@ -93,39 +93,39 @@ def _ridge(number: int, layer: ev.LayerSignals) -> dict[str, Any]:
     return {"name": str(number), "shares": shares, "edges": edges, "ends": ends, "say": say}
 
 
-def _sample(story: Story, key: str, seen: ev.SmallSample) -> Picture:
+def _sample(story: Story, key: str, event: ev.SmallSample) -> Picture:
     metric = story.metric
-    goal = formats.score(metric, seen.target)
-    tops = [max(finite(row), default=math.nan) for row in seen.score]
+    goal = formats.score(metric, event.target)
+    tops = [max(finite(row), default=math.nan) for row in event.score]
     best = max(finite(tops), default=math.nan)
-    rows, tried = formats.count(seen.rows, "row"), formats.count(len(seen.lr), "network")
-    if seen.reached_step is not None:
+    rows, tried = formats.count(event.rows, "row"), formats.count(len(event.lr), "network")
+    if event.reached_step is not None:
         caption = f"On {rows} the quickest of {tried} reached {goal} {formats.metric_word(metric)} at step "
-        caption += f"{seen.reached_step:,}: the network can learn by heart what it is shown."
+        caption += f"{event.reached_step:,}: the network can learn by heart what it is shown."
     else:
-        last = seen.steps[-1] if seen.steps else 0
+        last = event.steps[-1] if event.steps else 0
         got = formats.score(metric, best) if math.isfinite(best) else "no finite score"
         caption = f"On {rows} none of {tried} reached {goal} within {last:,} steps; the best came to {got}."
-    data = {"steps": seen.steps, "lr": seen.lr, "loss": seen.loss, "score": seen.score, "target": seen.target}
-    return Picture(key, "sample", "Learning a few rows by heart", caption, {**data, "reached": seen.reached_step})
+    data = {"steps": event.steps, "lr": event.lr, "loss": event.loss, "score": event.score, "target": event.target}
+    return Picture(key, "sample", "Learning a few rows by heart", caption, {**data, "reached": event.reached_step})
 
 
-def _sweep(key: str, seen: ev.LearningRateSweep) -> Picture:
-    ends = [row for row in zip(seen.end, seen.lr, seen.start, strict=False) if math.isfinite(row[0])]
-    wild = len(seen.end) - len(ends)
-    caption = f"{formats.count(len(seen.end), 'short training')} of {formats.count(seen.steps, 'step')} each. "
-    near = [(e, s) for e, lr, s in ends if math.isclose(lr, seen.best, rel_tol=0.02)]
+def _sweep(key: str, event: ev.LearningRateSweep) -> Picture:
+    ends = [row for row in zip(event.end, event.lr, event.start, strict=False) if math.isfinite(row[0])]
+    wild = len(event.end) - len(ends)
+    caption = f"{formats.count(len(event.end), 'short training')} of {formats.count(event.steps, 'step')} each. "
+    near = [(e, s) for e, lr, s in ends if math.isclose(lr, event.best, rel_tol=0.02)]
     if near:
         fell = f"from {formats.number(median(s for _, s in near))} to {formats.number(median(e for e, _ in near))}"
-        caption += f"The loss fell most at a learning rate of {formats.number(seen.best)} ({fell}). "
+        caption += f"The loss fell most at a learning rate of {formats.number(event.best)} ({fell}). "
     else:
-        caption += f"The best learning rate is {formats.number(seen.best)}. "
-    low, high = (formats.number(v) for v in seen.chosen)
-    caption += f"The search will look from {low} to {high} (shaded), with {seen.chosen_optimizer}."
+        caption += f"The best learning rate is {formats.number(event.best)}. "
+    low, high = (formats.number(v) for v in event.chosen)
+    caption += f"The search will look from {low} to {high} (shaded), with {event.chosen_optimizer}."
     if wild:
         caption += f" {formats.count(wild, 'training')} diverged: marked at the top."
     fields = ("optimizer", "lr", "seed", "start", "end", "best", "chosen", "chosen_optimizer", "steps")
-    return Picture(key, "sweep", "Loss after a short training, by learning rate", caption, _fields(seen, fields))
+    return Picture(key, "sweep", "Loss after a short training, by learning rate", caption, _fields(event, fields))
 
 
 def _fields(record: ev.Record, names: tuple[str, ...]) -> dict[str, Any]:
@@ -235,23 +235,23 @@ def at_edge(search_round: ev.SearchRound, member: ev.MemberInfo, name: str) -> s
     return f"{spoken(name)} lies near its lower bound" if share < EDGE and not floor else ""
 
 
-def _verdict(story: Story, key: str, seen: ev.CurveVerdict) -> Picture:
-    caption = f"{seen.sentence} Read on network {seen.member}, {verdict_numbers(story, seen)}."
-    data = {"populations": [seen.population], "what": "validation_loss", "verdicts": [verdict_data(seen)]}
-    return Picture(key, "curves", f"Loss by epoch, {spoken(seen.population)}", caption, data)
+def _verdict(story: Story, key: str, event: ev.CurveVerdict) -> Picture:
+    caption = f"{event.sentence} Read on network {event.member}, {verdict_numbers(story, event)}."
+    data = {"populations": [event.population], "what": "validation_loss", "verdicts": [verdict_data(event)]}
+    return Picture(key, "curves", f"Loss by epoch, {spoken(event.population)}", caption, data)
 
 
-def verdict_numbers(story: Story, seen: ev.CurveVerdict) -> str:
+def verdict_numbers(story: Story, event: ev.CurveVerdict) -> str:
     """The numbers that a verdict stands on, in words, with their thresholds."""
-    first, last = seen.epochs_read
-    slope = f"the validation loss {fell(seen.slope)}"
-    if not math.isfinite(seen.slope):
+    first, last = event.epochs_read
+    slope = f"the validation loss {fell(event.slope)}"
+    if not math.isfinite(event.slope):
         slope = "the slope of the validation loss is not finite"
-    gap = f"the training score is {formats.signed(story.metric, seen.gap)} from the validation score"
-    if not math.isfinite(seen.gap):
+    gap = f"the training score is {formats.signed(story.metric, event.gap)} from the validation score"
+    if not math.isfinite(event.gap):
         gap = "the gap between training and validation score is not finite"
-    limit = formats.difference(story.metric, seen.gap_threshold)
-    level = _hundredths(seen.slope_threshold)
+    limit = formats.difference(story.metric, event.gap_threshold)
+    level = _hundredths(event.slope_threshold)
     return (
         f"epochs {first} to {last}: {slope} (called settled within {level} %), and {gap} (called a gap above {limit})"
     )
@@ -268,9 +268,9 @@ def _hundredths(share: float) -> str:
     return formats.number(float(f"{abs(share) * 100:.2f}"), 6)
 
 
-def verdict_data(seen: ev.CurveVerdict) -> dict[str, Any]:
+def verdict_data(event: ev.CurveVerdict) -> dict[str, Any]:
     """What the charts need to draw a verdict where it was read."""
-    return _fields(seen, ("round", "population", "member", "verdict", "epochs_read", "slope", "gap", "gap_threshold"))
+    return _fields(event, ("round", "population", "member", "verdict", "epochs_read", "slope", "gap", "gap_threshold"))
 
 
 def progress(story: Story, key: str, searches: list[ev.SearchRound]) -> Picture:

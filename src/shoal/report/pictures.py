@@ -56,8 +56,8 @@ def trained(story: Story) -> dict[int, TrainedNetwork]:
             networks[info.id] = TrainedNetwork(info.id, name, info.values, value, train, at, status.get(info.id, "ok"))
     for search in story.searches:
         for info, value, at, state in zip(search.members, search.score, search.best_epoch, search.status, strict=False):
-            seen = networks.get(info.id)
-            train = seen.train if seen else math.nan
+            network = networks.get(info.id)
+            train = network.train if network else math.nan
             networks[info.id] = TrainedNetwork(info.id, search.population, info.values, value, train, at, state)
     return networks
 

@@ -57,7 +57,7 @@ def samples(
     """Some samples as they are, and as each setting draws them once."""
     rows = _by_turns(part, SAMPLES)
     x = part.x[rows]
-    seen = {
+    augmented = {
         name: shown(
             Plan([augment], subject.task.kind, subject.fold.shape, pixels)(
                 x, torch.tensor([seed]), torch.tensor([0])
@@ -69,8 +69,8 @@ def samples(
     }
     said = {name: f"{name}: {settings[name]}" if settings[name].active else "as they are" for name in settings}
     if subject.task.kind == "signal":
-        return (_signals({said[name]: each[0] for name, each in seen.items()}),)
-    images: list[JsonValue] = [pictures.picture(_strip(each), said[name]) for name, each in seen.items()]
+        return (_signals({said[name]: each[0] for name, each in augmented.items()}),)
+    images: list[JsonValue] = [pictures.picture(_strip(each), said[name]) for name, each in augmented.items()]
     return (
         Picture(
             kind="images",

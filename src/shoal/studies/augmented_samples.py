@@ -88,9 +88,10 @@ def preview(
     labels = [_label(dataset, row) for row in rows]
     columns = [[Cell(each) for each in shown(x, pixels, dataset.kind)]]
     for step in range(draws):
-        seen = plan(x, torch.tensor([seed]), torch.tensor([step]))
-        captions = _captions(labels, seen.partner, seen.lam)
-        columns.append([Cell(*pair) for pair in zip(shown(seen.inputs, pixels, dataset.kind), captions, strict=True)])
+        augmented = plan(x, torch.tensor([seed]), torch.tensor([step]))
+        captions = _captions(labels, augmented.partner, augmented.lam)
+        images = shown(augmented.inputs, pixels, dataset.kind)
+        columns.append([Cell(*pair) for pair in zip(images, captions, strict=True)])
     judged = (
         _judged(dataset, chosen, preparation.transform(dataset.features.take(some)).x, some, pixels) if judge else []
     )

@@ -33,7 +33,7 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     """The golden table beside the published numbers, then the same statistics on the subject's data and network.
 
     Args:
-        subject: its training rows are fed, at most 256 of them.
+        subject: at most 256 of its training rows are used.
         options: `seed`, `replicates` (seeds of each setting; 5).
 
     Returns:

@@ -65,9 +65,10 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     seeds = [options.seed + k for k in range(options.replicates or SEEDS)]
     names = [name for name in NORMS if name != "instance" or subject.task.kind != "table"]
     depths = DEPTHS[subject.task.kind]
-    part, held = some(subject.fold.train, ROWS, options.seed), some(subject.fold.validation, 2 * ROWS, options.seed)
-    baseline = subject.task.loss.baseline(part.y, held.y)
-    folds = [Split(train=part, validation=held)]
+    train = some(subject.fold.train, ROWS, options.seed)
+    validation = some(subject.fold.validation, 2 * ROWS, options.seed)
+    baseline = subject.task.loss.baseline(train.y, validation.y)
+    folds = [Split(train=train, validation=validation)]
     design = Design(
         levels={
             (depth, name, lr): Level(_member(lr), network, folds)

@@ -73,13 +73,13 @@ def inputs(rows: Rows, how: str) -> Inputs:
     """One preparation, fitted on the training rows."""
     fold = Task(rows.dataset, [rows.plan], how).fold()
     numbers = fold.preparation.numbers
-    seen = fold.train.x.numpy().reshape(len(fold.train), -1)
+    x = fold.train.x.numpy().reshape(len(fold.train), -1)
     if numbers is not None:  # the numbers that were prepared, without categories and flags
-        seen = seen[:, : len(numbers.names()) - sum(numbers.impute.indicator)]
-    seen = seen[:, :MOST_TURNED].astype(np.float64)
-    moments = np.concatenate([seen, np.ones((len(seen), 1))], axis=1)
-    condition, flat, _ = _condition(np.atleast_2d(np.cov(seen.T)))
-    with_mean, _, largest = _condition(moments.T @ moments / len(seen))
+        x = x[:, : len(numbers.names()) - sum(numbers.impute.indicator)]
+    x = x[:, :MOST_TURNED].astype(np.float64)
+    moments = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    condition, flat, _ = _condition(np.atleast_2d(np.cov(x.T)))
+    with_mean, _, largest = _condition(moments.T @ moments / len(x))
     return Inputs(how=how, fold=fold, condition=condition, with_mean=with_mean, flat=flat, largest=largest)
 
 

@@ -93,10 +93,10 @@ def both_gradients(x: Tensor, w: Tensor, delta: Tensor, g: Geometry, choice: Cho
     """dL/dx and dL/dw of K networks where the library takes both of a row in one call; None where it does not."""
     if not g.rows:
         return None
-    for what, seen in (("input_gradient", delta), ("weight_gradient", x)):
+    for what, operand in (("input_gradient", delta), ("weight_gradient", x)):
         wish = getattr(choice, what)
-        formulation = wish if wish in FORMULATIONS else _rule_of_rows(what, seen, w.shape, g)
-        if formulation != "rows" or _rule(what, seen[0], w.shape[1:], g) != "library":
+        formulation = wish if wish in FORMULATIONS else _rule_of_rows(what, operand, w.shape, g)
+        if formulation != "rows" or _rule(what, operand[0], w.shape[1:], g) != "library":
             return None
     return stacked.library_gradients(x, w, delta, g)
 
@@ -111,9 +111,9 @@ def ruled(x: Tensor, w: Tensor, delta: Tensor, g: Geometry) -> Choice:
     )
 
 
-def _rule(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
-    """The form for one network. `seen` is the input, or delta where the gradient by the input is asked for."""
-    return form_for(what, seen.device.type, seen.dtype, seen.stride(1) == 1, w_shape, g)
+def _rule(what: str, operand: Tensor, w_shape: Shape, g: Geometry) -> str:
+    """The form for one network. `operand` is the input, or delta where the gradient by the input is asked for."""
+    return form_for(what, operand.device.type, operand.dtype, operand.stride(1) == 1, w_shape, g)
 
 
 def form_for(what: str, device: str, dtype: torch.dtype, by_channel: bool, w_shape: Shape, g: Geometry) -> str:
@@ -163,17 +163,17 @@ CACHED_NUMBERS = 4_000_000  # of all rows: more are arranged in memory, not in t
 SHARED_NUMBERS = 8_000_000  # of all outputs for one input
 
 
-def _rule_of_rows(what: str, seen: Tensor, w_shape: Shape, g: Geometry) -> str:
+def _rule_of_rows(what: str, operand: Tensor, w_shape: Shape, g: Geometry) -> str:
     """The formulation for K networks with an input each."""
-    if seen.device.type != "cpu":
+    if operand.device.type != "cpu":
         return "grouped"
     _, outputs, per_group, *kernel = w_shape
     if max(kernel) == max(g.stride) == 1 and max(g.padding) == 0 and g.groups == 1:
         return "unfold"  # the columns are the input itself
     if per_group == g.groups == 1 and g.rank == 2 and prod(kernel) <= 9 and what != "input_gradient":
         return "unfold"
-    products = _products(seen.shape, w_shape, g, 1 if what == "input_gradient" else prod(g.stride))
-    cached = _numbers(seen.shape, w_shape, g) <= CACHED_NUMBERS
+    products = _products(operand.shape, w_shape, g, 1 if what == "input_gradient" else prod(g.stride))
+    cached = _numbers(operand.shape, w_shape, g) <= CACHED_NUMBERS
     whole_blocks = per_group % 8 == 0 and outputs % (8 * g.groups) == 0
     if (products < SMALL_PRODUCTS and (cached or g.rank != 2)) or (whole_blocks and cached and g.rank < 3):
         return "grouped"
@@ -196,11 +196,11 @@ def as_one(x: Tensor, w_shape: Shape, g: Geometry, wish: str | None = None) -> b
     return _products((1, *x.shape), w_shape, g, 1) < SMALL_PRODUCTS
 
 
-def _numbers(seen: Shape, w_shape: Shape, g: Geometry) -> int:
+def _numbers(operand: Shape, w_shape: Shape, g: Geometry) -> int:
     """How many numbers all rows read or write, whichever are more, for inputs [K, B, C, *size]."""
-    return seen[0] * seen[1] * max(w_shape[1], w_shape[2] * g.groups) * prod(seen[-g.rank :]) // prod(g.stride)
+    return operand[0] * operand[1] * max(w_shape[1], w_shape[2] * g.groups) * prod(operand[-g.rank :]) // prod(g.stride)
 
 
-def _products(seen: Shape, w_shape: Shape, g: Geometry, apart: int) -> int:
+def _products(operand: Shape, w_shape: Shape, g: Geometry, apart: int) -> int:
     """About how many multiplications one row of inputs [K, B, C, *size] takes, every `apart`-th place being used."""
-    return seen[1] * prod(w_shape[1:]) * prod(seen[-g.rank :]) // apart
+    return operand[1] * prod(w_shape[1:]) * prod(operand[-g.rank :]) // apart

@@ -74,8 +74,8 @@ def conv(
     """
     if formulation is None and not rows and not flip and autograd.untraced():
         try:
-            seen = x.shape, x.stride(), x.dtype, x.device
-            g = _left_to_library(*seen, w.shape, stride, padding, dilation, groups, torch.is_grad_enabled())
+            signature = x.shape, x.stride(), x.dtype, x.device
+            g = _left_to_library(*signature, w.shape, stride, padding, dilation, groups, torch.is_grad_enabled())
             if g is not None and not _autocast():
                 return torch.convolution(x, w, b, g.stride, g.padding, g.dilation, False, (0,) * g.rank, g.groups)
         except (InputError, RuntimeError, TypeError, AttributeError):  # said below in our own words; lists are no keys
@@ -190,11 +190,11 @@ def conv_weight_grad(
     w_shape = _kernel_shape(x, delta, kernel_size, groups, rows)
     at = _checked({"input": x, "delta": delta}, x.shape, w_shape, stride, padding, dilation, groups, rows)
     _check_delta(delta, x.shape, w_shape, at)
-    g, choice, seen = at.geometry, chosen(formulation), _with_beyond(x, at)
+    g, choice, padded = at.geometry, chosen(formulation), _with_beyond(x, at)
     kernel = w_shape[-g.rank :]
     if rows:
-        return _turned(autograd.weight_gradient_rows(seen, delta, kernel, g, choice), at, flip)
-    return _turned(autograd.weight_gradient(seen, delta, kernel, g, choice), at, flip)
+        return _turned(autograd.weight_gradient_rows(padded, delta, kernel, g, choice), at, flip)
+    return _turned(autograd.weight_gradient(padded, delta, kernel, g, choice), at, flip)
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -119,11 +119,11 @@ def _correlate_taps(x: Tensor, w: Tensor, b: Tensor | None, g: Geometry) -> Tens
     if b is not None:
         y += by_channel(b, g.rank)
     for tap, at in taps(kernel, out, g):
-        factor, seen = w[along(tap)], padded[along(at)]
+        factor, window = w[along(tap)], padded[along(at)]
         if _depthwise(w, g):
-            y.addcmul_(by_channel(factor[:, 0], g.rank), seen)
+            y.addcmul_(by_channel(factor[:, 0], g.rank), window)
         else:
-            y += _mixed(unflatten(factor, 0, (g.groups, -1)), seen, g)
+            y += _mixed(unflatten(factor, 0, (g.groups, -1)), window, g)
     return y
 
 
@@ -133,11 +133,11 @@ def _input_gradient_taps(delta: Tensor, w: Tensor, size: Shape, g: Geometry) -> 
     whole = [n + 2 * p for n, p in zip(size, g.padding, strict=True)]
     gradient = delta.new_zeros(delta.shape[0], channels, *whole)
     for tap, at in taps(kernel, out, g):
-        factor, seen = w[along(tap)], gradient[along(at)]
+        factor, window = w[along(tap)], gradient[along(at)]
         if _depthwise(w, g):
-            seen.addcmul_(by_channel(factor[:, 0], g.rank), delta)
+            window.addcmul_(by_channel(factor[:, 0], g.rank), delta)
         else:
-            seen += _mixed(unflatten(factor, 0, (g.groups, -1)).transpose(1, 2), delta, g)
+            window += _mixed(unflatten(factor, 0, (g.groups, -1)).transpose(1, 2), delta, g)
     return gradient[along(slice(p, p + n) for p, n in zip(g.padding, size, strict=True))].contiguous()
 
 
@@ -146,19 +146,19 @@ def _weight_gradient_taps(x: Tensor, delta: Tensor, kernel: Shape, g: Geometry) 
     seen_by = unflatten(delta, 1, (g.groups, -1)).flatten(3)  # (B, groups, O / groups, L)
     sums = []
     for _, at in taps(kernel, out, g):
-        seen = padded[along(at)]
+        window = padded[along(at)]
         if x.shape[1] == outputs == g.groups:
-            sums.append((seen * delta).sum((0, *_spatial(delta))).unsqueeze(1))
+            sums.append((window * delta).sum((0, *_spatial(delta))).unsqueeze(1))
         else:
-            columns = unflatten(seen, 1, (g.groups, -1)).flatten(3)  # (B, groups, C / groups, L)
+            columns = unflatten(window, 1, (g.groups, -1)).flatten(3)  # (B, groups, C / groups, L)
             sums.append((seen_by @ columns.transpose(2, 3)).sum(0).flatten(0, 1))
     return unflatten(torch.stack(sums, dim=-1), -1, kernel)
 
 
-def _mixed(factor: Tensor, seen: Tensor, g: Geometry) -> Tensor:
-    """One tap's matrices [groups, to, from] applied to the channels of seen [B, groups * from, *size]."""
-    mixed: Tensor = factor @ unflatten(seen, 1, (g.groups, -1)).flatten(3)
-    return unflatten(mixed.flatten(1, 2), 2, seen.shape[2:])
+def _mixed(factor: Tensor, window: Tensor, g: Geometry) -> Tensor:
+    """One tap's matrices [groups, to, from] applied to the channels of window [B, groups * from, *size]."""
+    mixed: Tensor = factor @ unflatten(window, 1, (g.groups, -1)).flatten(3)
+    return unflatten(mixed.flatten(1, 2), 2, window.shape[2:])
 
 
 def padded_input(x: Tensor, g: Geometry) -> Tensor:

@@ -137,12 +137,12 @@ def _padding(padding: Ints | str, stride: Shape, dilation: Shape, kernel: Shape,
     return tuple(t // 2 for t in total), tuple(t % 2 for t in total)
 
 
-def rank_of(names: str, seen: Shape, whole: Shape, rows: bool) -> int:
+def rank_of(names: str, operand: Shape, whole: Shape, rows: bool) -> int:
     """Number of spatial axes.
 
     Args:
         names: how a message calls the two.
-        seen: shape of the input or of delta; with `rows` it may lack the axis K.
+        operand: shape of the input or of delta; with `rows` it may lack the axis K.
         whole: shape of the kernel or of delta, with its axis K where there are `rows`.
         rows: a population.
 
@@ -150,7 +150,7 @@ def rank_of(names: str, seen: Shape, whole: Shape, rows: bool) -> int:
         InputError: the ranks do not fit.
     """
     rank = len(whole) - 2 - rows
-    if not 1 <= rank <= 3 or len(seen) not in ((rank + 2, rank + 3) if rows else (rank + 2,)):
+    if not 1 <= rank <= 3 or len(operand) not in ((rank + 2, rank + 3) if rows else (rank + 2,)):
         wanted = "[K, B, C, ...] or one [B, C, ...], and [K, O, C, ...]" if rows else "[B, C, ...] and [O, C, ...]"
         raise InputError(f"{names}: a convolution needs {wanted}, each with the same 1 to 3 spatial axes.")
     return rank
