@@ -16,7 +16,7 @@ from tests.nn.conv_cases import Conv, convolutions
 from tests.nn.test_conv import TINY, close
 
 
-def looped(case: Conv, x: Tensor, w: Tensor, b: Tensor, shared: bool) -> Tensor:
+def one_by_one(case: Conv, x: Tensor, w: Tensor, b: Tensor, shared: bool) -> Tensor:
     """torch's own convolution, row by row."""
     return torch.stack([case.peer(x if shared else x[k], w[k], b[k]) for k in range(len(w))])
 
@@ -26,7 +26,7 @@ def looped(case: Conv, x: Tensor, w: Tensor, b: Tensor, shared: bool) -> Tensor:
 def test_rows_equal_a_loop(case: Conv, rows: int, shared: bool, mapped: bool, formulation: str | None) -> None:
     x_shape = case.x if shared else (rows, *case.x)
     leaves = case.numbers(x_shape, (rows, *case.w), (rows, case.w[0]), grad=True)
-    theirs = looped(case, *leaves, shared)
+    theirs = one_by_one(case, *leaves, shared)
     delta = torch.randn(theirs.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(case.seed + 1))
     their_gradients = torch.autograd.grad(theirs, leaves, delta)
 
@@ -92,9 +92,9 @@ def test_populations_of_populations() -> None:
         return conv(x, w, b, **CASE.settings)
 
     found = vmap(vmap(ours, in_dims=(None, 0, 0)), in_dims=(0, 0, None))(x, w, b)
-    close(found, torch.stack([looped(CASE, x[k], w[k], b, shared=True) for k in range(2)]))
+    close(found, torch.stack([one_by_one(CASE, x[k], w[k], b, shared=True) for k in range(2)]))
     rows = vmap(lambda w: conv(x[0], w, rows=True, **CASE.settings))(w)
-    close(rows, torch.stack([looped(CASE, x[0], w[k], 0 * b, shared=True) for k in range(2)]))
+    close(rows, torch.stack([one_by_one(CASE, x[0], w[k], 0 * b, shared=True) for k in range(2)]))
 
 
 def test_many_deltas_at_once() -> None:

@@ -26,7 +26,7 @@ def members(seeds: list[int]) -> list[Member]:
     ]
 
 
-@pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(5, 2), Plan(3, 2, looped=True)])
+@pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(5, 2), Plan(3, 2, sequential=True)])
 def test_augmented_rows_train_as_alone(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Population, "plan", lambda *_: plan)
     group = members([1, 1, 2, 3, 3])

@@ -123,7 +123,7 @@ def test_unusual_modules_train_as_in_a_loop_and_the_plan_says_how(make_net, why:
     list(population.train(X.double(), Y, epochs=2, batch_size=8))
     plan = Plan(**next(iter(plans.document().values())))  # type: ignore[arg-type]
     assert why in plan.why and bool(why) == bool(plan.why) and why in plan.describe()
-    assert plan.looped == bool(why)
+    assert plan.sequential == bool(why)
     for k in range(3):
         mine = population.network(k).state_dict()
         torch.testing.assert_close(mine, expected[k].state_dict(), rtol=1e-10, atol=1e-12)
@@ -249,7 +249,7 @@ def test_convolutions_run_row_by_row_channels_last_where_they_are_large() -> Non
             10,
         )
     )
-    assert plan.looped and plan.channels_last
+    assert plan.sequential and plan.channels_last
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -34,10 +34,10 @@ class Forgetful(nn.Module):
 IDLE = ("head.weight", "head.bias", "tail.weight", "tail.bias")
 
 
-@pytest.mark.parametrize("looped", [False, True], ids=["stacked", "row by row"])
+@pytest.mark.parametrize("sequential", [False, True], ids=["stacked", "row by row"])
 @pytest.mark.parametrize("optimizer", sorted(RULES))
 def test_they_stay_put_under_every_rule_and_penalty(
-    optimizer: str, looped: bool, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, sequential: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = table()
     penalties = [
@@ -49,7 +49,7 @@ def test_they_stay_put_under_every_rule_and_penalty(
     members = [
         Member(seed=k, optimizer=optimizer, weight_decay=0.2, lr=0.05, **each) for k, each in enumerate(penalties)
     ]
-    monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows=3, workers=1, looped=looped))
+    monkeypatch.setattr(Population, "plan", lambda *_: Plan(rows=3, workers=1, sequential=sequential))
     population = Population(Forgetful, members, dtype=torch.float64)
     before = [copy.deepcopy(population.network(k).state_dict()) for k in range(len(members))]
     list(population.train(x.double(), y, epochs=3, batch_size=8))

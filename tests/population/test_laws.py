@@ -68,7 +68,7 @@ def difference(one: Population, row: int, other: Population, other_row: int) -> 
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(3, 2), Plan(100, 1), Plan(2, 2, looped=True)])
+@pytest.mark.parametrize("plan", [Plan(1, 2), Plan(2, 2), Plan(3, 2), Plan(100, 1), Plan(2, 2, sequential=True)])
 def test_a_member_alone_equals_itself_in_any_population(case: str, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """50 steps of float64 agree to 1e-10, whatever the block size and the number of threads."""
     make_net, data = CASES[case]
@@ -115,7 +115,7 @@ def test_rows_by_themselves_have_the_same_bits_in_any_company(
 ) -> None:
     """Whoever shares the optimizer's pass with a row, and while others leave."""
     make_net, data = CASES[case]
-    monkeypatch.setattr(Population, "plan", lambda *_: Plan(3, workers, looped=True))
+    monkeypatch.setattr(Population, "plan", lambda *_: Plan(3, workers, sequential=True))
     members = [member(k, clip=0.5, optimizer=rule, average="none") for k in range(4)]
     together = Population(make_net, members)
     for record in together.train(*data, epochs=4, batch_size=8):

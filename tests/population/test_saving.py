@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from shoal.core.errors import InputError
-from shoal.population import Member, Population
-from tests.population.networks import convolutional, dense, pictures
+from shoal.population import Member, Population, saving
+from shoal.population.plan import Plan
+from tests.population.networks import convolutional, dense, pictures, table
 from tests.population.test_laws import member
 
 
@@ -42,6 +43,20 @@ def test_statuses_survive(tmp_path: Path) -> None:
     population.stop([1])
     population.save(tmp_path / "p.safetensors")
     assert Population.load(tmp_path / "p.safetensors", dense).status == ["ok", "pruned", "ok"]
+
+
+def test_a_plan_saved_by_its_former_names_is_read(tmp_path: Path) -> None:
+    x, y = table(24)
+    population = Population(dense, [Member(seed=k) for k in range(3)])
+    loop = population.train(x, y, epochs=2, batch_size=8)
+    next(loop)
+    state = population.state_now()
+    plan = state.document["training"]["plan"]
+    plan.update(rows=3, workers=1, looped=not plan.pop("sequential"))
+    saving.write(state, tmp_path / "p.safetensors")
+    loop.close()
+    found = Population.load(tmp_path / "p.safetensors", dense).training
+    assert found is not None and found.plan == Plan(**{**plan, "sequential": plan.pop("looped")})
 
 
 def test_files_that_cannot_be_are_refused(tmp_path: Path) -> None:

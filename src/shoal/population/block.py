@@ -122,7 +122,7 @@ class Block:
         self.sums = Measured.zeros(self.theta)
         self.begun = self.state[AVERAGE].any(dim=1) if self.settings.averaged else self.sums.finite.logical_not()
         self.idle: dict[int, list[int]] = {}  # by a piece's first row: parameters without a gradient in the last step
-        self.pieces = self._pieces(len(self.rows) if self.plan.looped else 1)
+        self.pieces = self._pieces(len(self.rows) if self.plan.sequential else 1)
         self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
 
     def _pieces(self, count: int) -> list[Piece]:
@@ -136,7 +136,7 @@ class Block:
             point, buffers = self.point[rows], {name: stack[rows] for name, stack in self.buffers.items()}
             rates = {name: rate[rows] for name, rate in self.settings.rates.items()}
             into = list(self.template.layout.views(self.grad[rows]).values())
-            if self.plan.looped or c == 1:
+            if self.plan.sequential or c == 1:
                 forward: Forward = Single(self.template, point, buffers, rates, self.plan.channels_last)
             else:
                 seeds = zip(self.settings.seeds[rows].tolist(), self.steps[rows].tolist(), strict=True)

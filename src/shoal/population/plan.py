@@ -11,6 +11,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,12 +25,13 @@ STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cac
 CHAIN_PARAMETERS = 1_200_000  # ... and above this even those of a chain of linear layers (see `chain`)
 STACKED_ACTIVATION_BYTES = 1 << 18  # above this stacked convolutions do
 CONVOLUTION_ROWS = 8
-LOOPED_ROWS = 8  # rows by themselves that share an optimizer's pass and a thread, ...
-LOOPED_PARAMETERS = 1 << 20  # ... as long as all their weights stay in cache
+SEQUENTIAL_ROWS = 8  # rows by themselves that share an optimizer's pass and a thread, ...
+SEQUENTIAL_PARAMETERS = 1 << 20  # ... as long as all their weights stay in cache
 STACKED_BLOCK_BYTES = 256 << 20
 EVALUATION_BATCH = 1024
 COMPILING_PAYS = 3_000_000_000  # weights moved: 3 ns of each are saved, and a compilation takes some seconds
 MEASURING_PAYS = 1_000_000_000_000  # floating-point operations: half a minute of two cores
+_FORMER_NAMES = {"looped": "sequential"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Plan:
 
     rows: int
     workers: int
-    looped: bool = False  # gradients row by row; only the optimizer takes the block as one
+    sequential: bool = False  # gradients row by row; only the optimizer takes the block as one
     channels_last: bool = False  # of convolutions, row by row
     compiled: bool = False  # the optimizer's pass over memory
     bfloat16: bool = False  # layers compute in it; weights and sums stay float32
@@ -49,7 +51,7 @@ class Plan:
     @property
     def alone(self) -> bool:
         """Each row is a network by itself."""
-        return self.looped or self.rows == 1
+        return self.sequential or self.rows == 1
 
     def describe(self) -> str:
         """One line for people."""
@@ -65,6 +67,15 @@ class Plan:
             if on
         ]
         return ", ".join([blocks, threads, *ways]) + (f" ({self.why})" if self.why else "")
+
+
+def current_names(values: Mapping[str, object]) -> dict[str, Any]:
+    """The fields of a recorded plan by the names that they have now: `sequential` was once `looped`.
+
+    >>> current_names({"rows": 4, "looped": True})
+    {'rows': 4, 'sequential': True}
+    """
+    return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
 
 
 class Plans:
@@ -98,7 +109,7 @@ class Plans:
         """The plans that `document` described."""
         plans = Plans()
         for signature, values in document.items():
-            plans.put(signature, Plan(**values))  # type: ignore[arg-type]
+            plans.put(signature, Plan(**current_names(values)))
         return plans
 
 
@@ -116,13 +127,13 @@ class Work:
     bfloat16: bool
     compiler: bool  # there is one
     cost: Cost = field(init=False)
-    loop_because: str = field(init=False)  # why rows cannot be stacked, or ""
+    not_stackable: str = field(init=False)  # why rows cannot be stacked, or ""
     channels_last: bool = field(init=False)  # there are convolutions, and they may run so
     chain: bool = field(init=False)  # stacked rows run layer by layer, and no layer is a convolution
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cost", measured_cost(self.template, self.batch))
-        object.__setattr__(self, "loop_because", "" if self.members == 1 else not_stackable(self.template, self.batch))
+        object.__setattr__(self, "not_stackable", "" if self.members == 1 else not_stackable(self.template, self.batch))
         object.__setattr__(self, "channels_last", runs_channels_last(self.template, self.batch))
         object.__setattr__(self, "chain", is_chain(self.template.skeleton) and not self.template.kernels)
 
@@ -167,7 +178,7 @@ class Work:
             self.members,
             self.optimizers,
             self.matrices,
-            self.loop_because,
+            self.not_stackable,
             self.channels_last,
             self.chain,
             list(self.batch.shape),
@@ -192,10 +203,10 @@ def by_rule(work: Work) -> Plan:
     """
     if work.batch.device.type != "cpu":
         rows = max(1, min(work.members, work.memory_bytes // work.row_bytes))
-        return _row_by_row(work, 1) if work.loop_because else _complete(work, Plan(rows, 1))
+        return _row_by_row(work, 1) if work.not_stackable else _complete(work, Plan(rows, 1))
     workers = min(process.cores(), work.members)
     large = work.template.layout.parameters > (CHAIN_PARAMETERS if work.chain else STACKED_PARAMETERS)
-    if work.loop_because or large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
+    if work.not_stackable or large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
         return _row_by_row(work, workers)
     most = CONVOLUTION_ROWS if work.template.kernels else _most_rows(work, workers)
     return _complete(work, Plan(max(1, min(-(-work.members // workers), most)), workers))
@@ -208,7 +219,7 @@ def candidates(work: Work) -> list[Plan]:
         return [rule]
     workers = min(process.cores(), work.members)
     alone = [_row_by_row(work, workers), _row_by_row(work, 1)]
-    if work.loop_because:
+    if work.not_stackable:
         return list(dict.fromkeys([rule, *alone]))
     share = -(-work.members // workers)
     ladder = {4, 8} if work.template.kernels else {8, 16, 32, 64, share}
@@ -219,9 +230,9 @@ def candidates(work: Work) -> list[Plan]:
 
 def _row_by_row(work: Work, workers: int) -> Plan:
     """A plan whose rows are computed by themselves, in blocks small enough that nobody waits for one."""
-    fitting = max(1, min(LOOPED_ROWS, LOOPED_PARAMETERS // max(work.template.layout.parameters, 1)))
+    fitting = max(1, min(SEQUENTIAL_ROWS, SEQUENTIAL_PARAMETERS // max(work.template.layout.parameters, 1)))
     rows = _even(-(-work.members // workers), fitting)
-    return _complete(work, Plan(rows, workers, looped=True, why=work.loop_because))
+    return _complete(work, Plan(rows, workers, sequential=True, why=work.not_stackable))
 
 
 def _even(share: int, rows: int) -> int:

@@ -18,7 +18,7 @@ from shoal.core.errors import InputError
 from shoal.optim import schedules
 from shoal.population.best import Best
 from shoal.population.matrix import Matrix
-from shoal.population.plan import Plan
+from shoal.population.plan import Plan, current_names
 from shoal.population.training import Training
 
 FORMAT = "shoal-population-4"
@@ -182,7 +182,7 @@ def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torc
         plateau=schedules.Plateau(**_under("plateau.", tensors)),
         data_shape=tuple(document["data_shape"]),
         pixels=None if pixels is None else tuple(Pixels.model_validate(each) for each in pixels),
-        plan=None if plan is None else Plan(**plan),
+        plan=None if plan is None else Plan(**current_names(plan)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from shoal.population.matrix import PLANS
-from shoal.population.plan import Plan, Plans
+from shoal.population.plan import Plan, Plans, current_names
 
 MOST_WORKERS = 4096
 _PLAN = TypeAdapter(Plan)
@@ -29,7 +29,7 @@ class RecordedPlans(Plans):
         self._record = record
         for signature, values in recorded.items():
             try:
-                plan = _PLAN.validate_python(dict(values))
+                plan = _PLAN.validate_python(current_names(values))
             except (ValidationError, TypeError, ValueError):
                 continue
             if min(plan.rows, plan.workers, plan.evaluation_batch) >= 1 and plan.workers <= MOST_WORKERS:
