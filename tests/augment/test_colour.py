@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shoal.augment import Augment, Pixels, Plan, draws
+from shoal.augment import Augment, Augmentation, Pixels, draws
 from shoal.augment.draws import Slot
 from tests.oracle import augment_literal as literal
 
@@ -21,7 +21,7 @@ def uniforms() -> NDArray[np.float64]:
 
 
 def augmented(x: torch.Tensor, augment: Augment, pixels: Pixels | None = None) -> torch.Tensor:
-    return Plan([augment], "image", x.shape[1:], pixels)(x, torch.tensor([SEED]), torch.tensor([STEP])).inputs
+    return Augmentation([augment], "image", x.shape[1:], pixels)(x, torch.tensor([SEED]), torch.tensor([STEP])).inputs
 
 
 def pictures() -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.augment import OPERATIONS, PRESETS, Augment, Plan, draws, of
+from shoal.augment import OPERATIONS, PRESETS, Augment, Augmentation, draws, of
 from shoal.core.errors import InputError
 
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -46,7 +46,7 @@ def rows(draw: st.DrawFn, kind: str) -> list[tuple[int, int, Augment]]:
 
 def run(kind: str, members: list[tuple[int, int, Augment]], x: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
     """(inputs, partner, lam) of each member."""
-    plan = Plan([augment for *_, augment in members], kind, SHAPES[kind])  # type: ignore[arg-type]
+    plan = Augmentation([augment for *_, augment in members], kind, SHAPES[kind])  # type: ignore[arg-type]
     seen = plan(x, torch.tensor([m[0] for m in members]), torch.tensor([m[1] for m in members]))
     n = len(x)
     own = torch.arange(n).repeat(len(members), 1)
@@ -72,7 +72,7 @@ def test_alone_or_together_the_same_bits(kind: str, data: st.DataObject) -> None
 def test_rows_with_batches_of_their_own_are_rows_alone(kind: str) -> None:
     members = [(seed, 1, of({name: OPERATIONS[name][1] for name in usable(kind)})) for seed in (0, 0, 5)]
     own = torch.stack([batch(kind), batch(kind) + 1.0, batch(kind) * 2.0])
-    plan = Plan([member[2] for member in members], kind, SHAPES[kind])  # type: ignore[arg-type]
+    plan = Augmentation([member[2] for member in members], kind, SHAPES[kind])  # type: ignore[arg-type]
     seen = plan(own, torch.tensor([0, 0, 5]), torch.tensor([1, 1, 1]), by_row=True)
     assert seen.by_row
     for row, member in enumerate(members):
@@ -83,7 +83,7 @@ def test_rows_with_batches_of_their_own_are_rows_alone(kind: str) -> None:
 def test_a_row_of_nan_changes_no_bit_of_another(kind: str) -> None:
     strong = of({name: OPERATIONS[name][1] for name in usable(kind)})
     own = torch.stack([batch(kind), torch.full_like(batch(kind), torch.nan)])
-    plan = Plan([strong, strong], kind, SHAPES[kind])  # type: ignore[arg-type]
+    plan = Augmentation([strong, strong], kind, SHAPES[kind])  # type: ignore[arg-type]
     seen = plan(own, torch.tensor([3, 3]), torch.tensor([0, 0]), by_row=True)
     assert torch.equal(seen.inputs[0], run(kind, [(3, 0, strong)], own[0])[0][0])
     assert seen.inputs[0].isfinite().all()
@@ -94,7 +94,7 @@ def test_no_strength_is_the_identity_bit_for_bit(kind: str) -> None:
     x = batch(kind)
     nothing = Augment(padding="reflection", interpolation="nearest")
     everything = of({name: OPERATIONS[name][1] for name in usable(kind)})
-    assert Plan([nothing], kind, SHAPES[kind])(x, torch.tensor([0]), torch.tensor([0])).inputs is x  # type: ignore[arg-type]
+    assert Augmentation([nothing], kind, SHAPES[kind])(x, torch.tensor([0]), torch.tensor([0])).inputs is x  # type: ignore[arg-type]
     inputs, partner, lam = run(kind, [(0, 0, everything), (0, 0, nothing), (1, 0, everything)], x)[1]
     assert torch.equal(inputs, x)
     assert torch.equal(partner, torch.arange(len(x))) and bool((lam == 1).all())
@@ -121,7 +121,7 @@ def test_draws_are_keyed_by_seed_step_sample_and_operation() -> None:
 def test_paired_members_share_their_draws_whatever_their_strengths() -> None:
     x = torch.zeros(40, 1, 41, 41)
     x[:, :, 20, 20] = 1.0
-    plan = Plan([Augment(translate=0.1), Augment(translate=0.2)], "image", (1, 41, 41))
+    plan = Augmentation([Augment(translate=0.1), Augment(translate=0.2)], "image", (1, 41, 41))
     weak, strong = plan(x, torch.tensor([7, 7]), torch.tensor([0, 0])).inputs
 
     def moved(seen: torch.Tensor) -> torch.Tensor:
@@ -133,7 +133,7 @@ def test_paired_members_share_their_draws_whatever_their_strengths() -> None:
 
 def test_equal_members_share_one_batch_in_memory() -> None:
     x = batch("image")
-    plan = Plan([PRESETS["photo-strong"]] * 64, "image", SHAPES["image"])
+    plan = Augmentation([PRESETS["photo-strong"]] * 64, "image", SHAPES["image"])
     seen = plan(x, torch.full((64,), 3), torch.full((64,), 2))
     assert not seen.by_row and seen.inputs.shape == x.shape
     apart = plan(x, torch.arange(64), torch.full((64,), 2))
@@ -151,14 +151,16 @@ def test_the_ends_of_every_range() -> None:
     """`extreme`: what a range can do at most, for judging it."""
     x = batch("image")
     seeds, steps = torch.tensor([0]), torch.tensor([0])
-    turned = Plan([Augment(hflip=0.01, vflip=0.01)], "image", SHAPES["image"], extreme=True)(x, seeds, steps).inputs
+    turned = Augmentation([Augment(hflip=0.01, vflip=0.01)], "image", SHAPES["image"], extreme=True)(
+        x, seeds, steps
+    ).inputs
     assert torch.equal(turned, x.flip(-1, -2))
-    half = Plan([Augment(rotate=180)], "image", SHAPES["image"], extreme=True)(x, seeds, steps).inputs
+    half = Augmentation([Augment(rotate=180)], "image", SHAPES["image"], extreme=True)(x, seeds, steps).inputs
     torch.testing.assert_close(half, x.flip(-1, -2), atol=1e-5, rtol=0)
 
 
 def test_a_batch_of_another_shape_is_refused() -> None:
-    plan = Plan([Augment(rotate=5)], "image", (3, 13, 18))
+    plan = Augmentation([Augment(rotate=5)], "image", (3, 13, 18))
     with pytest.raises(InputError, match=r"samples \[3, 13, 18\] .* the batch is torch.float32 \[9, 5\]"):
         plan(batch("table"), torch.tensor([0]), torch.tensor([0]))
 
@@ -166,7 +168,7 @@ def test_a_batch_of_another_shape_is_refused() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_no_bit(threads: int) -> None:
     x = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    plan = Plan([PRESETS["photo-strong"]], "image", (3, 64, 64))
+    plan = Augmentation([PRESETS["photo-strong"]], "image", (3, 64, 64))
     usual = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)

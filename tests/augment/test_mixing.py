@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from shoal.augment import Augment, Plan, draws
+from shoal.augment import Augment, Augmentation, draws
 from shoal.augment.draws import Slot
 from tests.oracle import augment_literal as literal
 
@@ -22,7 +22,7 @@ def batch(samples: int = 30) -> torch.Tensor:
 @pytest.mark.parametrize("share", [0.2, 0.55, 1.0])
 def test_cutout_equals_loops(share: float) -> None:
     x = batch()
-    got = Plan([Augment(cutout=share)], "image", SHAPE)(x, SEEDS, STEPS).inputs.numpy()
+    got = Augmentation([Augment(cutout=share)], "image", SHAPE)(x, SEEDS, STEPS).inputs.numpy()
     for b, u in enumerate(draws.uniforms(SEEDS, STEPS, 30)[0].numpy()):
         expected = literal.cutout(x[b].numpy(), share, u[Slot.CUTOUT], u[Slot.CUTOUT + 1])
         np.testing.assert_array_equal(got[b], expected)
@@ -30,7 +30,7 @@ def test_cutout_equals_loops(share: float) -> None:
 
 def test_mixup_equals_the_literal_version() -> None:
     x = batch()
-    seen = Plan([Augment(mixup=0.4)], "image", SHAPE)(x, SEEDS, STEPS)
+    seen = Augmentation([Augment(mixup=0.4)], "image", SHAPE)(x, SEEDS, STEPS)
     assert seen.partner is not None and seen.lam is not None
     partner, lam = seen.partner[0].numpy(), seen.lam[0].numpy()
     assert sorted(partner) == list(range(30))
@@ -40,7 +40,7 @@ def test_mixup_equals_the_literal_version() -> None:
 
 def test_cutmix_equals_the_literal_version() -> None:
     x = batch()
-    seen = Plan([Augment(cutmix=1.0)], "image", SHAPE)(x, SEEDS, STEPS)
+    seen = Augmentation([Augment(cutmix=1.0)], "image", SHAPE)(x, SEEDS, STEPS)
     assert seen.partner is not None and seen.lam is not None
     u = draws.uniforms(SEEDS, STEPS, 30)[0].numpy()
     beta = draws.beta(SEEDS, STEPS, 30, torch.ones(1, 30, dtype=torch.float64))[0].numpy()
@@ -52,8 +52,11 @@ def test_cutmix_equals_the_literal_version() -> None:
 
 def test_mixup_and_cutmix_take_turns() -> None:
     x = batch(200)
-    both = Plan([Augment(cutmix=1.0, mixup=1.0)], "image", SHAPE)(x, SEEDS, STEPS)
-    alone = [Plan([augment], "image", SHAPE)(x, SEEDS, STEPS) for augment in (Augment(cutmix=1.0), Augment(mixup=1.0))]
+    both = Augmentation([Augment(cutmix=1.0, mixup=1.0)], "image", SHAPE)(x, SEEDS, STEPS)
+    alone = [
+        Augmentation([augment], "image", SHAPE)(x, SEEDS, STEPS)
+        for augment in (Augment(cutmix=1.0), Augment(mixup=1.0))
+    ]
     pasted = draws.uniforms(SEEDS, STEPS, 200)[0, :, Slot.MIX_KIND] < 0.5
     assert 70 < int(pasted.sum()) < 130
     assert both.lam is not None
@@ -77,7 +80,7 @@ def test_lambda_has_the_beta_distribution(alpha: float) -> None:
 def test_the_loss_of_mixed_labels_is_the_loss_of_mixed_targets() -> None:
     """It is the cross-entropy against lam onehot(y) + (1 - lam) onehot(y[partner])."""
     x, y = batch(), torch.arange(30) % 4
-    seen = Plan([Augment(mixup=1.0)], "image", SHAPE)(x, SEEDS, STEPS)
+    seen = Augmentation([Augment(mixup=1.0)], "image", SHAPE)(x, SEEDS, STEPS)
     assert seen.partner is not None and seen.lam is not None
     logits = torch.as_tensor(np.random.default_rng(0).normal(size=(30, 4)))
     lam, other = seen.lam[0], y[seen.partner[0]]
@@ -91,11 +94,11 @@ def test_the_loss_of_mixed_labels_is_the_loss_of_mixed_targets() -> None:
 def test_gain_channel_drop_and_noise() -> None:
     x = torch.as_tensor(np.random.default_rng(0).normal(size=(2000, 3, 20)))
     u = draws.uniforms(SEEDS, STEPS, 2000)[0]
-    gained = Plan([Augment(gain=0.3)], "signal", (3, 20))(x, SEEDS, STEPS).inputs
+    gained = Augmentation([Augment(gain=0.3)], "signal", (3, 20))(x, SEEDS, STEPS).inputs
     torch.testing.assert_close(gained, x * (1 + (2 * u[:, Slot.GAIN] - 1) * 0.3)[:, None, None])
-    dropped = Plan([Augment(channel_drop=0.25)], "signal", (3, 20))(x, SEEDS, STEPS).inputs
+    dropped = Augmentation([Augment(channel_drop=0.25)], "signal", (3, 20))(x, SEEDS, STEPS).inputs
     gone = (dropped == 0).all(dim=-1)
     assert torch.equal(dropped[~gone], x[~gone])
     assert abs(float(gone.double().mean()) - 0.25) < 0.03
-    noisy = Plan([Augment(noise=0.5)], "signal", (3, 20))(x, SEEDS, STEPS).inputs - x
+    noisy = Augmentation([Augment(noise=0.5)], "signal", (3, 20))(x, SEEDS, STEPS).inputs - x
     assert stats.kstest(noisy.flatten().numpy(), stats.norm(0, 0.5).cdf).pvalue > 1e-3

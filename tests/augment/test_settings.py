@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from shoal.augment import PRESETS, Augment, Plan, average, crops, of, parse
+from shoal.augment import PRESETS, Augment, Augmentation, average, crops, of, parse
 from shoal.core.errors import InputError
 
 
@@ -86,7 +86,7 @@ def test_what_means_nothing_for_the_data_is_refused(
     text: str, kind: str, shape: tuple[int, ...], sentence: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(sentence)):
-        Plan([Augment(), parse(text)], kind, shape)  # type: ignore[arg-type]
+        Augmentation([Augment(), parse(text)], kind, shape)  # type: ignore[arg-type]
 
 
 def test_ten_crops_are_the_corners_the_middle_and_their_mirror_images() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from shoal.augment import Augment, Pixels, Plan, draws
+from shoal.augment import Augment, Augmentation, Pixels, draws
 from shoal.augment.draws import Slot
 from tests.oracle import augment_literal as literal
 
@@ -22,7 +22,7 @@ def uniforms(samples: int) -> NDArray[np.float64]:
 
 
 def augmented(x: torch.Tensor, augment: Augment, kind: str = "image", pixels: Pixels | None = None) -> torch.Tensor:
-    plan = Plan([augment], kind, x.shape[1:], pixels)  # type: ignore[arg-type]
+    plan = Augmentation([augment], kind, x.shape[1:], pixels)  # type: ignore[arg-type]
     return plan(x, torch.tensor([SEED]), torch.tensor([STEP])).inputs
 
 

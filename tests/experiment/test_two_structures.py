@@ -15,7 +15,7 @@ from shoal.ensemble import combination
 from shoal.experiment import BuiltIn, Job, Trained, run
 from shoal.nn.networks import Mlp, Resnet
 from shoal.population import Member
-from shoal.resample import Plan, hold_out
+from shoal.resample import SplitIndices, hold_out
 from shoal.task import Task
 
 FOLDS, SEEDS = 5, 2
@@ -27,7 +27,7 @@ def five_folds() -> Task:
     plan = hold_out(dataset, seed=0)
     rest = np.sort(np.concatenate([plan.train, plan.validation]))
     parts = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rest, dataset.target[rest])
-    plans = [Plan(rest[a], rest[b], plan.test, f"fold {k}") for k, (a, b) in enumerate(parts)]
+    plans = [SplitIndices(rest[a], rest[b], plan.test, f"fold {k}") for k, (a, b) in enumerate(parts)]
     return Task(dataset, plans)
 
 

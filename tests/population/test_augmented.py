@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoal.augment import Plan as Change
+from shoal.augment import Augmentation
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.keyed import Purpose
@@ -54,7 +54,7 @@ def test_one_step_is_the_gradient_of_the_mixed_loss(change: str) -> None:
     network = population.network(0).train()
     record = next(population.train(X.double(), Y, epochs=1, batch_size=37))
     order = keyed.permutation(keyed.key(0, Purpose.ORDER, 0), 37)
-    plan = Change([member.augment], "image", (1, 6, 6))
+    plan = Augmentation([member.augment], "image", (1, 6, 6))
     batch = plan(X.double()[order], torch.tensor([4]), torch.tensor([0]))
     outputs, y = network(batch.inputs[0] if batch.by_row else batch.inputs), Y[order]
 

@@ -14,7 +14,7 @@ from shoal.population import Member, Population, matrix
 from shoal.population.block import Block
 from shoal.population.executor import quickest
 from shoal.population.forward import Stacked
-from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
+from shoal.population.plan import Computation, Plan, Plans, by_rule, candidates
 from tests.population.networks import convolutional, dense, pictures, table
 from tests.population.test_laws import difference, member
 
@@ -225,9 +225,9 @@ def test_bfloat16_keeps_float32_weights_and_states_and_learns_the_same() -> None
         Population(dense, members, dtype=torch.float16)
 
 
-def work(make_net, batch: Tensor, members: int, steps: int) -> Work:  # type: ignore[no-untyped-def]
+def work(make_net, batch: Tensor, members: int, steps: int) -> Computation:  # type: ignore[no-untyped-def]
     population = Population(make_net, [Member(seed=k) for k in range(members)])
-    return Work(population.template, members, ("adamw",), 6, batch, steps, 2 << 30, False, True)
+    return Computation(population.template, members, ("adamw",), 6, batch, steps, 2 << 30, False, True)
 
 
 def test_a_short_training_is_planned_without_a_clock_and_a_long_one_is_measured() -> None:
@@ -289,7 +289,7 @@ def test_the_quickest_plan_wins_only_when_it_is_clearly_quicker() -> None:
 def test_a_plan_is_made_once_for_the_same_work_and_can_be_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def counted(asked: Work) -> Plan:
+    def counted(asked: Computation) -> Plan:
         made.append(asked)
         return Plan(3, 1)
 
@@ -308,13 +308,13 @@ def test_a_plan_is_made_once_for_the_same_work_and_can_be_handed_on(monkeypatch:
 
 def test_a_long_training_is_raced_on_copies_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     """The race reads real data and moves no row, whatever it chooses."""
-    monkeypatch.setattr(Work, "measuring_pays", property(lambda self: self.steps > 0))
+    monkeypatch.setattr(Computation, "measuring_pays", property(lambda self: self.steps > 0))
     members = [member(k) for k in range(6)]
     plans = Plans()
     raced = Population(dense, members, dtype=torch.float64, plans=plans)
     monkeypatch.undo()
     plain = Population(dense, members, dtype=torch.float64)
-    monkeypatch.setattr(Work, "measuring_pays", property(lambda self: self.steps > 0))
+    monkeypatch.setattr(Computation, "measuring_pays", property(lambda self: self.steps > 0))
     list(raced.train(X.double(), Y, epochs=2, batch_size=8))
     monkeypatch.undo()
     list(plain.train(X.double(), Y, epochs=2, batch_size=8))

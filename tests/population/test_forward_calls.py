@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shoal.core import process
-from shoal.ensemble.model import Model, Part
+from shoal.ensemble.model import EnsembleMember, Model
 from shoal.population import Member, Population
 from shoal.population.plan import EVALUATION_BATCH
 from tests.population.networks import pictures, table
@@ -93,7 +93,7 @@ def test_convolutions_are_run_once_more_to_see_whether_they_run_channels_last() 
 
 
 def test_a_model_runs_each_network_once_for_each_batch() -> None:
-    networks = tuple(Part(Counting().eval(), {}, 1, number) for number in range(3))
+    networks = tuple(EnsembleMember(Counting().eval(), {}, 1, number) for number in range(3))
     model = Model(networks, None, _Numbers(), None)  # type: ignore[arg-type]
     answers = model.mean_answers(torch.zeros(1500, 5))
     assert calls() == 3 * [1024, 476]

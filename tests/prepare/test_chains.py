@@ -18,7 +18,7 @@ from shoal import prepare
 from shoal.core.errors import InputError
 from shoal.core.settings import PREPARATIONS, FitSettings
 from shoal.data import ArrayFeatures, Dataset, TableFeatures, read
-from shoal.ensemble.model import Model, Part
+from shoal.ensemble.model import EnsembleMember, Model
 from shoal.nn.networks import Mlp
 from shoal.prepare import Preparation
 from shoal.prepare.advice import shared_unit
@@ -222,7 +222,7 @@ def test_a_saved_model_predicts_from_raw_rows(how: str, tmp_path: Path) -> None:
     for number, dataset in enumerate((table(), arrays(SHAPES["colour"]))):
         preparation = prepare.fit(dataset, np.arange(60), how)
         spec = Mlp(inputs=int(np.prod(preparation.shape)), outputs=2, width=8, depth=1)
-        part = Part(spec.build().eval(), spec.model_dump(mode="json"), 1, 0)
+        part = EnsembleMember(spec.build().eval(), spec.model_dump(mode="json"), 1, 0)
         model = Model((part,), preparation, prepare.TargetScaling.fit(dataset, np.arange(60)), dataset.schema)
         folder = tmp_path / str(number)
         save_model(folder, model.tensors(), model.document())
@@ -237,7 +237,7 @@ def test_a_saved_model_predicts_from_raw_rows(how: str, tmp_path: Path) -> None:
 def test_a_model_without_its_matrices_is_refused() -> None:
     dataset = table()
     preparation = prepare.fit(dataset, np.arange(60), "pca")
-    part = Part(torch.nn.Identity(), {"network": "given", "factory": ""}, 1, 0)
+    part = EnsembleMember(torch.nn.Identity(), {"network": "given", "factory": ""}, 1, 0)
     model = Model((part,), preparation, prepare.TargetScaling.fit(dataset, np.arange(60)), dataset.schema)
     with pytest.raises(InputError, match="cannot be read"):
         Model.of({}, model.document())

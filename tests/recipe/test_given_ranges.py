@@ -21,7 +21,7 @@ from shoal.core.events import (
     SearchRound,
 )
 from shoal.diagnose import curves
-from shoal.diagnose.curves import Answer, Curves, Reading
+from shoal.diagnose.curves import Answer, CurveReading, Curves
 from shoal.experiment import BuiltIn, Given
 from shoal.nn import Mlp
 from shoal.recipe import first_steps, rate_step, recipe
@@ -59,7 +59,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, verdict: Answer) -> None:
     """Every reading of the curves says this."""
     judge = curves.judge
 
-    def judged(of: Curves, **how: bool) -> Reading:
+    def judged(of: Curves, **how: bool) -> CurveReading:
         return judge(of, **how).model_copy(update={"verdict": verdict})
 
     monkeypatch.setattr(curves, "judge", judged)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shoal.core.errors import InputError
 from shoal.data import Dataset, read
-from shoal.resample import Plan, hold_out
+from shoal.resample import SplitIndices, hold_out
 
 RNG = np.random.default_rng(0)
 
@@ -24,11 +24,11 @@ def classes(counts: list[int], split: np.ndarray | None = None, **extra: object)
     return read(frame, target="y", **options)
 
 
-def parts(plan: Plan) -> list[np.ndarray]:
+def parts(plan: SplitIndices) -> list[np.ndarray]:
     return [plan.train, plan.validation, plan.test]
 
 
-def check_partition(plan: Plan, rows: int) -> None:
+def check_partition(plan: SplitIndices, rows: int) -> None:
     together = np.concatenate(parts(plan))
     assert np.array_equal(np.sort(together), np.arange(rows))
     assert all(len(part) and (np.diff(part) > 0).all() and part.dtype == np.int64 for part in parts(plan))

@@ -14,7 +14,7 @@ from shoal.core.returning import result_of
 from shoal.diagnose.label_preservation import Effort
 from shoal.nn import Mlp
 from shoal.studies import STUDIES, augmentation, find
-from shoal.studies.record import Options, Study
+from shoal.studies.record import Study, StudyOptions
 from shoal.studies.subject import Subject
 from shoal.task import Fold, Task
 from tests.recipe.test_augmenting import SIDE, marks, places
@@ -40,7 +40,7 @@ def studied(data: tuple[torch.Tensor, torch.Tensor], rows: int = 1000, **options
             return replace(whole, train=whole.train.take(torch.arange(min(rows, len(whole.train)))))
 
     few = replace(subject, task=Few(subject.task.dataset, subject.task.plans))
-    return result_of(augmentation.run(few, Options(**options)))  # type: ignore[arg-type]
+    return result_of(augmentation.run(few, StudyOptions(**options)))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_what_changes_the_labels_of_digits_is_in_the_table_and_left_out_of_what_
 ) -> None:
     monkeypatch.setattr(augmentation, "EFFORT", Effort(rows=250, probes=1, steps=250))
     study = result_of(
-        augmentation.run(Subject.read("digits"), Options(augment="vflip,rotate=10", replicates=2, epochs=1))
+        augmentation.run(Subject.read("digits"), StudyOptions(augment="vflip,rotate=10", replicates=2, epochs=1))
     )
     verdicts = {str(row[0]): row[2] for row in study.sections[1].tables[0].rows}
     assert verdicts == {"vflip": "exclude", "rotate": "keep"}
@@ -123,11 +123,11 @@ def test_the_settings_are_what_is_asked_and_what_is_left() -> None:
 def test_what_cannot_be_studied_is_refused_in_one_sentence() -> None:
     assert "augmentation" in STUDIES and find("augmentation") is augmentation.run
     with pytest.raises(InputError, match="whose columns have no neighbours"):
-        result_of(augmentation.run(Subject.read("iris"), Options()))
+        result_of(augmentation.run(Subject.read("iris"), StudyOptions()))
     digits = Subject.read("digits", most_rows=100)
     for text, words in (("hue", "3 channels"), ("none", "nothing to study"), ("rotat", "did you mean `rotate`")):
         with pytest.raises(InputError, match=words):
-            result_of(augmentation.run(digits, Options(augment=text)))
+            result_of(augmentation.run(digits, StudyOptions(augment=text)))
 
 
 def test_a_signal_is_drawn_as_curves() -> None:
@@ -135,7 +135,7 @@ def test_a_signal_is_drawn_as_curves() -> None:
     y = np.arange(60) % 2
     x = rng.normal(size=(60, 32)) + np.sin(np.arange(32) / (2 + 2 * y[:, None]))
     subject = Subject.read((x, y), kind="signal")
-    study = result_of(augmentation.run(subject, Options(augment="gain,translate", replicates=2, epochs=1)))
+    study = result_of(augmentation.run(subject, StudyOptions(augment="gain,translate", replicates=2, epochs=1)))
     picture = study.sections[2].pictures[0]
     assert picture.kind == "curves"
     lines = picture.data["panels"][0]["series"]  # type: ignore[index, call-overload]

@@ -15,7 +15,7 @@ from scipy import signal
 from shoal.core.errors import InputError
 from shoal.core.returning import result_of
 from shoal.studies import convolution, kernels, normalization, pictures
-from shoal.studies.record import Options
+from shoal.studies.record import StudyOptions
 from shoal.studies.subject import Subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,7 +23,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def test_normalization_is_compared_by_depth_and_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(normalization.DEPTHS, "table", (2, 8))
-    study = result_of(normalization.run(Subject.read("breast_cancer", most_rows=200), Options(replicates=3, epochs=1)))
+    study = result_of(
+        normalization.run(Subject.read("breast_cancer", most_rows=200), StudyOptions(replicates=3, epochs=1))
+    )
     assert study.networks_trained == 2 * 4 * 6 * 3
     first, last = study.decisions
     assert set(first.evidence["difference"]) == {"batch", "layer", "group"}  # a table has no positions
@@ -36,12 +38,12 @@ def test_normalization_is_compared_by_depth_and_learning_rate(monkeypatch: pytes
     assert [len(panel["series"]) for panel in study.sections[0].pictures[0].data["panels"]] == [4, 4]
 
 
-def result(none: list[float], batch: list[float]) -> normalization.Result:
+def result(none: list[float], batch: list[float]) -> normalization.DepthScores:
     """Scores of three seeds at six learning rates, the best at the second one."""
     rates = len(normalization.LRS)
     scores = {name: np.full((rates, 3), 0.1) for name in ("none", "batch")}
     scores["none"][1], scores["batch"][1] = none, batch
-    return normalization.Result(6, scores, {name: np.zeros(rates) for name in scores})
+    return normalization.DepthScores(6, scores, {name: np.zeros(rates) for name in scores})
 
 
 def test_only_an_interval_above_zero_speaks_for_a_normalization() -> None:
@@ -93,7 +95,7 @@ def test_the_convolution_study_shows_the_users_picture_and_the_kernels(tmp_path:
     picture = np.zeros((300, 400), dtype=np.uint8)
     picture[:, 200:] = 255
     Image.fromarray(picture).save(tmp_path / "half.png")
-    options = Options(replicates=2, epochs=2, image=str(tmp_path / "half.png"))
+    options = StudyOptions(replicates=2, epochs=2, image=str(tmp_path / "half.png"))
     study = result_of(convolution.run(Subject.read("digits"), options))
     assert study.decisions[0].code == "SHL430"
     shown = {image["say"]: decoded(image["uri"]) for image in study.sections[2].pictures[0].data["images"]}
@@ -113,17 +115,17 @@ def test_signals_are_drawn_as_curves() -> None:
     generator = np.random.default_rng(0)
     y = np.arange(80) % 2
     x = np.sin(np.linspace(0, 6, 40) * (1 + y[:, None])) + 0.1 * generator.normal(size=(80, 40))
-    study = result_of(convolution.run(Subject.read((x, y), kind="signal"), Options(replicates=2, epochs=1)))
+    study = result_of(convolution.run(Subject.read((x, y), kind="signal"), StudyOptions(replicates=2, epochs=1)))
     assert study.sections[2].pictures[0].kind == "curves"
     assert len(study.sections[3].pictures[1].data["panels"][0]["series"]) == convolution.CHANNELS
 
 
 def test_a_table_has_no_neighbours_and_a_bad_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no neighbours"):
-        result_of(convolution.run(Subject.read("iris"), Options()))
+        result_of(convolution.run(Subject.read("iris"), StudyOptions()))
     (tmp_path / "no.png").write_text("not a picture")
     with pytest.raises(InputError, match=r"no\.png cannot be read"):
-        result_of(convolution.run(Subject.read("digits"), Options(image=str(tmp_path / "no.png"))))
+        result_of(convolution.run(Subject.read("digits"), StudyOptions(image=str(tmp_path / "no.png"))))
 
 
 def test_pictures_keep_their_numbers() -> None:

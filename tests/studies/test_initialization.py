@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from shoal.core.returning import result_of
 from shoal.studies import STUDIES, find, golden, initialization
-from shoal.studies.record import Options
+from shoal.studies.record import StudyOptions
 from shoal.studies.subject import Subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -120,7 +120,7 @@ real: Callable[..., object] = golden.rounds
 @pytest.mark.parametrize(("make", "level"), [(Sick, "note"), (Well, "fine")])
 def test_ones_own_network_is_judged(small: None, make: type[nn.Module], level: str) -> None:
     subject = Subject.read("digits", make_net=make, model="mine:net")
-    study = result_of(initialization.run(subject, Options(replicates=2)))
+    study = result_of(initialization.run(subject, StudyOptions(replicates=2)))
     theirs = next(d for d in study.decisions if d.code == "SHL413")
     assert theirs.level == level
     assert ("vanishing" in theirs.fix) == (level == "note")
@@ -134,7 +134,7 @@ def test_ones_own_network_is_judged(small: None, make: type[nn.Module], level: s
 
 def test_a_wrong_table_is_a_problem(small: None) -> None:
     """At 64 units the settings with a fixed std are not what is published for 4096."""
-    study = result_of(initialization.run(Subject.read("iris"), Options(replicates=2)))
+    study = result_of(initialization.run(Subject.read("iris"), StudyOptions(replicates=2)))
     assert study.decisions[0].code == "SHL411" and study.decisions[0].level == "problem"
     assert "tanh, std 0.01" in study.decisions[0].sentence
 

@@ -18,11 +18,11 @@ from shoal.studies import find
 from shoal.studies.preparation import REFERENCE, STAGES
 from shoal.studies.preparation_inputs import inputs, rows_of
 from shoal.studies.preparation_training import RATES, Reached, train
-from shoal.studies.record import Options, Study
+from shoal.studies.record import Study, StudyOptions
 from shoal.studies.subject import Subject
 
 
-def carried_out(subject: Subject, options: Options) -> Study:
+def carried_out(subject: Subject, options: StudyOptions) -> Study:
     steps = Returning(find("preparation")(subject, options))
     seen = [progress.done for progress in steps]
     assert seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1
@@ -38,7 +38,7 @@ def frame(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return carried_out(Subject.read(frame()), Options(replicates=3, epochs=4))
+    return carried_out(Subject.read(frame()), StudyOptions(replicates=3, epochs=4))
 
 
 def test_the_inputs_of_each_stage_are_what_their_names_say() -> None:
@@ -75,7 +75,7 @@ def test_validation_rows_change_no_input_of_the_training_rows() -> None:
 def test_a_population_reaches_what_each_member_reaches_alone() -> None:
     subject = Subject.read(frame())
     given = inputs(rows_of(subject, seed=0), REFERENCE)
-    together = result_of(train(subject, {REFERENCE: given}, Options(replicates=2, epochs=3)))[REFERENCE]
+    together = result_of(train(subject, {REFERENCE: given}, StudyOptions(replicates=2, epochs=3)))[REFERENCE]
     k = RATES.index(0.01)
     for seed in range(2):
         alone = Population(
@@ -145,7 +145,7 @@ def test_every_kind_of_data(kind: str) -> None:
     x = (rng.normal(size=(80, *shape)).cumsum(axis=-1) * 20 + 100).astype(np.float32)
     y = rng.normal(size=80) if kind == "number" else np.arange(80) % 2
     said = "volume" if kind == "volume" else None  # few slices of noise look like an image of six channels
-    study = carried_out(Subject.read((x, y), kind=said), Options(replicates=2, epochs=1))
+    study = carried_out(Subject.read((x, y), kind=said), StudyOptions(replicates=2, epochs=1))
     drawn = [picture.kind for picture in study.sections[0].pictures]
     expected = {
         "image": ["clouds", "images"],
@@ -166,16 +166,16 @@ def test_what_it_cannot_study_is_refused() -> None:
 
     words = pl.DataFrame({"word": ["a", "b", "c", "d"] * 20, "y": ["u", "v"] * 40})
     with pytest.raises(InputError, match="no number columns"):
-        carried_out(Subject.read(words, target="y"), Options(replicates=2, epochs=1))
+        carried_out(Subject.read(words, target="y"), StudyOptions(replicates=2, epochs=1))
     wrong = Subject.read(frame(), make_net=Mlp(inputs=9, outputs=2).build, model="mine:net")
     with pytest.raises(InputError, match=r"mine:net cannot take rows of shape \[3\]"):
-        carried_out(wrong, Options(replicates=2, epochs=1))
+        carried_out(wrong, StudyOptions(replicates=2, epochs=1))
 
 
 @pytest.mark.slow
 def test_scaling_helps_on_california_housing(shared_data: Path) -> None:
     subject = Subject.read(shared_data / "california_housing.csv.gz", target="median_house_value", most_rows=2000)
-    study = carried_out(subject, Options(replicates=8, epochs=3))
+    study = carried_out(subject, StudyOptions(replicates=8, epochs=3))
     bars = {bar["name"]: bar for bar in study.sections[1].pictures[0].data["rows"]}
     assert "none" not in bars or bars["none"]["high"] < 0
     assert bars["minmax"]["high"] < 0

@@ -12,7 +12,7 @@ import torch
 from shoal import data, prepare
 from shoal.core.errors import InputError, RunError
 from shoal.data import Dataset
-from shoal.resample import Plan, hold_out
+from shoal.resample import SplitIndices, hold_out
 from shoal.task import Task
 
 ROWS = 60
@@ -31,10 +31,10 @@ def numbers(spoiled: np.ndarray[Any, Any] | None = None, *, classes: bool = Fals
     return data.read(frame, target="y")
 
 
-def folds(count: int = 3) -> list[Plan]:
+def folds(count: int = 3) -> list[SplitIndices]:
     """The last 12 rows test; the others by turns."""
     rest, test = np.arange(ROWS - 12), np.arange(ROWS - 12, ROWS)
-    return [Plan(rest[rest % count != k], rest[rest % count == k], test, f"fold {k}") for k in range(count)]
+    return [SplitIndices(rest[rest % count != k], rest[rest % count == k], test, f"fold {k}") for k in range(count)]
 
 
 def test_hold_out_is_a_task_with_one_plan_prepared_as_ever() -> None:
@@ -99,15 +99,21 @@ def rows(*numbers: int) -> np.ndarray[Any, Any]:
     ("plans", "words"),
     [
         ([], "at least one plan"),
-        ([Plan(rows(), rows(1), rows(2), "")], "the plan has no training rows"),
-        ([Plan(rows(1), rows(), rows(2), "")], "the plan has no validation rows"),
-        ([Plan(rows(0, 99), rows(1), rows(2), "")], "has row 99 among its training rows; there are 60 rows"),
-        ([Plan(rows(0, 1), rows(-1), rows(2), "")], "has row -1 among its validation rows"),
-        ([Plan(rows(0, 1), rows(1), rows(2), "")], "row 1 .1 in all. both among its training and its validation rows"),
-        ([Plan(rows(0, 1), rows(3), rows(1), "")], "both among its training and its test rows"),
-        ([Plan(rows(0), rows(1), rows(2), ""), Plan(rows(0), rows(1), rows(3), "")], "plan 1 has other test rows"),
+        ([SplitIndices(rows(), rows(1), rows(2), "")], "the plan has no training rows"),
+        ([SplitIndices(rows(1), rows(), rows(2), "")], "the plan has no validation rows"),
+        ([SplitIndices(rows(0, 99), rows(1), rows(2), "")], "has row 99 among its training rows; there are 60 rows"),
+        ([SplitIndices(rows(0, 1), rows(-1), rows(2), "")], "has row -1 among its validation rows"),
+        (
+            [SplitIndices(rows(0, 1), rows(1), rows(2), "")],
+            "row 1 .1 in all. both among its training and its validation rows",
+        ),
+        ([SplitIndices(rows(0, 1), rows(3), rows(1), "")], "both among its training and its test rows"),
+        (
+            [SplitIndices(rows(0), rows(1), rows(2), ""), SplitIndices(rows(0), rows(1), rows(3), "")],
+            "plan 1 has other test rows",
+        ),
     ],
 )
-def test_plans_that_cannot_be_are_refused(plans: list[Plan], words: str) -> None:
+def test_plans_that_cannot_be_are_refused(plans: list[SplitIndices], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Task(numbers(), plans)

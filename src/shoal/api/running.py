@@ -162,7 +162,7 @@ def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
     fold, of = work.task.fold(), chosen.combination
     model = Model(
         tuple(
-            models.Part(member.network, member.architecture.document(), count, member.id, temperature)
+            models.EnsembleMember(member.network, member.architecture.document(), count, member.id, temperature)
             for member, count, temperature in zip(chosen.members, of.counts, of.temperatures, strict=True)
         ),
         fold.preparation,

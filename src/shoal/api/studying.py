@@ -23,7 +23,7 @@ from shoal.core.returning import result_of
 from shoal.nn.own_network import find_factory
 from shoal.report.study_page import render_study
 from shoal.store.run_folder import RunFolder, name_of
-from shoal.studies.record import Options, Progress, Study
+from shoal.studies.record import Progress, Study, StudyOptions
 from shoal.studies.subject import Subject
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def study_steps(
     return (yield from kept(run(subject, options), subject, f"study {name}", name, data, told, out, keep=keep))
 
 
-def asked(data: Any, make_net: MakeNet | None, model: str, given: Mapping[str, Any]) -> tuple[Options, Subject]:
+def asked(data: Any, make_net: MakeNet | None, model: str, given: Mapping[str, Any]) -> tuple[StudyOptions, Subject]:
     """The options of a study, and the rows that it works on.
 
     Args:
@@ -104,8 +104,8 @@ def asked(data: Any, make_net: MakeNet | None, model: str, given: Mapping[str, A
     Raises:
         InputError: the data or an option cannot be used.
     """
-    options = Options(**{key: value for key, value in given.items() if key in Options.model_fields})
-    reading = {key: value for key, value in given.items() if key not in Options.model_fields}
+    options = StudyOptions(**{key: value for key, value in given.items() if key in StudyOptions.model_fields})
+    reading = {key: value for key, value in given.items() if key not in StudyOptions.model_fields}
     subject = Subject.read(data, seed=options.seed, most_rows=MOST_ROWS, make_net=make_net, model=model, **reading)
     return options, subject
 

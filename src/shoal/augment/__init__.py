@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from shoal.augment.augmentation import Augmentation, Augmented
 from shoal.augment.colour import Pixels, black_and_white
 from shoal.augment.crops import average, crops
-from shoal.augment.plan import Augmented, Plan
 from shoal.augment.settings import OPERATIONS, PRESETS, Augment, check, default_for, of, parse
 
 __all__ = [
     "OPERATIONS",
     "PRESETS",
     "Augment",
+    "Augmentation",
     "Augmented",
     "Pixels",
-    "Plan",
     "average",
     "black_and_white",
     "check",

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoal.augment import Augment, Plan, draws
+from shoal.augment import Augment, Augmentation, draws
 from shoal.augment.draws import Slot
 from shoal.bench.case import Case
 from shoal.bench.timing import against, clocked, not_installed
@@ -73,7 +73,7 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def _ours(strengths: dict[str, Any], x: Tensor) -> Callable[[], Tensor]:
-    plan, step = Plan([Augment(**strengths)], "image", x.shape[1:]), torch.tensor([0])
+    plan, step = Augmentation([Augment(**strengths)], "image", x.shape[1:]), torch.tensor([0])
 
     def change() -> Tensor:
         step.add_(1)
@@ -141,7 +141,7 @@ def _check_agreement(x: Tensor) -> None:
     """Turned by the same angles, the images must be the same."""
     from kornia.geometry.transform import rotate
 
-    ours = Plan([Augment(rotate=30.0)], "image", x.shape[1:])(x, SEEDS, torch.tensor([0])).inputs
+    ours = Augmentation([Augment(rotate=30.0)], "image", x.shape[1:])(x, SEEDS, torch.tensor([0])).inputs
     u = draws.uniforms(SEEDS, torch.tensor([0]), len(x))[0, :, Slot.ANGLE]
     theirs = rotate(x, ((2.0 * u - 1.0) * 30.0).to(x.dtype), align_corners=True)
     away = float((ours - theirs).abs().max())

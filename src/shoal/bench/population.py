@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shoal.bench.case import Case
-from shoal.bench.subjects import SUBJECTS, Subject
 from shoal.bench.timing import Side, against, clocked, not_installed
+from shoal.bench.workloads import WORKLOADS, Workload
 from shoal.core.process import cores
 from shoal.population import Member, Population
 from shoal.population.batches import epoch_batches
@@ -32,39 +32,39 @@ AGREES = 1e-3  # of mean losses after one epoch, in float32
 
 def cases(quick: bool) -> Iterator[Case]:
     """Every network against the loop, processes and, where it is written for them, JAX."""
-    for subject in SUBJECTS[:2] if quick else SUBJECTS:
-        yield from _cases(subject, 2 if quick else 9)
+    for workload in WORKLOADS[:2] if quick else WORKLOADS:
+        yield from _cases(workload, 2 if quick else 9)
     yield from _half_precision(2 if quick else 9)
 
 
-def _cases(subject: Subject, repeats: int) -> Iterator[Case]:
-    data = subject.data()
-    population, shoal, note = _shoal(subject, data)
-    loop = Loop(subject, _networks(population), data)
+def _cases(workload: Workload, repeats: int) -> Iterator[Case]:
+    data = workload.data()
+    population, shoal, note = _shoal(workload, data)
+    loop = Loop(workload, _networks(population), data)
     peers: dict[str, Side] = {
         LOOP: clocked(loop.epoch),
-        "joblib processes": clocked(JoblibProcesses(subject, data).epoch),
+        "joblib processes": clocked(JoblibProcesses(workload, data).epoch),
     }
-    targets = {LOOP: subject.target}
-    if subject.name.startswith(("MLP", "CNN")):
-        kind = subject.name[:3]
+    targets = {LOOP: workload.target}
+    if workload.name.startswith(("MLP", "CNN")):
+        kind = workload.name[:3]
         if reason := not_installed("jax"):
-            yield Case.missing(subject.case, "JAX, vmap and jit", reason, JAX_TARGETS[kind])
+            yield Case.missing(workload.case, "JAX, vmap and jit", reason, JAX_TARGETS[kind])
         else:
-            peers["JAX, vmap and jit"] = clocked(_jax_epoch(subject, _networks(population), data))
+            peers["JAX, vmap and jit"] = clocked(_jax_epoch(workload, _networks(population), data))
             targets["JAX, vmap and jit"] = JAX_TARGETS[kind]
-    _check_agreement(subject, data)
-    yield from against(subject.case, shoal, peers, repeats, targets=targets, notes={LOOP: note()})
+    _check_agreement(workload, data)
+    yield from against(workload.case, shoal, peers, repeats, targets=targets, notes={LOOP: note()})
 
 
 def _shoal(
-    subject: Subject, data: tuple[Tensor, Tensor], dtype: torch.dtype = torch.float32
+    workload: Workload, data: tuple[Tensor, Tensor], dtype: torch.dtype = torch.float32
 ) -> tuple[Population, Side, Callable[[], str]]:
     plans = Plans()
-    members = [Member(seed=k, optimizer="adam", lr=LR) for k in range(subject.members)]
-    population = Population(subject.make_net, members, dtype=dtype, plans=plans)
-    start = population[range(subject.members)]
-    records = population.train(*data, epochs=FOREVER, batch_size=subject.batch)
+    members = [Member(seed=k, optimizer="adam", lr=LR) for k in range(workload.members)]
+    population = Population(workload.make_net, members, dtype=dtype, plans=plans)
+    start = population[range(workload.members)]
+    records = population.train(*data, epochs=FOREVER, batch_size=workload.batch)
     next(records)
 
     def note() -> str:
@@ -81,8 +81,8 @@ def _networks(population: Population) -> list[nn.Module]:
 class Loop:
     """The networks one after the other, each over all batches, with torch's own threads and optimizer."""
 
-    def __init__(self, subject: Subject, networks: Sequence[nn.Module], data: tuple[Tensor, Tensor]) -> None:
-        self.networks, self.data, self.batch = networks, data, subject.batch
+    def __init__(self, workload: Workload, networks: Sequence[nn.Module], data: tuple[Tensor, Tensor]) -> None:
+        self.networks, self.data, self.batch = networks, data, workload.batch
         self.optimizers = [torch.optim.Adam(network.parameters(), lr=LR) for network in networks]
         self.epochs = 0
 
@@ -107,20 +107,20 @@ class Loop:
 def _train_in_process(number: int, members: Sequence[int], x: Tensor, y: Tensor) -> list[float]:
     """What one process does: its share of the networks, with one thread."""
     torch.set_num_threads(1)
-    subject = SUBJECTS[number]
+    workload = WORKLOADS[number]
     networks = []
     for seed in members:
         torch.manual_seed(seed)
-        networks.append(subject.make_net())
-    return Loop(subject, networks, (x, y)).epoch()
+        networks.append(workload.make_net())
+    return Loop(workload, networks, (x, y)).epoch()
 
 
 class JoblibProcesses:
     """A process for each core, which stay alive from turn to turn."""
 
-    def __init__(self, subject: Subject, data: tuple[Tensor, Tensor]) -> None:
-        self.number, self.data, self.workers = SUBJECTS.index(subject), data, cores()
-        self.shares = [list(range(first, subject.members, self.workers)) for first in range(self.workers)]
+    def __init__(self, workload: Workload, data: tuple[Tensor, Tensor]) -> None:
+        self.number, self.data, self.workers = WORKLOADS.index(workload), data, cores()
+        self.shares = [list(range(first, workload.members, self.workers)) for first in range(self.workers)]
 
     def epoch(self) -> object:
         """One epoch of every network."""
@@ -130,44 +130,44 @@ class JoblibProcesses:
         return Parallel(n_jobs=self.workers)(task(self.number, share, *self.data) for share in self.shares if share)
 
 
-def _check_agreement(subject: Subject, data: tuple[Tensor, Tensor]) -> None:
+def _check_agreement(workload: Workload, data: tuple[Tensor, Tensor]) -> None:
     """All sides do the same work: the losses of the first epoch agree.
 
     Raises:
         RuntimeError: they do not; a figure would mean nothing.
     """
     members = [Member(seed=k, optimizer="adam", lr=LR) for k in range(2)]
-    population = Population(subject.make_net, members)
-    sides = {"the loop": Loop(subject, _networks(population), data).epoch()}
-    if subject.name.startswith(("MLP", "CNN")) and not not_installed("jax"):
-        sides["JAX"] = list(_jax_epoch(subject, _networks(population), data)())
-    ours = next(population.train(*data, epochs=1, batch_size=subject.batch)).loss
+    population = Population(workload.make_net, members)
+    sides = {"the loop": Loop(workload, _networks(population), data).epoch()}
+    if workload.name.startswith(("MLP", "CNN")) and not not_installed("jax"):
+        sides["JAX"] = list(_jax_epoch(workload, _networks(population), data)())
+    ours = next(population.train(*data, epochs=1, batch_size=workload.batch)).loss
     for side, losses in sides.items():
         if float(np.abs(ours - np.asarray(losses)).max()) > AGREES:
-            raise RuntimeError(f"{subject.name}: Shoal's losses {ours} and those of {side} {losses} differ.")
+            raise RuntimeError(f"{workload.name}: Shoal's losses {ours} and those of {side} {losses} differ.")
 
 
 def _half_precision(repeats: int) -> Iterator[Case]:
     """The CNN in bfloat16, where the processor computes in it."""
-    subject = next(each for each in SUBJECTS if each.name.startswith("CNN"))
-    case, target = f"{subject.case}, bfloat16", 2.0
+    workload = next(each for each in WORKLOADS if each.name.startswith("CNN"))
+    case, target = f"{workload.case}, bfloat16", 2.0
     if not torch.cpu._is_avx512_bf16_supported():
         yield Case.missing(case, LOOP, "this processor has no bfloat16 instructions", target)
         return
-    data = subject.data()
-    population, shoal, note = _shoal(subject, data, torch.bfloat16)
-    loop = Loop(subject, _networks(population), data)
+    data = workload.data()
+    population, shoal, note = _shoal(workload, data, torch.bfloat16)
+    loop = Loop(workload, _networks(population), data)
     yield from against(case, shoal, {LOOP: clocked(loop.epoch)}, repeats, targets={LOOP: target}, notes={LOOP: note()})
 
 
 def _jax_epoch(
-    subject: Subject, networks: Sequence[nn.Module], data: tuple[Tensor, Tensor]
+    workload: Workload, networks: Sequence[nn.Module], data: tuple[Tensor, Tensor]
 ) -> Callable[[], NDArray[np.float32]]:
     """An epoch of all networks by JAX: vmap of the gradient of one network and Adam, jitted as one step."""
     import jax
     import jax.numpy as jnp
 
-    convolutional = subject.name.startswith("CNN")
+    convolutional = workload.name.startswith("CNN")
     weights = [jnp.stack([p.detach().numpy() for p in same]) for same in zip(*map(_parameters, networks), strict=True)]
     state: list[Any] = [weights, [jnp.zeros_like(w) for w in weights], [jnp.zeros_like(w) for w in weights], 0]
     x, y = jnp.asarray(data[0].numpy()), jnp.asarray(data[1].numpy())
@@ -197,7 +197,7 @@ def _jax_epoch(
 
     def epoch() -> NDArray[np.float32]:
         nonlocal epochs
-        batches = epoch_batches(len(x), subject.batch, 0, epochs, torch.device("cpu"))
+        batches = epoch_batches(len(x), workload.batch, 0, epochs, torch.device("cpu"))
         epochs += 1
         total = jnp.zeros(len(networks))
         for number in range(batches.steps):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from shoal import losses
 from shoal.bench.case import Case
-from shoal.bench.subjects import SUBJECTS, Numbered, Subject, mlp
 from shoal.bench.timing import Side, clocked, in_turns
+from shoal.bench.workloads import WORKLOADS, Numbered, Workload, mlp
 from shoal.core import process
 from shoal.experiment import Given, Job, NoCache, Processes, Runner, Threads, Training
 from shoal.population import Member, Population
@@ -27,18 +27,18 @@ FEW, MANY = 32, 256
 MOST_GROWTH = 1.1  # seconds a member with MANY, over those with FEW
 MEMORY_MEMBERS = 1000  # of the population whose peak memory is measured
 SPARE = 1.2  # peak memory over the plan's estimate
-NETWORKS = (SUBJECTS[0], SUBJECTS[1], SUBJECTS[4])
-LOCKED = (5, 7, 8)  # subjects whose rows are computed one by one, which holds Python's lock
+NETWORKS = (WORKLOADS[0], WORKLOADS[1], WORKLOADS[4])
+LOCKED = (5, 7, 8)  # workloads whose rows are computed one by one, which holds Python's lock
 LEAST_GAIN = 0.8  # of as many times as there are workers
 
 
 def cases(quick: bool) -> Iterator[Case]:
     """Seconds a member at K 256 against K 32, and peak memory at K 1000 against the plan."""
-    for subject in NETWORKS[:1] if quick else NETWORKS:
-        data = subject.data()
-        seconds = in_turns({str(k): _epoch(subject, data, k) for k in (FEW, MANY)}, 2 if quick else 9)
+    for workload in NETWORKS[:1] if quick else NETWORKS:
+        data = workload.data()
+        seconds = in_turns({str(k): _epoch(workload, data, k) for k in (FEW, MANY)}, 2 if quick else 9)
         few, many = ([s / k for s in seconds[str(k)]] for k in (FEW, MANY))
-        name = f"{subject.name}, batch {subject.batch}: a member's epoch, K {MANY}"
+        name = f"{workload.name}, batch {workload.batch}: a member's epoch, K {MANY}"
         yield Case.measured(name, many, f"K {FEW}", few, 1 / MOST_GROWTH)
     yield from _workers(quick)
     yield memory(100 if quick else MEMORY_MEMBERS)
@@ -48,7 +48,7 @@ def _workers(quick: bool) -> Iterator[Case]:
     """An epoch by worker processes, against one of them and against threads."""
     cores = process.cores()
     for number in LOCKED[:1] if quick else LOCKED:
-        subject = SUBJECTS[number]
+        workload = WORKLOADS[number]
         runners: dict[str, Runner] = {"one worker": Processes(1), "threads": Threads(), "workers": Processes(cores)}
         with ExitStack() as held:
             trainings = {name: held.enter_context(_training(number, runner)) for name, runner in runners.items()}
@@ -58,23 +58,25 @@ def _workers(quick: bool) -> Iterator[Case]:
             sides = {name: clocked(partial(next, each)) for name, each in records.items()}
             seconds = in_turns(sides, 2 if quick else 9)
         for peer, target in (("one worker", LEAST_GAIN * cores), ("threads", None)):
-            name = f"{subject.case}: an epoch, {cores} worker processes"
-            note = f"{1e3 * median(seconds['workers']) / subject.members:.3g} ms a row" if target else ""
+            name = f"{workload.case}: an epoch, {cores} worker processes"
+            note = f"{1e3 * median(seconds['workers']) / workload.members:.3g} ms a row" if target else ""
             yield Case.measured(name, seconds["workers"], peer, seconds[peer], target, note)
 
 
 def _training(number: int, runner: Runner) -> Training:
     """A job without an end."""
-    subject = SUBJECTS[number]
-    members = tuple(Member(seed=k, optimizer="adam") for k in range(subject.members))
-    network, loss = Given(Numbered(number), subject.name), losses.find("cross_entropy")
-    job = Job(network, members, loss, epochs=1_000_000, batch_size=subject.batch)
-    return Training(job, [Split(train=Part(*subject.data()))], runner, NoCache(Plans()))
+    workload = WORKLOADS[number]
+    members = tuple(Member(seed=k, optimizer="adam") for k in range(workload.members))
+    network, loss = Given(Numbered(number), workload.name), losses.find("cross_entropy")
+    job = Job(network, members, loss, epochs=1_000_000, batch_size=workload.batch)
+    return Training(job, [Split(train=Part(*workload.data()))], runner, NoCache(Plans()))
 
 
-def _epoch(subject: Subject, data: tuple[Tensor, Tensor], members: int) -> Side:
-    population = Population(subject.make_net, [Member(seed=k, optimizer="adam") for k in range(members)], plans=Plans())
-    records = population.train(*data, epochs=1_000_000, batch_size=subject.batch)
+def _epoch(workload: Workload, data: tuple[Tensor, Tensor], members: int) -> Side:
+    population = Population(
+        workload.make_net, [Member(seed=k, optimizer="adam") for k in range(members)], plans=Plans()
+    )
+    records = population.train(*data, epochs=1_000_000, batch_size=workload.batch)
     next(records)
     return clocked(lambda: next(records))
 

@@ -106,7 +106,7 @@ def written(columns: Iterable[pl.Series], words: Words) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptWords:
     """A column in which usual words are values, and how they are written there."""
 
     column: str
@@ -114,15 +114,15 @@ class Kept:
     rows: int
 
 
-def kept(series: pl.Series) -> Kept | None:
+def kept(series: pl.Series) -> KeptWords | None:
     """What is to be said of the usual words of a column, if it holds any."""
     found = cells.text(series).filter(marks(series, None))
     if not found.len():
         return None
-    return Kept(series.name, tuple(found.unique(maintain_order=True).to_list()), found.len())
+    return KeptWords(series.name, tuple(found.unique(maintain_order=True).to_list()), found.len())
 
 
-def as_frequent(series: pl.Series) -> Kept | None:
+def as_frequent(series: pl.Series) -> KeptWords | None:
     """The usual words of a column that are as frequent as its values usually are, each on its own."""
     marked = marks(series, None)
     if not marked.any():
@@ -133,10 +133,10 @@ def as_frequent(series: pl.Series) -> Kept | None:
     usual = counts.filter(pl.col("rows") >= (often.median() or 0))
     if not usual.height:
         return None
-    return Kept(series.name, tuple(usual.get_column(series.name).to_list()), int(usual.get_column("rows").sum()))
+    return KeptWords(series.name, tuple(usual.get_column(series.name).to_list()), int(usual.get_column("rows").sum()))
 
 
-def of_words(values: Iterable[Kept], missing: Iterable[Kept]) -> list[Finding]:
+def of_words(values: Iterable[KeptWords], missing: Iterable[KeptWords]) -> list[Finding]:
     """That usual words were read as values, or as missing cells although they are as frequent as values."""
     said = (
         (codes.WORDS_ARE_VALUES, tuple(values), "count as values, not as missing cells", "means an empty cell"),

@@ -19,7 +19,7 @@ from shoal.data.array_checks import of_arrays
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.depth import array_depth, array_ends
 from shoal.data.frames import RawTable
-from shoal.data.layout import Layout, layout
+from shoal.data.layout import ArrayLayout, layout
 from shoal.data.limits import LARGEST_VALUE, check_bytes
 from shoal.data.number_style import Signs
 from shoal.data.ordering import time_column
@@ -50,7 +50,7 @@ class Arrays:
 
 
 @dataclass(frozen=True)
-class Part:
+class ArchivePart:
     """Names of one part of a split in an archive; `suffix` is empty where there are no parts."""
 
     code: int
@@ -99,13 +99,13 @@ def pick(arrays: dict[str, NDArray[np.generic]], source: str, wanted: tuple[str,
 
 def _parts(
     folded: dict[str, str], answers: tuple[str, ...], arrays: dict[str, NDArray[np.generic]], source: str
-) -> list[Part]:
-    parts: list[Part] = []
+) -> list[ArchivePart]:
+    parts: list[ArchivePart] = []
     for code, suffixes in PARTS.items():
         for suffix in suffixes:
             x = _first(folded, INPUTS, suffix)
             if x:
-                parts.append(Part(code, x, _first(folded, answers, suffix), suffix))
+                parts.append(ArchivePart(code, x, _first(folded, answers, suffix), suffix))
                 break
     if parts:
         return parts
@@ -115,11 +115,11 @@ def _parts(
             f"{source} holds {listing(arrays, 12)}; expected are X and y, or x_train, y_train, x_test and y_test, "
             "or train_images, train_labels and so on."
         )
-    return [Part(0, x, _first(folded, answers, ""), "")]
+    return [ArchivePart(0, x, _first(folded, answers, ""), "")]
 
 
 def _extra(
-    folded: dict[str, str], name: str, parts: list[Part], arrays: dict[str, NDArray[np.generic]], source: str
+    folded: dict[str, str], name: str, parts: list[ArchivePart], arrays: dict[str, NDArray[np.generic]], source: str
 ) -> tuple[NDArray[np.generic], list[str]]:
     """An array asked for by name, its parts joined, and the names of these."""
     key = name.casefold()
@@ -262,7 +262,7 @@ def _answers(arrays: Arrays, source: str) -> NDArray[np.generic]:
     return arrays.y
 
 
-def _laid_out(arrays: Arrays, reading: Reading, source: str) -> Layout:
+def _laid_out(arrays: Arrays, reading: Reading, source: str) -> ArrayLayout:
     """The inputs in the stored layout of their kind, all of them numbers that can be computed with."""
     check_features(arrays.x, source, table=True)
     laid = layout(arrays.x, reading, source, channels_first=arrays.channels_first)
@@ -307,7 +307,7 @@ def _unused(arrays: Arrays) -> list[Finding]:
     return [Finding(code=codes.UNUSED_ARRAYS, sentence=sentence, evidence={"arrays": list(arrays.unused)})]
 
 
-def _of_shape(laid: Layout, y: Answers, answer: Target, reading: Reading, *, name: str, source: str) -> Dataset:
+def _of_shape(laid: ArrayLayout, y: Answers, answer: Target, reading: Reading, *, name: str, source: str) -> Dataset:
     """Images, signals or volumes, whose features are the array itself."""
     x, kind = laid.x, laid.kind
     if reading.roles:

@@ -25,7 +25,7 @@ HIDDEN = ("@eadir", "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desk
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImages:
     """Image files below a folder, with the class and the part of the split that their folders name."""
 
     paths: list[Path]
@@ -39,7 +39,7 @@ class Found:
 Classes = dict[str, tuple[list[Path], Counter[str]]]
 
 
-def find_images(folder: Path, *, new: bool = False) -> Found:
+def find_images(folder: Path, *, new: bool = False) -> FoundImages:
     """Image files below a folder, in the natural order of their names: img2 before img10.
 
     Args:
@@ -75,10 +75,10 @@ def find_images(folder: Path, *, new: bool = False) -> Found:
     loose, seen = images_below(folder)
     if not loose:
         raise InputError(f"{folder} holds no images ({listing(ENDINGS, 20)}).")
-    return Found(loose, None, None, seen)
+    return FoundImages(loose, None, None, seen)
 
 
-def _of_part(part: Path, beside: tuple[Path, ...]) -> Found:
+def _of_part(part: Path, beside: tuple[Path, ...]) -> FoundImages:
     """The images of one part, with the classes that its folders name, if it has any."""
     classes = _classes_in(part)
     if classes:
@@ -86,7 +86,7 @@ def _of_part(part: Path, beside: tuple[Path, ...]) -> Found:
     loose, seen = images_below(part)
     if not loose:
         raise InputError(f"{part} holds no images ({listing(ENDINGS, 20)}).")
-    return Found(loose, None, None, seen, beside=beside)
+    return FoundImages(loose, None, None, seen, beside=beside)
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -129,7 +129,7 @@ def unwrapped(folder: Path) -> Path:
 
 
 def images_below(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """All images at any depth, in natural order, and what else is there, counted as in `Found.seen`."""
+    """All images at any depth, in natural order, and what else is there, counted as in `FoundImages.seen`."""
     images: list[Path] = []
     seen: Counter[str] = Counter()
     for root, names, files in os.walk(folder):
@@ -145,12 +145,12 @@ def images_below(folder: Path) -> tuple[list[Path], Counter[str]]:
     return images, seen
 
 
-def of_test(found: Found) -> Found | None:
+def of_test(found: FoundImages) -> FoundImages | None:
     """The test part alone, with or without class folders; None where there is none, or nothing else."""
     for part in found.loose:
         images, seen = images_below(part)
         if part.name.lower() in PARTS[2] and images:
-            return Found(images, None, None, seen)
+            return FoundImages(images, None, None, seen)
     if found.labels is None or found.parts is None or set(found.parts) <= {2} or 2 not in found.parts:
         return None
     chosen = [row for row, part in enumerate(found.parts) if part == 2]
@@ -159,7 +159,7 @@ def of_test(found: Found) -> Found | None:
     )
 
 
-def passed_over(found: Found) -> Iterator[Finding]:
+def passed_over(found: FoundImages) -> Iterator[Finding]:
     """What lies among the images and was not read, counted."""
     other, hidden, stray = (found.seen[kind] for kind in ("other", "hidden", "stray"))
     if other:
@@ -177,7 +177,7 @@ def passed_over(found: Found) -> Iterator[Finding]:
         yield Finding(code=codes.PASSED_OVER, level=level, sentence=f"Ignored: {listing(parts)}.", evidence=evidence)
 
 
-def about_classes(found: Found) -> Iterator[Finding]:
+def about_classes(found: FoundImages) -> Iterator[Finding]:
     """Images in folders inside class folders, and classes whose names look alike."""
     nested = found.seen["nested"]
     if nested:
@@ -211,7 +211,7 @@ def _classes_in(folder: Path) -> Classes:
     return found
 
 
-def _joined(found: Sequence[tuple[int | None, Path, Classes]], folder: Path) -> Found:
+def _joined(found: Sequence[tuple[int | None, Path, Classes]], folder: Path) -> FoundImages:
     paths: list[Path] = []
     labels: list[str] = []
     parts: list[int] = []
@@ -225,4 +225,4 @@ def _joined(found: Sequence[tuple[int | None, Path, Classes]], folder: Path) -> 
             labels += [label] * len(images)
             parts += [part or 0] * len(images)
             seen += inside
-    return Found(paths, labels, None if found[0][0] is None else parts, seen)
+    return FoundImages(paths, labels, None if found[0][0] is None else parts, seen)

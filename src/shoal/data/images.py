@@ -125,7 +125,7 @@ def folder_dataset(folder: Path, *, name: str, task: TaskType | None = None) -> 
 @_strict_and_quiet()
 def decode(
     paths: Sequence[Path], mode: Mode, size: tuple[int, int], depth: str = "uint8", onto: Ends = (0.0, 255.0)
-) -> tuple[NDArray[np.generic], list[Facts]]:
+) -> tuple[NDArray[np.generic], list[ImageFacts]]:
     """Images as one array [N, H, W] or [N, H, W, 3] of the given mode, size (width, height), depth and range.
 
     Raises:
@@ -133,7 +133,7 @@ def decode(
     """
     dtype = np.dtype(depth)
     array = np.empty(_shape(len(paths), mode, size, dtype), dtype=dtype)
-    facts: list[Facts] = []
+    facts: list[ImageFacts] = []
     for row, path in enumerate(paths):
         with _open(path) as image:
             read = _pixels(path, image, mode, size)
@@ -142,7 +142,7 @@ def decode(
     return array, facts
 
 
-def differing(facts: Sequence[Facts], mode: Mode, depth: str, onto: Ends) -> list[Finding]:
+def differing(facts: Sequence[ImageFacts], mode: Mode, depth: str, onto: Ends) -> list[Finding]:
     """New images that the form of the training set does not hold as they are, counted."""
     found: list[Finding] = []
     colour = sum(fact.mode not in GREY_MODES for fact in facts)
@@ -159,7 +159,7 @@ def differing(facts: Sequence[Facts], mode: Mode, depth: str, onto: Ends) -> lis
     return [*found, *_other_range(facts, depth, onto), *_lost(facts)]
 
 
-def _other_range(facts: Sequence[Facts], depth: str, onto: Ends) -> Iterator[Finding]:
+def _other_range(facts: Sequence[ImageFacts], depth: str, onto: Ends) -> Iterator[Finding]:
     """Images of 16 bits that hold fewer, or more, than what is white for the model."""
     tops = [fact.top for fact in facts if fact.depth == "uint16"]
     top, white = max(tops, default=0.0), onto[1] if depth == "uint16" else 65535.0
@@ -176,7 +176,7 @@ def _other_range(facts: Sequence[Facts], depth: str, onto: Ends) -> Iterator[Fin
     yield Finding(code=codes.IMAGE_DEPTHS, level="warning", sentence=sentence, evidence=evidence, fix=fix)
 
 
-def _lost(facts: Sequence[Facts]) -> Iterator[Finding]:
+def _lost(facts: Sequence[ImageFacts]) -> Iterator[Finding]:
     """What files hold and an image of the data set does not: further frames, bits of colour, digits of numbers."""
     frames, bits = sum(fact.frames for fact in facts), sum(fact.reduced for fact in facts)
     if frames:
@@ -199,7 +199,7 @@ def _said(code: str, sentence: str, evidence: dict[str, JsonValue]) -> Finding:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """What an image is as stored, turned upright: size, grey or colour, and whether it shows what is behind it."""
 
     size: tuple[int, int]
@@ -241,7 +241,7 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
     return InputError(f"{path} cannot be read as an image ({reason}); mend or delete it.")
 
 
-def _facts(image: Image.Image) -> Facts:
+def _facts(image: Image.Image) -> ImageFacts:
     turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
     size = (image.height, image.width) if turned else (image.width, image.height)
     mode = image.mode
@@ -252,7 +252,7 @@ def _facts(image: Image.Image) -> Facts:
     several = image.format != "MPO" and bool(getattr(image, "is_animated", False))  # MPO: a photograph and its preview
     reduced = depth == "uint8" and any(part in str(getattr(image, "tile", "")) for part in (";16", "65535"))
     transparent = depth == "uint8" and image.has_transparency_data
-    return Facts(size, mode, transparent, depth, several, reduced)
+    return ImageFacts(size, mode, transparent, depth, several, reduced)
 
 
 def _depth(image: Image.Image) -> str:
@@ -274,7 +274,7 @@ def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.generic], Mode, tuple[i
     mode, size, _ = _working_form([first])
     dtype = np.dtype(first.depth)
     array = np.empty(_shape(len(paths), mode, size, dtype), dtype=dtype)
-    facts: list[Facts] = []
+    facts: list[ImageFacts] = []
     others: list[int] = []
     for row, path in enumerate(paths):
         with _open(path) as image:
@@ -305,7 +305,7 @@ def _read_all(paths: Sequence[Path]) -> tuple[NDArray[np.generic], Mode, tuple[i
     return array, wanted, chosen, onto, [*findings, *_lost(facts)]
 
 
-def _deepest(paths: Sequence[Path], facts: Sequence[Facts]) -> tuple[str, str]:
+def _deepest(paths: Sequence[Path], facts: Sequence[ImageFacts]) -> tuple[str, str]:
     """The depth that holds all images, and their depths in words.
 
     Raises:
@@ -323,7 +323,7 @@ def _deepest(paths: Sequence[Path], facts: Sequence[Facts]) -> tuple[str, str]:
     return ("uint16" if "uint16" in depths else next(iter(depths))), f"Images of several depths ({words})"
 
 
-def _inspected(path: Path, image: Image.Image) -> Facts:
+def _inspected(path: Path, image: Image.Image) -> ImageFacts:
     try:
         return _facts(image)
     except Exception as error:  # as above
@@ -338,7 +338,7 @@ def _shape(rows: int, mode: Mode, size: tuple[int, int], dtype: np.dtype[Any]) -
     return shape
 
 
-def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Finding]]:
+def _working_form(facts: list[ImageFacts]) -> tuple[Mode, tuple[int, int], list[Finding]]:
     """One mode and one size for all: the commonest size if half of the images have it, else the median of the sides."""
     findings: list[Finding] = []
     modes = Counter(fact.mode for fact in facts)
@@ -379,13 +379,13 @@ def _working_form(facts: list[Facts]) -> tuple[Mode, tuple[int, int], list[Findi
 
 @dataclass(frozen=True)
 class _Decoded:
-    """Pixels [H, W] or [H, W, 3] in the image's own depth, and what `Facts` keeps of its values."""
+    """Pixels [H, W] or [H, W, 3] in the image's own depth, and what `ImageFacts` keeps of its values."""
 
     pixels: NDArray[np.generic]
     top: float = 0.0
     rounded: float = 0.0
 
-    def seen_in(self, facts: Facts) -> Facts:
+    def seen_in(self, facts: ImageFacts) -> ImageFacts:
         """The facts of the image with what its values say."""
         return replace(facts, top=self.top, rounded=self.rounded)
 

@@ -34,7 +34,7 @@ NOISE, SMOOTHER = 0.5, 0.1  # roughness along channels, at least; along time, at
 
 
 @dataclass(frozen=True)
-class Layout:
+class ArrayLayout:
     """An array as it is stored, and how it was read."""
 
     x: NDArray[np.generic]
@@ -51,7 +51,7 @@ class _Guess:
     otherwise: tuple[str, ...] = ()
 
 
-def layout(x: NDArray[np.generic], reading: Reading, source: str, *, channels_first: bool = False) -> Layout:
+def layout(x: NDArray[np.generic], reading: Reading, source: str, *, channels_first: bool = False) -> ArrayLayout:
     """Give the stored layout of an array, by `reading.axes`, or else by its sizes.
 
     Channels are the few. Rank 2 is a table, or signals where the columns follow each other smoothly (see `neighbours`).
@@ -76,9 +76,9 @@ def layout(x: NDArray[np.generic], reading: Reading, source: str, *, channels_fi
                 f"{source}: the axes {reading.axes} are {len(reading.axes)} and the array has {x.ndim}, of shape "
                 f"{list(x.shape)}; write one letter for each."
             )
-        return Layout(turned(x, reading.axes), AXES[reading.axes], reading.axes)
+        return ArrayLayout(turned(x, reading.axes), AXES[reading.axes], reading.axes)
     if reading.kind == "table" and x.ndim > 2:
-        return Layout(x.reshape(len(x), -1), "table", "")
+        return ArrayLayout(x.reshape(len(x), -1), "table", "")
     guess = _guess(x, reading.kind, channels_first)
     if guess is None or reading.kind not in (None, AXES[guess.axes]):
         if x.ndim in (4, 5) and (reading.kind is None or f"{reading.kind} {x.ndim}" in OPEN):
@@ -92,7 +92,7 @@ def layout(x: NDArray[np.generic], reading: Reading, source: str, *, channels_fi
         )
     kind = AXES[guess.axes]
     stored = turned(x, guess.axes)
-    return Layout(stored, kind, guess.axes, (_said(x, stored, kind, guess),) if guess.otherwise else ())
+    return ArrayLayout(stored, kind, guess.axes, (_said(x, stored, kind, guess),) if guess.otherwise else ())
 
 
 def turned(x: NDArray[np.generic], axes: str) -> NDArray[np.generic]:

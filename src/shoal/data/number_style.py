@@ -54,7 +54,7 @@ CODE_LENGTH = 11  # characters: nine digits and what parts them
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundStyle:
     """The style of a column, what decided its decimal sign, and a cell that the other sign would read otherwise."""
 
     style: NumberStyle
@@ -110,7 +110,7 @@ class Signs:
         return signs.pop() if len(signs) == 1 else None
 
 
-def find(texts: pl.Series, signs: Signs, *, given: bool = False) -> Found | None:
+def find(texts: pl.Series, signs: Signs, *, given: bool = False) -> FoundStyle | None:
     """The style in which the most cells of a column are numbers, or None where none is.
 
     Args:
@@ -122,21 +122,21 @@ def find(texts: pl.Series, signs: Signs, *, given: bool = False) -> Found | None
     if read.null_count() == 0:
         pointed = texts.filter(texts.str.contains(".", literal=True))
         if pointed.len() == 0:
-            return Found(_of_cells_to_come(signs))
+            return FoundStyle(_of_cells_to_come(signs))
         if not pointed.str.contains(r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$").all():
-            return Found(NumberStyle(decimal=".", thousands=","))
+            return FoundStyle(NumberStyle(decimal=".", thousands=","))
     evidence = _Evidence.of(texts, signs.comma_is_free or signs.asked == ",")
     if evidence.numbers == 0 or (evidence.coded and not given):
         return None
     if evidence.sign is None and not evidence.open_cell:
-        return Found(_of_cells_to_come(signs).model_copy(update={"unit": evidence.unit}), apart=evidence.apart)
+        return FoundStyle(_of_cells_to_come(signs).model_copy(update={"unit": evidence.unit}), apart=evidence.apart)
     decimal, why = _decide(evidence, signs)
     style = NumberStyle(decimal=decimal, thousands=_other(decimal), unit=evidence.unit)
     sure = why in ("cells", "asked") or (why == "file" and decimal == signs.usual and not evidence.small_beside)
-    return Found(style, why, "" if sure else evidence.open_cell, evidence.apart)
+    return FoundStyle(style, why, "" if sure else evidence.open_cell, evidence.apart)
 
 
-def findings(styles: Mapping[str, Found]) -> list[Finding]:
+def findings(styles: Mapping[str, FoundStyle]) -> list[Finding]:
     """What is to be said of columns, by name, whose numbers could be read otherwise: one finding for each way."""
     said: list[Finding] = []
     for decimal in SIGN_NAMES:

@@ -52,7 +52,7 @@ class Inferred:
     odd: int = 0
     odd_example: str = ""
     tags: frozenset[str] = field(default_factory=frozenset)  # of `column_findings`
-    style: number_style.Found | None = None  # of numbers that came as text
+    style: number_style.FoundStyle | None = None  # of numbers that came as text
     given: bool = False  # by the user
     spellings: Joined | None = None  # of a category, or of truth values
     apart: tuple[str, ...] = ()  # cells of two styles of numbers, for which it is read as text
@@ -76,7 +76,7 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
     filled = cells.text(series) if is_text or series.dtype == pl.Boolean else _without_nan(series)
     present = filled.drop_nulls()
     missing, unique = filled.null_count(), present.n_unique()
-    facts = Facts(name, series.len(), missing, unique)
+    facts = ColumnFacts(name, series.len(), missing, unique)
     signs = signs or Signs.of(raw, None)
     if given is not None:
         return replace(_as_given(raw, facts, series, filled, given, signs), given=True)
@@ -99,7 +99,7 @@ def infer(raw: RawTable, name: str, given: str | None = None, signs: Signs | Non
 
 
 @dataclass(frozen=True)
-class Facts:
+class ColumnFacts:
     """What is counted of a column before its role is known."""
 
     name: str
@@ -122,16 +122,16 @@ def _without_nan(series: pl.Series) -> pl.Series:
     return series.fill_nan(None) if series.dtype.is_float() else series
 
 
-def _note(facts: Facts, note: str = "") -> str:
+def _note(facts: ColumnFacts, note: str = "") -> str:
     share = f"{percent(facts.missing / facts.rows)} missing" if facts.missing else ""
     return "; ".join(part for part in (note, share) if part)
 
 
-def _tags(facts: Facts, tags: frozenset[str]) -> frozenset[str]:
+def _tags(facts: ColumnFacts, tags: frozenset[str]) -> frozenset[str]:
     return tags | {"mostly_missing"} if facts.missing > MOSTLY_MISSING * facts.rows else tags
 
 
-def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | tuple[str, ...] | None) -> Inferred:
+def _typed(facts: ColumnFacts, series: pl.Series, role: Role, **rule: str | tuple[str, ...] | None) -> Inferred:
     column = Column.model_validate(
         {
             "name": facts.name, "role": role, "cells": role, "feature": True, "missing": facts.missing,
@@ -143,14 +143,14 @@ def _typed(facts: Facts, series: pl.Series, role: Role, **rule: str | tuple[str,
     return Inferred(column, read.values, int(read.odd.sum()), _example(series, read.odd), _tags(facts, frozenset()))
 
 
-def _date(facts: Facts, series: pl.Series, writing: moments.Writing) -> Inferred:
+def _date(facts: ColumnFacts, series: pl.Series, writing: moments.Writing) -> Inferred:
     found = _typed(facts, series, "date", date_formats=writing.formats)
     said = "; ".join(part for part in (moments.span(found.values), moments.note(writing)) if part)
     column = found.column.model_copy(update={"note": _note(facts, said)})
     return replace(found, column=column, tags=found.tags | writing.doubts)
 
 
-def _compact_dates(facts: Facts, present: pl.Series) -> moments.Writing | None:
+def _compact_dates(facts: ColumnFacts, present: pl.Series) -> moments.Writing | None:
     """Dates in digits alone, such as 20210131, where the name says that there are dates."""
     if NAMED_DATE.search(facts.name) is None or not (present.dtype == pl.String or present.dtype.is_integer()):
         return None
@@ -169,10 +169,10 @@ def _example(series: pl.Series, odd: pl.Series) -> str:
 
 def _number(
     raw: RawTable,
-    facts: Facts,
+    facts: ColumnFacts,
     series: pl.Series,
     read: cells.Cells,
-    style: number_style.Found | None = None,
+    style: number_style.FoundStyle | None = None,
     tags: frozenset[str] = frozenset(),
     *,
     given: bool = False,
@@ -220,7 +220,7 @@ def _range(values: pl.Series, role: Role) -> str:
     return f"{low:g} to {high:g}, median {middle:g}"
 
 
-def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
+def _words(raw: RawTable, facts: ColumnFacts, filled: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
     tags: frozenset[str] = frozenset()
     apart: tuple[str, ...] = ()
     zeros = present.str.contains(r"^0\d+$")
@@ -244,7 +244,12 @@ def _words(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, s
 
 
 def _as_numbers(
-    raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series, signs: Signs, style: number_style.Found | None
+    raw: RawTable,
+    facts: ColumnFacts,
+    filled: pl.Series,
+    present: pl.Series,
+    signs: Signs,
+    style: number_style.FoundStyle | None,
 ) -> tuple[Inferred | None, float]:
     """The column as numbers where nearly all of its cells are, and the share that are."""
     if style is None:
@@ -256,7 +261,7 @@ def _as_numbers(
     return _number(raw, facts, filled, read, style, _style_tags(style, present, signs)), share
 
 
-def _style_tags(style: number_style.Found, present: pl.Series, signs: Signs) -> frozenset[str]:
+def _style_tags(style: number_style.FoundStyle, present: pl.Series, signs: Signs) -> frozenset[str]:
     tags = set()
     if style.style.decimal == "," and not style.open_cell and present.str.contains(r"\d,\d").any():
         tags.add("comma")
@@ -275,7 +280,7 @@ def _listed(filled: pl.Series, present: pl.Series, signs: Signs) -> bool:
     return style is not None and int(cells.numbers(filled, style.style).odd.sum()) <= (1 - NUMBER_SHARE) * present.len()
 
 
-def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
+def _category(facts: ColumnFacts, filled: pl.Series, present: pl.Series, tags: frozenset[str]) -> Inferred:
     if facts.own_value and facts.missing <= MOSTLY_MISSING * facts.rows:
         example = f"{count(facts.unique, 'value')} in {count(present.len(), 'row')}, such as {_short(present[0])}"
         words = float(present.str.count_matches(r"\s+").mean() or 0) + 1  # type: ignore[arg-type]
@@ -288,7 +293,7 @@ def _category(facts: Facts, filled: pl.Series, present: pl.Series, tags: frozens
     return _as_category(facts, joined, tags)
 
 
-def _declared(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series) -> Inferred:
+def _declared(raw: RawTable, facts: ColumnFacts, filled: pl.Series, present: pl.Series) -> Inferred:
     """Categories that came as such, in the order that their type gives them, where it does."""
     order = raw.orders.get(facts.name, ())
     levels = cells.text(pl.Series(order, dtype=pl.String))
@@ -297,12 +302,12 @@ def _declared(raw: RawTable, facts: Facts, filled: pl.Series, present: pl.Series
     return _ordered(facts, filled, tuple(levels))
 
 
-def _ordered(facts: Facts, filled: pl.Series, levels: tuple[str, ...]) -> Inferred:
+def _ordered(facts: ColumnFacts, filled: pl.Series, levels: tuple[str, ...]) -> Inferred:
     note = _note(facts, " < ".join(_short(level) for level in levels[:8]) + (" < …" if len(levels) > 8 else ""))
     return _typed(facts, filled, "ordered", levels=levels, note=note)
 
 
-def _as_category(facts: Facts, joined: Joined, tags: frozenset[str]) -> Inferred:
+def _as_category(facts: ColumnFacts, joined: Joined, tags: frozenset[str]) -> Inferred:
     filled = joined.values
     present = filled.drop_nulls()
     often = present.value_counts().sort("count", present.name, descending=[True, False], maintain_order=True)
@@ -321,7 +326,9 @@ def _as_category(facts: Facts, joined: Joined, tags: frozenset[str]) -> Inferred
     return Inferred(column, filled, tags=_tags(facts, tags), spellings=joined)
 
 
-def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series, given: str, signs: Signs) -> Inferred:
+def _as_given(
+    raw: RawTable, facts: ColumnFacts, series: pl.Series, filled: pl.Series, given: str, signs: Signs
+) -> Inferred:
     """The column by the role that the user gives it; cells that it cannot read count as missing, up to half of them.
 
     Where the role is `numeric`, up to nine in ten.
@@ -359,14 +366,14 @@ def _as_given(raw: RawTable, facts: Facts, series: pl.Series, filled: pl.Series,
     return found
 
 
-def _given_numbers(raw: RawTable, facts: Facts, series: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
+def _given_numbers(raw: RawTable, facts: ColumnFacts, series: pl.Series, present: pl.Series, signs: Signs) -> Inferred:
     style = None if series.dtype.is_numeric() else number_style.find(present, signs, given=True)
     tags: frozenset[str] = _style_tags(style, present, signs) if style else frozenset()
     read = cells.numbers(series, style.style if style else NumberStyle())
     return _number(raw, facts, series, read, style, tags, given=True)
 
 
-def _cannot_be(raw: RawTable, facts: Facts, role: str, why: str) -> InputError:
+def _cannot_be(raw: RawTable, facts: ColumnFacts, role: str, why: str) -> InputError:
     return InputError(f"{raw.source}, column {facts.name!r} cannot be {role}: {why}.")
 
 

@@ -148,10 +148,10 @@ def _from_images(path: Path, schema: Schema) -> Rows:
     return rows if found.labels is None else _with_truth(rows, np.asarray(found.labels), schema)
 
 
-def _files(path: Path) -> tuple[image_folders.Found, tuple[Finding, ...]]:
+def _files(path: Path) -> tuple[image_folders.FoundImages, tuple[Finding, ...]]:
     """One image, or those of a folder: of one with parts the test part."""
     if not path.is_dir():
-        return image_folders.Found([path], None, None), ()
+        return image_folders.FoundImages([path], None, None), ()
     found = image_folders.find_images(path, new=True)
     passed = tuple(image_folders.passed_over(found))
     part = image_folders.of_test(found)

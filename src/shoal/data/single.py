@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Single:
+class SingleScore:
     """`score`: accuracy, or R2; `gain`: share of what the best constant answer misses; `z`: gain over its noise."""
 
     score: float
@@ -27,7 +27,7 @@ class Single:
     z: float
 
 
-def single(column: pl.Series, answer: Target, *, neighbours: int) -> Single | None:
+def single(column: pl.Series, answer: Target, *, neighbours: int) -> SingleScore | None:
     """Learn the answers from one half of the rows, and score them on the other half.
 
     In a column of few values each answers with the majority class, or the mean, of its rows; in one of many, with that
@@ -56,14 +56,14 @@ def single(column: pl.Series, answer: Target, *, neighbours: int) -> Single | No
         right = (_majority(groups, codes[learn], majority) == codes[judge]).astype(np.float64)
         base = (codes[judge] == majority).astype(np.float64)
         score, missed = float(right.mean()), 1 - float(base.mean())
-        return Single(score, 1 - missed, (score - 1 + missed) / max(missed, 1e-9), _z(right - base))
+        return SingleScore(score, 1 - missed, (score - 1 + missed) / max(missed, 1e-9), _z(right - base))
     values = answer.values.astype(np.float64)
     values = (values - values.mean()) / (float(values.std()) or 1.0)
     mean = float(values[learn].mean())
     errors = (_mean(groups, values[learn], mean) - values[judge]) ** 2
     without = (values[judge] - mean) ** 2
     gain = 1 - float(errors.mean()) / max(float(without.mean()), 1e-12)
-    return Single(gain, 0.0, gain, _z(without - errors))
+    return SingleScore(gain, 0.0, gain, _z(without - errors))
 
 
 @dataclass(frozen=True)

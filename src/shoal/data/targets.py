@@ -213,7 +213,7 @@ def label_text(value: object) -> str:
 
 
 def _as_numbers(
-    raw: RawTable, series: pl.Series, where: str, task: TaskType | None, style: number_style.Found | None
+    raw: RawTable, series: pl.Series, where: str, task: TaskType | None, style: number_style.FoundStyle | None
 ) -> NDArray[np.float64] | None:
     """The target as numbers, or None where it is made of words."""
     if series.dtype in (pl.Categorical, pl.Enum) and task == "regression":

@@ -38,7 +38,7 @@ class Curves:
     diverged_share: float  # of the members trained with this one
 
 
-class Reading(Record):
+class CurveReading(Record):
     """The verdict on one member's curves, with the numbers and the thresholds."""
 
     code: str
@@ -69,7 +69,7 @@ def slope(validation_loss: Sequence[float], chance_loss: float) -> tuple[float, 
     return round(float(np.polyfit(np.arange(read), tail, 1)[0]) / chance_loss, 6), epochs - read + 1
 
 
-def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
+def judge(curves: Curves, larger_was_no_better: bool = False) -> CurveReading:
     """Name what the curves show: diverged, needs more training, overfitting, underfitting, or good.
 
     Args:
@@ -129,7 +129,7 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> Reading:
             f"The validation loss {state}, and the score on training rows is within {threshold:.3f} of the one on "
             f"validation rows (gap {gap:+.3f}){tail}."
         )
-    return Reading(
+    return CurveReading(
         code=code,
         verdict=verdict,
         sentence=sentence,

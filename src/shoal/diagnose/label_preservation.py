@@ -31,7 +31,7 @@ from scipy import stats
 from torch import Tensor
 
 from shoal import losses
-from shoal.augment import Augment, Pixels, Plan, of
+from shoal.augment import Augment, Augmentation, Pixels, of
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
@@ -265,7 +265,7 @@ class Judge:
 
     def _answer(self, strength: Augment) -> Judgement:
         """Ask both questions; the second only of pairs that look alike."""
-        plan = Plan([strength], self._kind, self._x.shape[1:], self._pixels, extreme=True)
+        plan = Augmentation([strength], self._kind, self._x.shape[1:], self._pixels, extreme=True)
         changed = plan(self._x, torch.tensor([self._seed]), torch.tensor([0])).inputs
         moved = self._out_of_fold(self._probe, changed) - self._believed
         present = [number for number in range(len(self._classes)) if len(self._of(number)) >= LEAST_ROWS]

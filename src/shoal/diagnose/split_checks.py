@@ -18,7 +18,7 @@ from shoal.core.events import Finding
 from shoal.core.wording import count, listing, percent
 from shoal.data import ArrayFeatures, Dataset, TableFeatures, codes
 from shoal.diagnose.neighbour_rows import nearest, vectors
-from shoal.resample import Plan
+from shoal.resample import SplitIndices
 
 Rows = NDArray[np.int64]
 
@@ -39,7 +39,7 @@ TREES = 60
 SHOWN = 20
 
 
-def of_split(dataset: Dataset, plan: Plan, *, thorough: bool = True) -> list[Finding]:
+def of_split(dataset: Dataset, plan: SplitIndices, *, thorough: bool = True) -> list[Finding]:
     """What is wrong with a split.
 
     Args:
@@ -51,7 +51,7 @@ def of_split(dataset: Dataset, plan: Plan, *, thorough: bool = True) -> list[Fin
     return [*found, *drift(dataset, plan), *label_suspects(dataset, plan.train)] if thorough else found
 
 
-def _one_target(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
+def _one_target(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
     """Validation rows of a regression that all have the same answer: R2 cannot be had from them."""
     values = dataset.target[plan.validation]
     if dataset.task != "regression" or not len(values) or (values != values[0]).any():
@@ -77,7 +77,7 @@ def _keys(dataset: Dataset) -> NDArray[np.uint64] | NDArray[np.bytes_]:
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
-def _copies(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
+def _copies(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
     keys = _keys(dataset)
     train = np.unique(keys[plan.train])
     both = {
@@ -103,7 +103,7 @@ def _copies(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
     )
 
 
-def _near_copies(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
+def _near_copies(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
     """Test rows that lie far closer to a training row than is usual, without being equal."""
     train, test = _some(plan.train, BASE), _some(plan.test, QUERIES)
     if len(test) < 20 or len(train) < 20 or not _tells_rows_apart(dataset):
@@ -139,7 +139,7 @@ def _tells_rows_apart(dataset: Dataset) -> bool:
     return len(rich) >= MANY_COLUMNS
 
 
-def drift(dataset: Dataset, plan: Plan) -> Iterator[Finding]:
+def drift(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
     """A two-sample test by a classifier: can test rows be told from training rows by their features?
 
     Asked only where the split was not drawn at random. Out-of-bag votes of randomised trees stand for rows that

@@ -31,7 +31,7 @@ BATCH, MOST_VALUES = 1024, 1 << 22  # rows, and numbers in them: a first layer m
 
 
 @dataclass(frozen=True)
-class Part:
+class EnsembleMember:
     """One network of the ensemble: how it is built, its weights in place, and how often it counts."""
 
     network: nn.Module
@@ -45,7 +45,7 @@ class Part:
 class Model:
     """Everything between a raw row and an answer."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[EnsembleMember, ...]
     preparation: Preparation
     target: TargetScaling
     schema: Schema
@@ -158,7 +158,7 @@ class Model:
             except RuntimeError as error:
                 raise InputError(f"The network of the saved model has changed since: {error}") from None
             parts.append(
-                Part(
+                EnsembleMember(
                     network.eval(),
                     each.architecture.model_dump(mode="json"),
                     each.count,

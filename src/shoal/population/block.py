@@ -58,7 +58,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Step:
+class GradientStep:
     """What one gradient step is given; tensors on the block's device."""
 
     batch: Tensor  # [B, ...] that all rows share, or [c, B, ...] where `by_row`
@@ -77,7 +77,7 @@ class Step:
         weights = [] if self.weight is None else [self.weight]
         return [self.batch, self.target, *numbers, *weights, *self.mixed, *self.draws.tensors()]
 
-    def clone(self) -> Step:
+    def clone(self) -> GradientStep:
         """The same in memory of its own."""
         batch, target = self.batch.clone(), self.target.clone(memory_format=torch.contiguous_format)
         coefficients, counts = (
@@ -86,7 +86,7 @@ class Step:
         mixed = tuple(each.clone() for each in self.mixed)
         weight = None if self.weight is None else self.weight.clone()
         share, draws = self.share.clone(), self.draws.clone()
-        return Step(batch, target, draws, coefficients, counts, share, self.by_row, weight, mixed)
+        return GradientStep(batch, target, draws, coefficients, counts, share, self.by_row, weight, mixed)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Block:
         self.begun = self.state[AVERAGE].any(dim=1) if self.settings.averaged else self.sums.finite.logical_not()
         self.idle: dict[int, list[int]] = {}  # by a piece's first row: parameters without a gradient in the last step
         self.pieces = self._pieces(len(self.rows) if self.plan.sequential else 1)
-        self._run: Callable[[Step], None] = graphs.captured(self._step, self.theta.device)
+        self._run: Callable[[GradientStep], None] = graphs.captured(self._step, self.theta.device)
 
     def _pieces(self, count: int) -> list[Piece]:
         """The rows in `count` pieces that are computed one after the other: more of them need less memory."""
@@ -161,7 +161,7 @@ class Block:
         mean = epoch.examples.mean
         return Measured(mean(self.sums.loss), mean(self.sums.score), finite, self.sums.lr)
 
-    def _steps(self, epoch: Epoch) -> Iterator[Step]:
+    def _steps(self, epoch: Epoch) -> Iterator[GradientStep]:
         device, examples, batches = self.theta.device, epoch.examples, epoch.batches
         numbers = self.steps.unsqueeze(1) + torch.arange(batches.steps)  # (c, T)
         draws = epoch_draws(self.settings, list(self.template.dropouts), numbers, device)
@@ -191,9 +191,9 @@ class Block:
                         weight = None
                     mixed = _of_partners(target, changed.partner), own_share, other_share
             own, slots = optim.at_step(coefficients, t), optim.at_step(after, t)
-            yield Step(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, weight, mixed)
+            yield GradientStep(batch, target, draws.at(t), own, slots, shares[:, t : t + 1], by_row, weight, mixed)
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: GradientStep) -> None:
         """One gradient step: everything on the device, written in place."""
         if self.settings.perturbed:
             self.point.copy_(self.noise.weights(self.theta, step.draws))
@@ -216,7 +216,7 @@ class Block:
                 self.state[name].copy_(value)
             self.sums.finite &= torch.isfinite(mean)
 
-    def _gradients(self, step: Step) -> Tensor:
+    def _gradients(self, step: GradientStep) -> Tensor:
         """Write the gradient of every row's mean loss; returns those means [c]. Halves the pieces when memory ends."""
         while True:
             before = {name: self.buffers[name].clone() for name in self.buffers if name not in self.template.aliases}
@@ -239,7 +239,7 @@ class Block:
                 self.pieces = self._pieces(2 * len(self.pieces))
 
     @torch.enable_grad()
-    def _piece_gradients(self, piece: Piece, step: Step) -> tuple[Tensor, Tensor, Tensor]:
+    def _piece_gradients(self, piece: Piece, step: GradientStep) -> tuple[Tensor, Tensor, Tensor]:
         """Write the gradients of some rows; mean loss [c], and sums of loss and score over the batch."""
         rows, forward = piece.rows, piece.forward
         batch = step.batch[rows] if step.by_row else step.batch
@@ -267,7 +267,7 @@ class Block:
             score = (score if step.weight is None else score * step.weight[rows]).sum(dim=1)
         return mean.detach(), losses.detach().sum(dim=1), score
 
-    def _holding_idle(self, step: Step) -> Callable[[], None]:
+    def _holding_idle(self, step: GradientStep) -> Callable[[], None]:
         """Hold what the loss does not depend on; the answer puts it back once the optimizer has passed.
 
         A parameter without a gradient stays as it is and so does its state, as in torch: penalties and momentum would
@@ -359,7 +359,9 @@ class Block:
         return torch.cat([outputs for outputs, _, _ in self.outputs(unknown)], dim=1)
 
 
-def augmentation(members: Sequence[Member], shape: Sequence[int], pixels: Pixels | None = None) -> augment.Plan | None:
+def augmentation(
+    members: Sequence[Member], shape: Sequence[int], pixels: Pixels | None = None
+) -> augment.Augmentation | None:
     """How these members' samples of a shape are changed while training, or None when nothing is changed.
 
     Raises:
@@ -371,7 +373,7 @@ def augmentation(members: Sequence[Member], shape: Sequence[int], pixels: Pixels
     kinds: tuple[Kind, ...] = ("table", "signal", "image", "volume")
     if not 1 <= len(shape) <= len(kinds):
         raise InputError(f"augment: samples of shape {list(shape)} are no table, signal, image or volume.")
-    return augment.Plan(changes, kinds[len(shape) - 1], shape, pixels)
+    return augment.Augmentation(changes, kinds[len(shape) - 1], shape, pixels)
 
 
 def _of_partners(target: Tensor, partner: Tensor) -> Tensor:

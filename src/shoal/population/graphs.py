@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class Inputs(Protocol):
+class StepInputs(Protocol):
     """What a step is given."""
 
     def tensors(self) -> Sequence[Tensor]:
@@ -24,7 +24,7 @@ class Inputs(Protocol):
         ...
 
 
-Given = TypeVar("Given", bound=Inputs)
+Given = TypeVar("Given", bound=StepInputs)
 WARM_UP_STEPS = 3  # run as written before the capture: libraries choose their kernels and reserve memory
 
 
@@ -36,10 +36,10 @@ def captured(step: Callable[[Given], None], device: torch.device) -> Callable[[G
             number back to the CPU.
         device: where it runs.
     """
-    return Replay(step) if device.type == "cuda" else step
+    return CapturedStep(step) if device.type == "cuda" else step
 
 
-class Replay(Generic[Given]):
+class CapturedStep(Generic[Given]):
     """Captures a step once it has run a few times; see `captured`."""
 
     def __init__(self, step: Callable[[Given], None]) -> None:

@@ -20,7 +20,7 @@ from shoal.population.block import AVERAGE, Block, Epoch
 from shoal.population.examples import BlockExamples, Examples, checked
 from shoal.population.executor import Workers, quickest
 from shoal.population.member import Member
-from shoal.population.plan import Plan, Plans, Work, by_rule, candidates
+from shoal.population.plan import Computation, Plan, Plans, by_rule, candidates
 from shoal.population.probe import measured_cost, output_shape
 from shoal.population.rows import Rows, row_numbers
 from shoal.population.template import Template
@@ -199,7 +199,7 @@ class Matrix:
             InputError: the network does not take the data.
         """
         members = [self.members[row] for row in rows]
-        work = Work(
+        work = Computation(
             template=self.template,
             members=len(rows),
             optimizers=tuple(sorted({member.optimizer for member in members})),

@@ -114,7 +114,7 @@ class Plans:
 
 
 @dataclass(frozen=True)
-class Work:
+class Computation:
     """What is to be computed."""
 
     template: Template
@@ -195,7 +195,7 @@ class Work:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def by_rule(work: Work) -> Plan:
+def by_rule(work: Computation) -> Plan:
     """A plan without a clock.
 
     On a CPU, convolutions and large layers run fastest row by row, a thread each (stacked convolutions become grouped
@@ -212,7 +212,7 @@ def by_rule(work: Work) -> Plan:
     return _complete(work, Plan(max(1, min(-(-work.members // workers), most)), workers))
 
 
-def candidates(work: Work) -> list[Plan]:
+def candidates(work: Computation) -> list[Plan]:
     """Plans worth timing, the rule's first: row by row, on threads or each on all of them; blocks on a ladder."""
     rule = by_rule(work)
     if work.batch.device.type != "cpu":
@@ -228,7 +228,7 @@ def candidates(work: Work) -> list[Plan]:
     return list(dict.fromkeys(plans))
 
 
-def _row_by_row(work: Work, workers: int) -> Plan:
+def _row_by_row(work: Computation, workers: int) -> Plan:
     """A plan whose rows are computed by themselves, in blocks small enough that nobody waits for one."""
     fitting = max(1, min(SEQUENTIAL_ROWS, SEQUENTIAL_PARAMETERS // max(work.template.layout.parameters, 1)))
     rows = _even(-(-work.members // workers), fitting)
@@ -240,11 +240,11 @@ def _even(share: int, rows: int) -> int:
     return -(-share // -(-share // rows))
 
 
-def _most_rows(work: Work, workers: int) -> int:
+def _most_rows(work: Computation, workers: int) -> int:
     return max(1, min(work.memory_bytes // workers, STACKED_BLOCK_BYTES) // work.row_bytes)
 
 
-def _complete(work: Work, plan: Plan) -> Plan:
+def _complete(work: Computation, plan: Plan) -> Plan:
     """The plan with what follows from its block size."""
     at_once = 1 if plan.alone else plan.rows
     outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * at_once  # of one row of the data, at most

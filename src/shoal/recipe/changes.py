@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shoal.core.events import Range
 from shoal.core.wording import count, range_setting, setting
-from shoal.diagnose.curves import Reading
+from shoal.diagnose.curves import CurveReading
 from shoal.experiment import Architecture
 from shoal.recipe.run_state import RunState
 from shoal.recipe.search_steps import SearchState, inside
@@ -38,7 +38,7 @@ class Change:
             search.previous, state.network = state.network, self.network
 
 
-def asked_for(state: RunState, search: SearchState, trials: Trials, reading: Reading) -> Change:
+def asked_for(state: RunState, search: SearchState, trials: Trials, reading: CurveReading) -> Change:
     """The answer to a verdict on the curves of a round's best network."""
     given, best = state.options.ranges, trials.values[trials.best()]
     if reading.verdict == "more_training":

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from shoal.core import events as ev
 from shoal.report import exhibits, formats
-from shoal.report.pictures import Picture, TrainedNetwork, band, finite, trained
+from shoal.report.pictures import Chart, TrainedNetwork, band, finite, trained
 from shoal.report.story import Story
 
 
-def learned(story: Story) -> list[Picture]:
+def learned(story: Story) -> list[Chart]:
     """The shoal: every network's score and loss by epoch, the chosen ones strong, verdicts where they were read."""
     populations = [name for name, population in story.populations.items() if population.epochs]
     if not populations:
@@ -23,8 +23,8 @@ def learned(story: Story) -> list[Picture]:
     score, loss = {**shared, "what": "validation_score"}, {**shared, "what": "validation_loss"}
     title = f"{word[0].upper()}{word[1:]} by epoch, every network"
     return [
-        Picture("shoal-score", "curves", title, _score_caption(story, shown), score),
-        Picture("shoal-loss", "curves", "Loss by epoch, every network", _loss_caption(story), loss),
+        Chart("shoal-score", "curves", title, _score_caption(story, shown), score),
+        Chart("shoal-loss", "curves", "Loss by epoch, every network", _loss_caption(story), loss),
     ]
 
 
@@ -105,7 +105,7 @@ def _loss_caption(story: Story) -> str:
     return f"{last.sentence} Read on network {last.member}, {exhibits.verdict_numbers(story, last)}."
 
 
-def mattered(story: Story) -> list[Picture]:
+def mattered(story: Story) -> list[Chart]:
     """The whole search by hyperparameter, and how much of the score each one explains."""
     drawn = []
     widest = exhibits.weighed(story)
@@ -122,14 +122,14 @@ def mattered(story: Story) -> list[Picture]:
             caption += f", then {formats.spoken(second)} with {formats.number(other * 100, 2)} %"
         caption += ". No interval was recorded, so small differences between bars could be chance."
         rows = [{"name": formats.spoken(n), "value": v} for n, v in ranked]
-        drawn.append(Picture("importance", "bars", "Share of the score's variance", caption, {"rows": rows}))
+        drawn.append(Chart("importance", "bars", "Share of the score's variance", caption, {"rows": rows}))
     if story.searches:
         title = "Every network by its hyperparameters" if len(story.searches) > 1 else ""
         drawn.append(exhibits.search(story, "search-all", story.searches, title))
     return drawn
 
 
-def overfitting(story: Story) -> list[Picture]:
+def overfitting(story: Story) -> list[Chart]:
     """Training against validation score, one dot a network."""
     networks = [n for n in trained(story).values() if math.isfinite(n.best) and math.isfinite(n.train)]
     if not networks:
@@ -156,10 +156,10 @@ def overfitting(story: Story) -> list[Picture]:
         "threshold": threshold,
         "judged": [v.member for v in story.verdicts],
     }
-    return [Picture("agreement", "agreement", "Score on training and on validation rows", caption, data)]
+    return [Chart("agreement", "agreement", "Score on training and on validation rows", caption, data)]
 
 
-def together(story: Story) -> list[Picture]:
+def together(story: Story) -> list[Chart]:
     """What the ensemble gains over its best network, and how the greedy selection got there."""
     chosen = story.ensemble
     if chosen is None or len(chosen.members) < 2:
@@ -167,7 +167,7 @@ def together(story: Story) -> list[Picture]:
     low, high = chosen.gain_interval
     row = {"name": "ensemble", "value": chosen.gain, "low": low, "high": high}
     title = "Gain of the ensemble over the best single network"
-    gain = Picture("gain", "dots", title, gain_sentence(story.metric, chosen), {"rows": [row]})
+    gain = Chart("gain", "dots", title, gain_sentence(story.metric, chosen), {"rows": [row]})
     if len(chosen.path) < 2:
         return [gain]
     metric, rows = story.metric, story.validation_rows
@@ -176,7 +176,7 @@ def together(story: Story) -> list[Picture]:
     pool, added = formats.count(chosen.candidates, "candidate"), formats.count(len(chosen.path), "addition")
     caption = f"Networks were added one at a time from {pool}, each time the one that lowered the loss most: {added} "
     caption += f"changed the score by {brought} on validation rows, to {reached}. A network may be added several times."
-    path = Picture("path", "path", "The greedy path", caption, {"values": chosen.path, "single": chosen.single})
+    path = Chart("path", "path", "The greedy path", caption, {"values": chosen.path, "single": chosen.single})
     return [gain, path]
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from shoal.core import events as ev
 from shoal.report import formats
 from shoal.report.formats import spoken
-from shoal.report.pictures import Picture, finite
+from shoal.report.pictures import Chart, finite
 from shoal.report.story import Exhibit, StepRound, Story
 
 EDGE = 0.1  # a best value in the outer tenth of its range is said to lie near the bound
 
 
-def of_round(story: Story, passage: StepRound) -> list[Picture]:
+def of_round(story: Story, passage: StepRound) -> list[Chart]:
     """The pictures of one passage through a step, in the order in which they came."""
     drawn = []
     for k, exhibit in enumerate(passage.exhibits):
@@ -27,7 +27,7 @@ def of_round(story: Story, passage: StepRound) -> list[Picture]:
     return drawn
 
 
-def _draw(story: Story, key: str, exhibit: Exhibit) -> Picture:
+def _draw(story: Story, key: str, exhibit: Exhibit) -> Chart:
     match exhibit:
         case ev.InitialLosses():
             return _initial(key, exhibit)
@@ -43,7 +43,7 @@ def _draw(story: Story, key: str, exhibit: Exhibit) -> Picture:
             return _verdict(story, key, exhibit)
 
 
-def _initial(key: str, event: ev.InitialLosses) -> Picture:
+def _initial(key: str, event: ev.InitialLosses) -> Chart:
     groups: dict[str, list[tuple[int, float]]] = {}
     for name, seed, loss in zip(event.init, event.seed, event.loss, strict=False):
         groups.setdefault(name, []).append((seed, loss))
@@ -65,10 +65,10 @@ def _initial(key: str, event: ev.InitialLosses) -> Picture:
         "chosen": event.chosen,
         "groups": [{"name": n, "seeds": [s for s, _ in g], "losses": [v for _, v in g]} for n, g in groups.items()],
     }
-    return Picture(key, "initial", "Loss of untrained networks, by initializer", caption, data)
+    return Chart(key, "initial", "Loss of untrained networks, by initializer", caption, data)
 
 
-def _signals(key: str, event: ev.InitialSignals) -> Picture:
+def _signals(key: str, event: ev.InitialSignals) -> Chart:
     panels, said = [], []
     for init, verdict, layers in zip(event.init, event.verdict, event.layers, strict=True):
         if layers:
@@ -78,7 +78,7 @@ def _signals(key: str, event: ev.InitialSignals) -> Picture:
         panels.append({"title": init, "edges": rows[0]["edges"] if rows else [0, 1], "rows": rows})
     caption = " ".join([*said, "Layer 1 stands at the top; filled ends are where a function is flat, or off."])
     data = {"panels": panels, "x": {"label": "activation"}, "ends": "flat, or off"}
-    return Picture(key, "histograms", "Activations of an untrained network, by layer", caption, data)
+    return Chart(key, "histograms", "Activations of an untrained network, by layer", caption, data)
 
 
 def _ridge(number: int, layer: ev.LayerSignals) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _ridge(number: int, layer: ev.LayerSignals) -> dict[str, Any]:
     return {"name": str(number), "shares": shares, "edges": edges, "ends": ends, "say": say}
 
 
-def _sample(story: Story, key: str, event: ev.SmallSample) -> Picture:
+def _sample(story: Story, key: str, event: ev.SmallSample) -> Chart:
     metric = story.metric
     goal = formats.score(metric, event.target)
     tops = [max(finite(row), default=math.nan) for row in event.score]
@@ -107,10 +107,10 @@ def _sample(story: Story, key: str, event: ev.SmallSample) -> Picture:
         got = formats.score(metric, best) if math.isfinite(best) else "no finite score"
         caption = f"On {rows} none of {tried} reached {goal} within {last:,} steps; the best came to {got}."
     data = {"steps": event.steps, "lr": event.lr, "loss": event.loss, "score": event.score, "target": event.target}
-    return Picture(key, "sample", "Learning a few rows by heart", caption, {**data, "reached": event.reached_step})
+    return Chart(key, "sample", "Learning a few rows by heart", caption, {**data, "reached": event.reached_step})
 
 
-def _sweep(key: str, event: ev.LearningRateSweep) -> Picture:
+def _sweep(key: str, event: ev.LearningRateSweep) -> Chart:
     ends = [row for row in zip(event.end, event.lr, event.start, strict=False) if math.isfinite(row[0])]
     wild = len(event.end) - len(ends)
     caption = f"{formats.count(len(event.end), 'short training')} of {formats.count(event.steps, 'step')} each. "
@@ -125,14 +125,14 @@ def _sweep(key: str, event: ev.LearningRateSweep) -> Picture:
     if wild:
         caption += f" {formats.count(wild, 'training')} diverged: marked at the top."
     fields = ("optimizer", "lr", "seed", "start", "end", "best", "chosen", "chosen_optimizer", "steps")
-    return Picture(key, "sweep", "Loss after a short training, by learning rate", caption, _fields(event, fields))
+    return Chart(key, "sweep", "Loss after a short training, by learning rate", caption, _fields(event, fields))
 
 
 def _fields(record: ev.Record, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
 
-def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = "") -> Picture:
+def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = "") -> Chart:
     """The scatter of one or several rounds of the search: a panel for each hyperparameter that was searched.
 
     Args:
@@ -165,7 +165,7 @@ def search(story: Story, key: str, rounds: list[ev.SearchRound], title: str = ""
         ],
         "best": _best(rounds)[0].best,
     }
-    return Picture(key, "search", title or "Score by hyperparameter", _search_caption(story, rounds), data)
+    return Chart(key, "search", title or "Score by hyperparameter", _search_caption(story, rounds), data)
 
 
 def weighed(story: Story) -> ev.SearchRound | None:
@@ -235,10 +235,10 @@ def at_edge(search_round: ev.SearchRound, member: ev.MemberInfo, name: str) -> s
     return f"{spoken(name)} lies near its lower bound" if share < EDGE and not floor else ""
 
 
-def _verdict(story: Story, key: str, event: ev.CurveVerdict) -> Picture:
+def _verdict(story: Story, key: str, event: ev.CurveVerdict) -> Chart:
     caption = f"{event.sentence} Read on network {event.member}, {verdict_numbers(story, event)}."
     data = {"populations": [event.population], "what": "validation_loss", "verdicts": [verdict_data(event)]}
-    return Picture(key, "curves", f"Loss by epoch, {spoken(event.population)}", caption, data)
+    return Chart(key, "curves", f"Loss by epoch, {spoken(event.population)}", caption, data)
 
 
 def verdict_numbers(story: Story, event: ev.CurveVerdict) -> str:
@@ -273,7 +273,7 @@ def verdict_data(event: ev.CurveVerdict) -> dict[str, Any]:
     return _fields(event, ("round", "population", "member", "verdict", "epochs_read", "slope", "gap", "gap_threshold"))
 
 
-def progress(story: Story, key: str, searches: list[ev.SearchRound]) -> Picture:
+def progress(story: Story, key: str, searches: list[ev.SearchRound]) -> Chart:
     """The best validation score of each round, with what the validation rows can tell apart."""
     metric, rows = story.metric, story.validation_rows
     best = [max(finite(s.score), default=math.nan) for s in searches]
@@ -289,4 +289,4 @@ def progress(story: Story, key: str, searches: list[ev.SearchRound]) -> Picture:
         caption += f" The last one {said}"
         caption += f"; differences below about {formats.difference(metric, half)} could be chance." if half else "."
     rounds = [{"label": spoken(s.population), "best": b, "id": s.best} for s, b in zip(searches, best, strict=True)]
-    return Picture(key, "progress", "Best score by round", caption, {"rounds": rounds, "half": half})
+    return Chart(key, "progress", "Best score by round", caption, {"rounds": rounds, "half": half})

@@ -68,7 +68,7 @@ class RoundView:
     verdict: str
     number: str
     level: str
-    pictures: list[pictures.Picture]
+    pictures: list[pictures.Chart]
     decisions: list[ev.Decision]
 
 

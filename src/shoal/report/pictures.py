@@ -16,7 +16,7 @@ CURVES = ("train_loss", "train_score", "validation_loss", "validation_score")
 
 
 @dataclass(frozen=True)
-class Picture:
+class Chart:
     """One picture of the page: `kind` names the chart that draws `data`, `caption` states its finding in words."""
 
     id: str
@@ -77,7 +77,7 @@ def population_data(name: str, population: PopulationHistory) -> dict[str, Any]:
     return {"name": name, "step": started.step, "round": started.round, "ids": ids, "epochs": last, **grids}
 
 
-def page_data(story: Story, pictures: list[Picture]) -> dict[str, Any]:
+def page_data(story: Story, pictures: list[Chart]) -> dict[str, Any]:
     """All that the page's scripts need, as one JSON value: the metric, the networks, their curves, the pictures."""
     votes = story.chosen if story.ensemble else {}
     metric = story.metric

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shoal.report import page, pictures
-from shoal.report.pictures import Picture
+from shoal.report.pictures import Chart
 
 CHARTS = "charts_studies.js"
 
@@ -23,10 +23,10 @@ def render_study(document: Mapping[str, Any]) -> str:
         The whole page. It loads nothing from anywhere, and shows every text of the study as text.
     """
     sections = []
-    drawn: list[Picture] = []
+    drawn: list[Chart] = []
     for section in document["sections"]:
         shown = [
-            Picture(f"p{len(drawn) + k}", p["kind"], p["title"], p["caption"], p["data"])
+            Chart(f"p{len(drawn) + k}", p["kind"], p["title"], p["caption"], p["data"])
             for k, p in enumerate(section["pictures"])
         ]
         drawn += shown

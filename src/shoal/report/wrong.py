@@ -12,7 +12,7 @@ from typing import Any
 
 from shoal.core import events as ev
 from shoal.report import formats
-from shoal.report.pictures import Picture
+from shoal.report.pictures import Chart
 
 IMAGE_SIDE = 112  # pixels: the side that an image is enlarged to, at an integer scale
 MOST_WORST = 24
@@ -24,7 +24,7 @@ _SAID = ("row", "path", "truth", "answer", "probability", "image", "values")
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """One cell of the confusion table: `tint` is its share of the row, `right` where truth and answer agree."""
 
     count: int
@@ -38,13 +38,13 @@ class ClassRow:
 
     number: int
     name: str
-    cells: list[Cell]
+    cells: list[ConfusionCell]
     total: int
     recall: str
 
 
 @dataclass(frozen=True)
-class Pair:
+class Confusion:
     """A confusion of one class with another."""
 
     truth: str
@@ -74,18 +74,20 @@ def classes(test: ev.TestRead) -> list[ClassRow]:
     rows = []
     for k, counts in enumerate(test.confusion):
         total = sum(counts)
-        cells = [Cell(n, n / total if total else 0.0, j == k) for j, n in enumerate(counts)]
+        cells = [ConfusionCell(n, n / total if total else 0.0, j == k) for j, n in enumerate(counts)]
         right = counts[k] if k < len(counts) else 0
         recall = formats.score("accuracy", right / total, rows=total) if total else "no rows"
         rows.append(ClassRow(k + 1, labels[k] if k < len(labels) else str(k), cells, total, recall))
     return rows
 
 
-def pairs(test: ev.TestRead) -> list[Pair]:
+def pairs(test: ev.TestRead) -> list[Confusion]:
     """The confusions with the most rows, at most ten."""
     rows = classes(test)
     found = [
-        Pair(row.name, rows[j].name if j < len(rows) else str(j), cell.count, f"{formats.fixed(cell.tint * 100, 0)} %")
+        Confusion(
+            row.name, rows[j].name if j < len(rows) else str(j), cell.count, f"{formats.fixed(cell.tint * 100, 0)} %"
+        )
         for row in rows
         for j, cell in enumerate(row.cells)
         if not cell.right and cell.count
@@ -108,7 +110,7 @@ def confusion_caption(test: ev.TestRead) -> str:
     )
 
 
-def residuals(test: ev.TestRead) -> list[Picture]:
+def residuals(test: ev.TestRead) -> list[Chart]:
     """Truth against prediction on a sample of the test rows; empty for classification."""
     if not test.truth or not test.predicted:
         return []
@@ -127,7 +129,7 @@ def residuals(test: ev.TestRead) -> list[Picture]:
     if lost:
         caption += f" {formats.count(lost, 'answer')} {'was' if lost == 1 else 'were'} not finite."
     data = {"truth": [t for t, _ in both], "predicted": [p for _, p in both]}
-    return [Picture("residuals", "residuals", "Truth and answer", caption, data)]
+    return [Chart("residuals", "residuals", "Truth and answer", caption, data)]
 
 
 def _off(error: float) -> str:

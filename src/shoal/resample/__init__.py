@@ -1,6 +1,6 @@
 """Which rows train, which choose, which judge: index plans, nothing else."""
 
 from shoal.resample.holdout import hold_out
-from shoal.resample.plan import Plan, draw
+from shoal.resample.plan import SplitIndices, draw
 
-__all__ = ["Plan", "draw", "hold_out"]
+__all__ = ["SplitIndices", "draw", "hold_out"]

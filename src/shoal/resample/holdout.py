@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.data import Dataset
-from shoal.resample.plan import Plan
+from shoal.resample.plan import SplitIndices
 
 Rows = NDArray[np.int64]
 FEWEST_ROWS = 6
 GROUP_DRAWS = 20  # tries to find whole groups that leave every class in the training part
 
 
-def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test_frac: float = 0.15) -> Plan:
+def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test_frac: float = 0.15) -> SplitIndices:
     """Training, validation and test rows.
 
     In order where the data have a time (the latest rows test), by whole groups where they have groups, else stratified
@@ -61,7 +61,7 @@ def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test
         train, parts[part], how = _take(dataset, train, shares[part] * total / len(train), seed, part)
         phrase = phrase if how in phrase else f"{phrase}; the rest {how}" if phrase else how
     _check_classes(dataset, train)
-    return Plan(train, parts[1], parts[2], phrase)
+    return SplitIndices(train, parts[1], parts[2], phrase)
 
 
 def _take(dataset: Dataset, rows: Rows, share: float, seed: int, part: int) -> tuple[Rows, Rows, str]:

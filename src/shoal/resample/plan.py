@@ -11,7 +11,7 @@ from shoal.core.keyed import Purpose, key, permutation
 
 
 @dataclass(frozen=True)
-class Plan:
+class SplitIndices:
     """Three sets of row indices, ascending and disjoint, and how they were drawn."""
 
     train: NDArray[np.int64]

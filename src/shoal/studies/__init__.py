@@ -2,15 +2,15 @@
 
 `shoal study NAME DATA` looks a name up in `STUDIES`. Behind each stands one function, in a file of its own:
 
-    def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]
+    def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, Study]
 
 - `subject.py`: the `Subject`, a task and the user's own network where one was given. A study trains on
   `subject.fold.train`, scores on `subject.fold.validation`, and never sees the test rows. It works for every kind of
   data and both tasks, or raises `InputError` in one sentence that says which data it needs.
-- `record.py`: the `Options` that the user fixed; the `Progress` that a study yields while it works (nothing prints,
-  plots or writes here); the `Study` that it returns: the answer in one sentence, at most four numbers, decisions with
-  stable codes whose evidence holds the numbers and the thresholds, and sections of tables and pictures. A picture is a
-  kind of chart and its plain data; the report draws it, `--json` prints it.
+- `record.py`: the `StudyOptions` that the user fixed; the `Progress` that a study yields while it works (nothing
+  prints, plots or writes here); the `Study` that it returns: the answer in one sentence, at most four numbers,
+  decisions with stable codes whose evidence holds the numbers and the thresholds, and sections of tables and pictures.
+  A picture is a kind of chart and its plain data; the report draws it, `--json` prints it.
 
 Comparisons are designs of the room `comparison`: settings differ by level, seeds pair them, and what is claimed carries
 an interval. A new study is a file here, a line in `STUDIES` and, where no chart there is fits, a chart in
@@ -28,10 +28,10 @@ from shoal.core.errors import InputError
 from shoal.core.names import did_you_mean
 
 if TYPE_CHECKING:
-    from shoal.studies.record import Options, Progress, Study
+    from shoal.studies.record import Progress, Study, StudyOptions
     from shoal.studies.subject import Subject
 
-    Run = Callable[[Subject, Options], Generator[Progress, None, Study]]
+    Run = Callable[[Subject, StudyOptions], Generator[Progress, None, Study]]
 
 
 @dataclass(frozen=True, slots=True)

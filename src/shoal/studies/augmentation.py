@@ -34,7 +34,7 @@ from shoal.nn.networks import Cnn
 from shoal.population import Member
 from shoal.prepare.pixels import pixels as pixels_of
 from shoal.studies import augmentation_pictures as drawn
-from shoal.studies.record import Number, Options, Progress, Section, Study, Table
+from shoal.studies.record import Number, Progress, Section, Study, StudyOptions, Table
 from shoal.studies.subject import Subject, some
 from shoal.studies.watched import told
 from shoal.task import Part, Split
@@ -47,7 +47,7 @@ EFFORT = FULL
 
 
 @dataclass(frozen=True)
-class Result:
+class AugmentationScores:
     """Scores of every setting, seed by seed."""
 
     settings: Mapping[str, Augment]  # by name, none first
@@ -64,7 +64,7 @@ class Result:
         return next((each.action for each in self.judged if each.operation == name), "")
 
 
-def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
+def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, Study]:
     """Judge each operation, then train with each of them, with all, and with none.
 
     Args:
@@ -92,12 +92,12 @@ def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
     yield Progress(done=0.97, doing="drawing pictures")
     chosen = {name: compared.by_seed(name) for name in settings}
     curves = {name: compared.curve[name].mean(axis=2) for name in settings}
-    result = Result(settings, chosen, curves, judged)
+    result = AugmentationScores(settings, chosen, curves, judged)
     return _study(subject, part, pixels, result, len(design.seeds), options)
 
 
 def _judged(
-    subject: Subject, part: Part, asked: Augment, pixels: Pixels, options: Options
+    subject: Subject, part: Part, asked: Augment, pixels: Pixels, options: StudyOptions
 ) -> Generator[Progress, None, list[Preservation]]:
     """Label preservation of each operation; nothing where there are no classes to ask about."""
     classes = subject.task.dataset.classes
@@ -131,7 +131,9 @@ def _network(subject: Subject) -> Architecture:
     return BuiltIn(Cnn(channels=channels, size=tuple(size), outputs=subject.task.outputs, width=WIDTH, blocks=blocks))
 
 
-def _design(subject: Subject, part: Part, settings: Mapping[str, Augment], pixels: Pixels, options: Options) -> Design:
+def _design(
+    subject: Subject, part: Part, settings: Mapping[str, Augment], pixels: Pixels, options: StudyOptions
+) -> Design:
     """All settings with all seeds, as one population."""
     architecture = _network(subject)
     folds = [Split(train=part, validation=subject.fold.validation, pixels=pixels)]
@@ -154,7 +156,9 @@ def _design(subject: Subject, part: Part, settings: Mapping[str, Augment], pixel
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _study(subject: Subject, part: Part, pixels: Pixels, result: Result, seeds: int, options: Options) -> Study:
+def _study(
+    subject: Subject, part: Part, pixels: Pixels, result: AugmentationScores, seeds: int, options: StudyOptions
+) -> Study:
     metric = subject.task.metric
     gains = {name: result.gain(name) for name in result.settings if name != NONE}
     best = max(gains, key=lambda name: gains[name].value)
@@ -195,7 +199,7 @@ def _answer(subject: Subject, gains: Mapping[str, Estimate], metric: str) -> str
     return f"`{best}` helps most {where}: {gain_said(gains[best], metric)} of {metric} against samples as they are."
 
 
-def _decisions(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: int) -> list[Finding]:
+def _decisions(result: AugmentationScores, gains: Mapping[str, Estimate], metric: str, seeds: int) -> list[Finding]:
     lifts, lowers = ([n for n, g in gains.items() if sign * g.value > 0 and g.clear] for sign in (1, -1))
     best = max(gains, key=lambda name: gains[name].value)
     evidence: dict[str, JsonValue] = {
@@ -220,7 +224,7 @@ def _decisions(result: Result, gains: Mapping[str, Estimate], metric: str, seeds
     return found
 
 
-def _labels(result: Result) -> list[Finding]:
+def _labels(result: AugmentationScores) -> list[Finding]:
     """What label preservation found; a note, because nothing was asked of a model yet."""
     return [
         Finding(
@@ -234,7 +238,7 @@ def _labels(result: Result) -> list[Finding]:
     ]
 
 
-def _effect(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: int) -> Section:
+def _effect(result: AugmentationScores, gains: Mapping[str, Estimate], metric: str, seeds: int) -> Section:
     rows = tuple(
         (
             name,
@@ -266,7 +270,7 @@ def _effect(result: Result, gains: Mapping[str, Estimate], metric: str, seeds: i
     )
 
 
-def _preservation(subject: Subject, result: Result) -> Section:
+def _preservation(subject: Subject, result: AugmentationScores) -> Section:
     question = "Does it keep the labels?"
     if not result.judged:
         why = "the target is a number" if subject.task.dataset.classes is None else "too few rows of each class"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from shoal.augment import Augment, Pixels, Plan
+from shoal.augment import Augment, Augmentation, Pixels
 from shoal.comparison.paired import Estimate, Floats
 from shoal.studies import pictures
 from shoal.studies.augmented_samples import shown
@@ -59,7 +59,7 @@ def samples(
     x = part.x[rows]
     augmented = {
         name: shown(
-            Plan([augment], subject.task.kind, subject.fold.shape, pixels)(
+            Augmentation([augment], subject.task.kind, subject.fold.shape, pixels)(
                 x, torch.tensor([seed]), torch.tensor([0])
             ).inputs,
             pixels,

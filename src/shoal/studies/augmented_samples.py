@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shoal import prepare
-from shoal.augment import Augment, Pixels, Plan, default_for, of
+from shoal.augment import Augment, Augmentation, Pixels, default_for, of
 from shoal.core import keyed
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
@@ -82,7 +82,7 @@ def preview(
     preparation = prepare.fit(dataset, some)
     pixels = pixels_of(preparation, dataset, some)
     chosen = of(augment) if augment is not None else default_for(dataset.kind, preparation.shape[0])
-    plan = Plan([chosen], dataset.kind, preparation.shape, pixels)
+    plan = Augmentation([chosen], dataset.kind, preparation.shape, pixels)
     rows = _by_turns(dataset, some, samples)
     x = torch.from_numpy(preparation.transform(dataset.features.take(rows)).x)
     labels = [_label(dataset, row) for row in rows]

@@ -23,7 +23,7 @@ from shoal.nn.normalization import BatchNorm
 from shoal.population import Member, Population
 from shoal.studies import kernels, pictures
 from shoal.studies.kernels import Check, Count
-from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
+from shoal.studies.record import Number, Picture, Progress, Section, Study, StudyOptions, Table
 from shoal.studies.subject import Subject, some
 from shoal.task import Part, Split
 
@@ -50,7 +50,7 @@ class Kernels:
         return np.asarray(np.linalg.norm(gap, axis=1) / np.linalg.norm(self.before.reshape(len(gap), -1), axis=1))
 
 
-def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
+def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, Study]:
     """Check what defines a convolution, count weights, blur and find edges, and look at learned kernels.
 
     Args:
@@ -129,7 +129,7 @@ def _first(population: Population) -> Floats:
 
 
 def _training(
-    subject: Subject, part: Part, held: Part, seeds: Sequence[int], options: Options
+    subject: Subject, part: Part, held: Part, seeds: Sequence[int], options: StudyOptions
 ) -> Generator[Progress, None, Kernels]:
     members = [Member(seed=seed, optimizer="adam", lr=3e-3) for seed in seeds]
     make_net, epochs = _network(subject), options.epochs or EPOCHS
@@ -148,7 +148,7 @@ def _training(
 
 def _study(
     subject: Subject,
-    options: Options,
+    options: StudyOptions,
     checks: Sequence[Check],
     counts: Sequence[Count],
     shown: Picture,

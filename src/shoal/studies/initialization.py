@@ -18,7 +18,7 @@ from shoal.diagnose.verdict import Verdict
 from shoal.population import Member, Population
 from shoal.studies import golden, pictures
 from shoal.studies.golden import SETTINGS, Layer
-from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
+from shoal.studies.record import Number, Picture, Progress, Section, Study, StudyOptions, Table
 from shoal.studies.subject import Subject, some
 
 SEEDS = 5
@@ -29,7 +29,7 @@ GOLDEN_SHARE = 0.8  # of the study's time
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"ReLU": nn.ReLU, "tanh": nn.Tanh}
 
 
-def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
+def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, Study]:
     """The golden table beside the published numbers, then the same statistics on the subject's data and network.
 
     Args:

@@ -18,7 +18,7 @@ from shoal.experiment import Architecture, Given, Threads
 from shoal.nn.normalization import BatchNorm, GroupNorm, InstanceNorm
 from shoal.population import Member
 from shoal.studies import pictures
-from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
+from shoal.studies.record import Number, Picture, Progress, Section, Study, StudyOptions, Table
 from shoal.studies.subject import Subject, some
 from shoal.studies.watched import told
 from shoal.task import Split
@@ -41,7 +41,7 @@ NORMS: Mapping[str, Norm | None] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class DepthScores:
     """Scores of one depth on validation rows: [learning rates, seeds] by normalization; the baseline where diverged."""
 
     depth: int
@@ -49,7 +49,7 @@ class Result:
     diverged: Mapping[str, Floats]  # share of the seeds, by learning rate
 
 
-def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
+def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, Study]:
     """Train every normalization at every depth and learning rate, all seeds paired, and compare.
 
     Dense networks for tables; convolutional ones, which alone have positions to take an instance's statistics over,
@@ -123,10 +123,10 @@ def _network(subject: Subject, depth: int, name: str) -> Callable[[Split], Archi
     return lambda split: architecture
 
 
-def _result(compared: Compared, depth: int, names: Sequence[str], baseline: float) -> Result:
+def _result(compared: Compared, depth: int, names: Sequence[str], baseline: float) -> DepthScores:
     """Validation scores of one depth after the last epoch."""
     scores = {name: np.stack([compared.by_seed((depth, name, lr)) for lr in LRS]) for name in names}
-    return Result(
+    return DepthScores(
         depth,
         {name: np.where(np.isnan(found), baseline, found) for name, found in scores.items()},
         {name: np.isnan(found).mean(axis=1) for name, found in scores.items()},
@@ -136,17 +136,17 @@ def _result(compared: Compared, depth: int, names: Sequence[str], baseline: floa
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _best(result: Result, name: str) -> int:
+def _best(result: DepthScores, name: str) -> int:
     """The learning rate with the highest mean score."""
     return int(result.scores[name].mean(axis=1).argmax())
 
 
-def _against_none(result: Result, name: str) -> Estimate:
+def _against_none(result: DepthScores, name: str) -> Estimate:
     """Each at its own best learning rate, seed by seed."""
     return difference(result.scores[name][_best(result, name)], result.scores["none"][_best(result, "none")])
 
 
-def _decades(result: Result, name: str, top: float, baseline: float) -> Floats:
+def _decades(result: DepthScores, name: str, top: float, baseline: float) -> Floats:
     """Width of the learning rates that are useful, in decades, by seed."""
     bound = baseline + USEFUL * (top - baseline)
     step = log10(LRS[-1] / LRS[0]) / (len(LRS) - 1)
@@ -154,7 +154,12 @@ def _decades(result: Result, name: str, top: float, baseline: float) -> Floats:
 
 
 def _study(
-    subject: Subject, options: Options, results: Sequence[Result], seeds: Sequence[int], baseline: float, networks: int
+    subject: Subject,
+    options: StudyOptions,
+    results: Sequence[DepthScores],
+    seeds: Sequence[int],
+    baseline: float,
+    networks: int,
 ) -> Study:
     names = list(results[0].scores)
     top = max(float(r.scores[n].mean(axis=1).max()) for r in results for n in names)
@@ -186,11 +191,11 @@ def _study(
     )
 
 
-def _score(result: Result, name: str, metric: str) -> str:
+def _score(result: DepthScores, name: str, metric: str) -> str:
     return score_said(float(result.scores[name].mean(axis=1).max()), metric)
 
 
-def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metric: str) -> str:
+def _answer(subject: Subject, result: DepthScores, winner: str, gain: Estimate, metric: str) -> str:
     what = f"With {result.depth} layers on `{subject.task.dataset.name}`"
     if gain.low <= 0:
         return f"{what}, no normalization is clearly better than none: {gain_said(gain, metric)} for {winner}."
@@ -198,7 +203,7 @@ def _answer(subject: Subject, result: Result, winner: str, gain: Estimate, metri
     return f"{what}, {winner} normalization is better than none by {lead}, each at its best learning rate."
 
 
-def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> Finding:
+def _decision(result: DepthScores, names: Sequence[str], metric: str, seeds: int) -> Finding:
     gains = {name: _against_none(result, name) for name in names if name != "none"}
     better = [name for name, gain in gains.items() if gain.low > 0]
     best = max(better or gains, key=lambda name: gains[name].value)
@@ -227,7 +232,7 @@ def _decision(result: Result, names: Sequence[str], metric: str, seeds: int) -> 
     )
 
 
-def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str, baseline: float) -> Section:
+def _rates_section(results: Sequence[DepthScores], names: Sequence[str], metric: str, baseline: float) -> Section:
     within = (0.0, 1.0) if metric == "accuracy" else (-inf, 1.0)
     panels = {
         f"{r.depth} layers": [pictures.series(name, LRS, r.scores[name].T, within=within) for name in names]
@@ -271,7 +276,9 @@ def _rates_section(results: Sequence[Result], names: Sequence[str], metric: str,
     )
 
 
-def _differences_section(results: Sequence[Result], names: Sequence[str], metric: str, seeds: Sequence[int]) -> Section:
+def _differences_section(
+    results: Sequence[DepthScores], names: Sequence[str], metric: str, seeds: Sequence[int]
+) -> Section:
     found = [(r, name, _against_none(r, name)) for r in results for name in names if name != "none"]
     rows: list[JsonValue] = [
         {"name": f"{r.depth} layers, {name}", "value": e.value, "low": e.low, "high": e.high} for r, name, e in found
@@ -292,7 +299,7 @@ def _differences_section(results: Sequence[Result], names: Sequence[str], metric
     )
 
 
-def _width_section(results: Sequence[Result], names: Sequence[str], top: float, baseline: float) -> Section:
+def _width_section(results: Sequence[DepthScores], names: Sequence[str], top: float, baseline: float) -> Section:
     rows: list[tuple[JsonValue, ...]] = []
     for r in results:
         plain = _decades(r, "none", top, baseline)

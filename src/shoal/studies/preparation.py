@@ -22,9 +22,9 @@ from shoal.comparison.paired import Estimate, difference, mean
 from shoal.core.events import Finding
 from shoal.prepare import advise
 from shoal.studies import preparation_pictures as drawn
-from shoal.studies.preparation_inputs import Inputs, Rows, inputs, rows_of
+from shoal.studies.preparation_inputs import Inputs, StudyRows, inputs, rows_of
 from shoal.studies.preparation_training import RATES, REPLICATES, Reached, train
-from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
+from shoal.studies.record import Number, Picture, Progress, Section, Study, StudyOptions, Table
 from shoal.studies.subject import Subject
 
 STAGES = ("none", "center", "standardize", "standardize+pca", "standardize+whiten", "standardize+zca")
@@ -41,7 +41,7 @@ Effect = tuple[Estimate, Estimate]  # of score and loss, against the reference
 Effects = Mapping[str, Effect]  # by preparation
 
 
-def run(subject: Subject, options: Options) -> Generator[Progress, None, Study]:
+def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, Study]:
     """Show the data at each stage of preparation, and train one population on each.
 
     Args:
@@ -179,7 +179,9 @@ def _metric(subject: Subject) -> str:
     return {"r2": "R2"}.get(subject.task.metric, subject.task.metric)
 
 
-def _decisions(subject: Subject, rows: Rows, trained: Mapping[str, Reached], effects: Effects) -> Iterator[Finding]:
+def _decisions(
+    subject: Subject, rows: StudyRows, trained: Mapping[str, Reached], effects: Effects
+) -> Iterator[Finding]:
     metric = subject.task.metric
     evidence: dict[str, JsonValue] = {how: _intervals(effect) for how, effect in effects.items()}
     ahead = {how: effect for how, effect in effects.items() if effect[0].low > 0 or effect[1].high < 0}
@@ -241,7 +243,7 @@ def _intervals(effect: Effect) -> dict[str, JsonValue]:
 # --- the sections -----------------------------------------------------------------------------------------------------
 
 
-def _data(rows: Rows, stages: list[Inputs]) -> Section:
+def _data(rows: StudyRows, stages: list[Inputs]) -> Section:
     scatter = drawn.scatter(rows, [each.how for each in stages])
     pictures = [p for p in (scatter, drawn.tiles(rows, stages), *drawn.signals(rows, stages)) if p is not None]
     answer = "Each stage is fitted on the training rows alone and can be undone; nothing is lost but what eps damps."

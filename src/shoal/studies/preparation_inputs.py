@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal.core.errors import InputError
 from shoal.data import ArrayFeatures, Dataset
-from shoal.resample import Plan, draw
+from shoal.resample import SplitIndices, draw
 from shoal.studies.subject import Subject
 from shoal.task import Fold, Task
 
@@ -22,11 +22,11 @@ MOST_TURNED = 1024  # values of a row, above which its covariance is not taken a
 
 
 @dataclass(frozen=True)
-class Rows:
+class StudyRows:
     """Training rows first, then validation rows; images perhaps smaller than they were."""
 
     dataset: Dataset
-    plan: Plan
+    plan: SplitIndices
     turns: bool  # PCA and whitening are within reach
     reduced: str = ""  # how images were made smaller, in words
 
@@ -43,7 +43,7 @@ class Inputs:
     largest: float  # eigenvalue of these second moments: steps above 2 / largest make a linear layer diverge
 
 
-def rows_of(subject: Subject, seed: int) -> Rows:
+def rows_of(subject: Subject, seed: int) -> StudyRows:
     """A fixed draw of training and validation rows.
 
     Raises:
@@ -64,12 +64,12 @@ def rows_of(subject: Subject, seed: int) -> Rows:
         features = ArrayFeatures(array)
     small = replace(dataset, features=features, target=dataset.target[chosen], given_split=None)
     everything = np.arange(len(chosen))
-    parts = Plan(everything[: len(train)], everything[len(train) :], everything[:0], f"{plan.method}, fewer")
+    parts = SplitIndices(everything[: len(train)], everything[len(train) :], everything[:0], f"{plan.method}, fewer")
     width = prod(features.array.shape[1:]) if isinstance(features, ArrayFeatures) else 0
-    return Rows(small, parts, width <= MOST_TURNED, reduced)
+    return StudyRows(small, parts, width <= MOST_TURNED, reduced)
 
 
-def inputs(rows: Rows, how: str) -> Inputs:
+def inputs(rows: StudyRows, how: str) -> Inputs:
     """One preparation, fitted on the training rows."""
     fold = Task(rows.dataset, [rows.plan], how).fold()
     numbers = fold.preparation.numbers

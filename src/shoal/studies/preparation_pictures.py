@@ -13,7 +13,7 @@ from shoal.data import ArrayFeatures
 from shoal.prepare import chunked, fit, fit_chain
 from shoal.prepare.rotation import Rotation
 from shoal.studies.pictures import picture
-from shoal.studies.preparation_inputs import Inputs, Rows
+from shoal.studies.preparation_inputs import Inputs, StudyRows
 from shoal.studies.record import Picture
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ STAGE_WORDS = {
 }
 
 
-def scatter(rows: Rows, hows: Sequence[str]) -> Picture | None:
+def scatter(rows: StudyRows, hows: Sequence[str]) -> Picture | None:
     """The two features that vary most together, at each stage; None where there are no two."""
     found = _pair(rows)
     if found is None:
@@ -74,7 +74,7 @@ def scatter(rows: Rows, hows: Sequence[str]) -> Picture | None:
     )
 
 
-def tiles(rows: Rows, prepared: Sequence[Inputs]) -> Picture | None:
+def tiles(rows: StudyRows, prepared: Sequence[Inputs]) -> Picture | None:
     """The same images after each preparation; None for what is no image."""
     if rows.dataset.kind not in ("image", "volume"):
         return None
@@ -104,7 +104,7 @@ def tiles(rows: Rows, prepared: Sequence[Inputs]) -> Picture | None:
     )
 
 
-def signals(rows: Rows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
+def signals(rows: StudyRows, prepared: Sequence[Inputs]) -> tuple[Picture, ...]:
     """A few signals as they are and after each preparation; none for other data."""
     if rows.dataset.kind != "signal":
         return ()
@@ -147,7 +147,7 @@ def _panel(each: Inputs, chosen: NDArray[np.int64], names: Sequence[str]) -> Jso
 # --- the parts --------------------------------------------------------------------------------------------------------
 
 
-def _pair(rows: Rows) -> tuple[Floats, tuple[str, str], float] | None:
+def _pair(rows: StudyRows) -> tuple[Floats, tuple[str, str], float] | None:
     """Two features of the training rows, their names, and how they correlate."""
     features = rows.dataset.features
     if isinstance(features, ArrayFeatures):
@@ -189,7 +189,7 @@ def _place(kind: Kind, shape: tuple[int, ...], value: int) -> str:
     return f"pixel {at[0]}, {at[1]}" + (f", {' '.join(str(each) for each in at[2:])}" if len(at) > 2 else "")
 
 
-def _block(rows: Rows) -> tuple[Floats, list[str]] | None:
+def _block(rows: StudyRows) -> tuple[Floats, list[str]] | None:
     """The filled numbers of a table's training rows, and their names."""
     fitted = fit(rows.dataset, rows.plan.train, "none")
     if fitted.numbers is None:
@@ -199,7 +199,7 @@ def _block(rows: Rows) -> tuple[Floats, list[str]] | None:
     return x[:, : len(names)], names
 
 
-def _colours(rows: Rows) -> NDArray[np.int64] | None:
+def _colours(rows: StudyRows) -> NDArray[np.int64] | None:
     classes = rows.dataset.classes
     if classes is None or len(classes) > MOST_CLASSES:
         return None
@@ -231,7 +231,7 @@ def _domain(values: Floats, middle: Floats, axes: Floats, one_unit: bool) -> dic
     return {axis: [float(low[k] - pad[k]), float(high[k] + pad[k])] for k, axis in enumerate("xy")}
 
 
-def _one_of_each(rows: Rows, number: int) -> NDArray[np.int64]:
+def _one_of_each(rows: StudyRows, number: int) -> NDArray[np.int64]:
     """Training rows, one of each class in turn; the first ones where there are no classes."""
     if rows.dataset.classes is None:
         return np.arange(min(number, len(rows.plan.train)))

@@ -19,7 +19,7 @@ from shoal.experiment import Architecture, BuiltIn, Given, Threads
 from shoal.nn.networks import Mlp
 from shoal.population import Member
 from shoal.studies.preparation_inputs import Inputs
-from shoal.studies.record import Options, Progress
+from shoal.studies.record import Progress, StudyOptions
 from shoal.studies.subject import Subject
 from shoal.studies.watched import told
 from shoal.task import Split
@@ -78,7 +78,7 @@ class Reached:
 
 
 def train(
-    subject: Subject, given: Mapping[str, Inputs], options: Options
+    subject: Subject, given: Mapping[str, Inputs], options: StudyOptions
 ) -> Generator[Progress, None, dict[str, Reached]]:
     """All seeds at all learning rates after each preparation.
 

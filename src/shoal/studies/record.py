@@ -10,7 +10,7 @@ from shoal.core.errors import InputError
 from shoal.core.events import Finding, Record
 
 
-class Options(Record):
+class StudyOptions(Record):
     """What the user fixed; `None` leaves it to the study."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)

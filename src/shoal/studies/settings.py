@@ -19,7 +19,7 @@ from shoal.core.names import did_you_mean
 from shoal.core.wording import count
 from shoal.experiment import Architecture, Threads
 from shoal.population import Member
-from shoal.studies.record import Number, Options, Picture, Progress, Section, Study, Table
+from shoal.studies.record import Number, Picture, Progress, Section, Study, StudyOptions, Table
 from shoal.studies.subject import Subject
 from shoal.studies.watched import told
 from shoal.task import Split
@@ -34,7 +34,7 @@ NAMES = (*(name for name in Member.model_fields if name != "seed"), *_SIZES)
 
 
 def run(
-    subject: Subject, options: Options, architecture: Architecture, vary: Mapping[str, Sequence[Any]]
+    subject: Subject, options: StudyOptions, architecture: Architecture, vary: Mapping[str, Sequence[Any]]
 ) -> Generator[Progress, None, Study]:
     """Train every combination of the values with every seed, and compare each with the first.
 
@@ -119,7 +119,7 @@ def _size(name: str, value: Any) -> int:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _study(subject: Subject, options: Options, compared: Compared, settings: Sequence[Setting]) -> Study:
+def _study(subject: Subject, options: StudyOptions, compared: Compared, settings: Sequence[Setting]) -> Study:
     design, metric = compared.design, subject.task.metric
     first, *others = settings
     confidence = 1 - (1 - TOGETHER) / len(others)

@@ -17,7 +17,7 @@ from shoal import losses, prepare
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 from shoal.data import Dataset
-from shoal.resample import Plan, draw, hold_out
+from shoal.resample import SplitIndices, draw, hold_out
 from shoal.task.part import Part, Split
 from shoal.task.sealed import Sealed
 
@@ -29,7 +29,7 @@ class Fold(Split):
     """The prepared rows of one plan, and what was fitted on its training rows."""
 
     validation: Part
-    plan: Plan
+    plan: SplitIndices
     preparation: prepare.Preparation
     target: prepare.TargetScaling
 
@@ -57,7 +57,7 @@ class Task:
             or plans differ in their test rows.
     """
 
-    def __init__(self, dataset: Dataset, plans: Sequence[Plan], preparation: str = "auto") -> None:
+    def __init__(self, dataset: Dataset, plans: Sequence[SplitIndices], preparation: str = "auto") -> None:
         _check(dataset, plans)
         self.dataset, self.plans, self.preparation = dataset, tuple(plans), preparation
         self._folds: dict[int, Fold] = {}
@@ -135,7 +135,7 @@ class Task:
         return Part(torch.from_numpy(x), torch.from_numpy(target.encode(self.dataset.target[rows])))
 
 
-def _check(dataset: Dataset, plans: Sequence[Plan]) -> None:
+def _check(dataset: Dataset, plans: Sequence[SplitIndices]) -> None:
     if not plans:
         raise InputError(f"{dataset.source}: a task needs at least one plan of training and validation rows.")
     for number, plan in enumerate(plans):

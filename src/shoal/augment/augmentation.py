@@ -10,9 +10,9 @@ from torch import Tensor
 
 from shoal.augment import draws
 from shoal.augment.colour import Pixels
+from shoal.augment.operations import Operations
 from shoal.augment.settings import Augment, check
 from shoal.augment.strengths import strengths
-from shoal.augment.work import Work
 from shoal.core.errors import InputError
 from shoal.core.events import Kind
 
@@ -31,7 +31,7 @@ class Augmented(NamedTuple):
     lam: Tensor | None  # [c, B], 1 where it was not mixed
 
 
-class Plan:
+class Augmentation:
     """The augmentation of c members on batches of one kind.
 
     A pure function of (seeds, steps, batch): no state is kept, and the numbers of a member do not depend on the others.
@@ -111,7 +111,7 @@ class Plan:
         """The batches [u, B, ...] of rows (seed, step, number of the settings, ...) that differ."""
         seeds, steps = (torch.tensor([row[part] for row in rows]) for part in (0, 1))
         samples = batch.shape[1] if by_row else batch.shape[0]
-        work = Work(
+        operations = Operations(
             strengths=self._strengths.of([row[2] for row in rows]),
             seeds=seeds,
             steps=steps,
@@ -120,5 +120,5 @@ class Plan:
             pixels=self.pixels,
         )
         x = batch if by_row else batch.expand(len(rows), *batch.shape)
-        x = work.colours(work.geometry(x))
-        return work.mixed(work.blanks(work.amplitudes(x)))
+        x = operations.colours(operations.geometry(x))
+        return operations.mixed(operations.blanks(operations.amplitudes(x)))

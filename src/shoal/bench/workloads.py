@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Subject:
+class Workload:
     """A network, its data's shape, and how many of it are trained on which batches."""
 
     name: str
@@ -39,13 +39,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Numbered:
-    """Makes the network of a subject; another process can be sent it."""
+    """Makes the network of a workload; another process can be sent it."""
 
-    number: int  # in SUBJECTS
+    number: int  # in WORKLOADS
 
     def __call__(self) -> nn.Module:
         """A fresh network."""
-        return SUBJECTS[self.number].make_net()
+        return WORKLOADS[self.number].make_net()
 
 
 def mlp(inputs: int, width: int, outputs: int = 10) -> Callable[[], nn.Module]:
@@ -70,7 +70,7 @@ def cnn(rank: int, channels: tuple[int, int, int], features: int, *, norm: bool)
     return build
 
 
-class Residual(nn.Module):
+class BasicBlock(nn.Module):
     """Two convolutions and a way around them (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
@@ -90,9 +90,9 @@ def resnet() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, stride=2, padding=1),
         nn.ReLU(),
-        Residual(16),
+        BasicBlock(16),
         nn.MaxPool2d(2),
-        Residual(16),
+        BasicBlock(16),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(16, 10),
@@ -111,14 +111,14 @@ class Recurrent(nn.Module):
         return self.out(self.lstm(x)[0][:, -1])  # type: ignore[no-any-return]
 
 
-SUBJECTS = (
-    Subject("MLP 64-50-10", mlp(64, 50), (64,), 100, 100, 20, 12.0),
-    Subject("MLP 784-128-10", mlp(784, 128), (784,), 128, 32, 10, 1.8),
-    Subject("MLP 3072-50-10", mlp(3072, 50), (3072,), 100, 100, 4, 1.0),
-    Subject("CNN 16-32 on 28x28", cnn(2, (1, 16, 32), 32 * 49, norm=False), (1, 28, 28), 64, 16, 4, 1.3),
-    Subject("the same with batch norm", cnn(2, (1, 16, 32), 32 * 49, norm=True), (1, 28, 28), 64, 16, 4, 1.0),
-    Subject("1-D CNN 16-32 on 187", cnn(1, (1, 16, 32), 32 * 46, norm=True), (1, 187), 64, 16, 4, 1.0),
-    Subject("3-D CNN 8-16 on 16x16x16", cnn(3, (1, 8, 16), 16 * 64, norm=True), (1, 16, 16, 16), 32, 8, 4, 1.0),
-    Subject("residual network on 32x32", resnet, (3, 32, 32), 64, 8, 4, 1.0),
-    Subject("LSTM 32 on 50 steps", Recurrent, (50, 8), 64, 8, 4, 1.0),
+WORKLOADS = (
+    Workload("MLP 64-50-10", mlp(64, 50), (64,), 100, 100, 20, 12.0),
+    Workload("MLP 784-128-10", mlp(784, 128), (784,), 128, 32, 10, 1.8),
+    Workload("MLP 3072-50-10", mlp(3072, 50), (3072,), 100, 100, 4, 1.0),
+    Workload("CNN 16-32 on 28x28", cnn(2, (1, 16, 32), 32 * 49, norm=False), (1, 28, 28), 64, 16, 4, 1.3),
+    Workload("the same with batch norm", cnn(2, (1, 16, 32), 32 * 49, norm=True), (1, 28, 28), 64, 16, 4, 1.0),
+    Workload("1-D CNN 16-32 on 187", cnn(1, (1, 16, 32), 32 * 46, norm=True), (1, 187), 64, 16, 4, 1.0),
+    Workload("3-D CNN 8-16 on 16x16x16", cnn(3, (1, 8, 16), 16 * 64, norm=True), (1, 16, 16, 16), 32, 8, 4, 1.0),
+    Workload("residual network on 32x32", resnet, (3, 32, 32), 64, 8, 4, 1.0),
+    Workload("LSTM 32 on 50 steps", Recurrent, (50, 8), 64, 8, 4, 1.0),
 )

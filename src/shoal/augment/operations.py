@@ -15,7 +15,7 @@ from shoal.core import keyed
 
 
 @dataclass(frozen=True)
-class Work:
+class Operations:
     """The operations of one call, each on the rows that have it: a row without it keeps its bits."""
 
     strengths: Strengths  # of u rows
