@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO
 
 from shoal.cli.output import one_line, say
 from shoal.core.events import (
+    RECIPE_STEPS,
     STEP_NAMES,
     Event,
     Finding,
@@ -87,7 +88,7 @@ class _Line:
 
 def step_name(step: int, round_: int) -> str:
     """A step's name, with its round from the second on."""
-    name = STEP_NAMES.get(step, {8: "Ensemble", 9: "Test rows"}.get(step, f"Step {step}"))
+    name = STEP_NAMES.get(step, f"Step {step}")
     return name if round_ == 1 else f"{name}, round {round_}"
 
 
@@ -191,7 +192,7 @@ class PlainView:
 class _State:
     """What the redrawn lines show."""
 
-    lines: dict[int, _Line] = field(default_factory=lambda: {step: _Line(step) for step in STEP_NAMES})
+    lines: dict[int, _Line] = field(default_factory=lambda: {step: _Line(step) for step in RECIPE_STEPS})
     running: int | None = None
     cut: int | None = None  # the step in which the run was interrupted
     progress: StepProgress | None = None

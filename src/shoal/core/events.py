@@ -15,6 +15,7 @@ Kind = Literal["table", "image", "signal", "volume"]
 TaskType = Literal["classification", "regression"]
 Interval = tuple[float, float]
 
+ENSEMBLE, TEST = 8, 9
 STEP_NAMES = {
     1: "Initial loss",
     2: "Overfit a small sample",
@@ -23,7 +24,10 @@ STEP_NAMES = {
     5: "Refine and train longer",
     6: "Look at the curves",
     7: "Go again or stop",
+    ENSEMBLE: "Ensemble",
+    TEST: "Test",
 }
+RECIPE_STEPS = range(1, 8)  # the seven steps, with rounds and a chapter each; the ensemble and the test follow them
 
 
 class Record(BaseModel):
@@ -45,7 +49,7 @@ class Finding(Record):
 class Decision(Record):
     """A choice that the recipe took, with the numbers that it was taken from."""
 
-    step: int  # 1 to 7, as STEP_NAMES; 8 ensemble; 9 test
+    step: int  # as STEP_NAMES
     code: str
     verdict: str
     evidence: dict[str, JsonValue]

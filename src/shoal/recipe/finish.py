@@ -10,7 +10,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from shoal.core.events import EnsembleChosen, Event, Finding, FindingRaised, Interval, TestRead
+from shoal.core.events import (
+    ENSEMBLE,
+    TEST,
+    EnsembleChosen,
+    Event,
+    Finding,
+    FindingRaised,
+    Interval,
+    TestRead,
+)
 from shoal.core.wording import count
 from shoal.diagnose.verdict import Verdict
 from shoal.ensemble import combination, scoring
@@ -91,7 +100,7 @@ def choose_ensemble(state: RunState) -> Generator[Event, None, Chosen]:
         },
     )
     action = f"Answer with the mean of {len(members)} networks." if len(members) > 1 else "Answer with one network."
-    yield from decided(8, verdict, action)
+    yield from decided(ENSEMBLE, verdict, action)
     return Chosen(members, fitted.combination, gain, interval, score)
 
 
@@ -113,7 +122,7 @@ def read_test(state: RunState, chosen: Chosen) -> Generator[Event, None, TestRea
         "warning": "Test the model on more rows.",
         "problem": "Do not use this model.",
     }
-    yield from decided(9, verdict, actions[verdict.level])
+    yield from decided(TEST, verdict, actions[verdict.level])
     return read
 
 

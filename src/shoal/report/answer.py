@@ -256,9 +256,10 @@ def unfinished(story: Story) -> str:
 
 
 def _where(step: int) -> str:
-    if step in ev.STEP_NAMES:
-        return f"step {step} ({ev.STEP_NAMES[step].lower()})"
-    return {8: "the ensemble", 9: "the test"}.get(step, f"step {step}")
+    name = ev.STEP_NAMES.get(step, "").lower()
+    if step in ev.RECIPE_STEPS:
+        return f"step {step} ({name})"
+    return f"the {name}" if name else f"step {step}"
 
 
 def problems(story: Story) -> list[ev.Finding]:

@@ -83,7 +83,7 @@ def render(events: Sequence[ev.Event]) -> str:
         policy, and shows every text of the run as text, whatever it holds.
     """
     story = stories.read(events)
-    steps = [_step(story, number) for number in ev.STEP_NAMES]
+    steps = [_step(story, number) for number in ev.RECIPE_STEPS]
     learned, mattered = chapters.learned(story), chapters.mattered(story)
     overfitting, together = chapters.overfitting(story), chapters.together(story)
     residuals = wrong.residuals(story.test) if story.test else []
@@ -113,7 +113,7 @@ def render(events: Sequence[ev.Event]) -> str:
         "test": story.test,
         "wrong": wrong,
         "formats": formats,
-        "step_names": {**ev.STEP_NAMES, 8: "Ensemble", 9: "Test"},
+        "step_names": ev.STEP_NAMES,
         "level_words": LEVEL_WORDS,
         "verdict_numbers": lambda verdict: exhibits.verdict_numbers(story, verdict),
         "gain_sentence": chapters.gain_sentence,
