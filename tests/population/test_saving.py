@@ -11,7 +11,7 @@ from torch import nn
 
 from shoal.core.errors import InputError
 from shoal.population import Member, Population, saving
-from shoal.population.plan import Plan
+from shoal.population.plan import Plan, current_names
 from tests.population.networks import convolutional, dense, pictures, table
 from tests.population.test_laws import member
 
@@ -52,11 +52,13 @@ def test_a_plan_saved_by_its_former_names_is_read(tmp_path: Path) -> None:
     next(loop)
     state = population.state_now()
     plan = state.document["training"]["plan"]
-    plan.update(rows=3, workers=1, looped=not plan.pop("sequential"))
+    plan.update(rows=3, workers=1, looped=True, bytes=plan.pop("peak_bytes"))
+    del plan["sequential"]
     saving.write(state, tmp_path / "p.safetensors")
     loop.close()
     found = Population.load(tmp_path / "p.safetensors", dense).training
-    assert found is not None and found.plan == Plan(**{**plan, "sequential": plan.pop("looped")})
+    assert found is not None and found.plan == Plan(**current_names(plan))
+    assert found.plan.sequential
 
 
 def test_files_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from shoal.store.plans import Document, RecordedPlans
 
 def test_a_plan_recorded_by_its_former_names_is_read_and_recorded_by_its_new_ones() -> None:
     written: list[Document] = []
-    plans = RecordedPlans({"former names": {"rows": 8, "workers": 2, "looped": True, "why": "an LSTM"}}, written.append)
-    assert plans.find("former names") == Plan(rows=8, workers=2, sequential=True, why="an LSTM")
+    plans = RecordedPlans({"former names": {"rows": 8, "workers": 2, "looped": True, "bytes": 9}}, written.append)
+    assert plans.find("former names") == Plan(rows=8, workers=2, sequential=True, peak_bytes=9)
     plans.settle()
     (document,) = written
     assert document["former names"]["sequential"] is True and "looped" not in document["former names"]

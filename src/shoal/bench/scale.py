@@ -103,7 +103,7 @@ def print_peak(members: int) -> None:
         planned = 0
         for _ in population.train(x, y, epochs=3, batch_size=100, validation=(x[:500], y[:500]), patience=2):
             if population.training is not None and population.training.plan is not None:
-                planned = population.training.plan.bytes
+                planned = population.training.plan.peak_bytes
         return planned
 
     train(4)  # libraries are loaded and have what they keep

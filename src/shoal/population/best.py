@@ -23,14 +23,14 @@ class Best:
         self._buffers: dict[str, Tensor] = {}
 
     def update(self, epochs: Tensor, score: Floats, loss: Floats) -> None:
-        """Note which rows are better than ever after these epochs of theirs, [K]. NaN is never better."""
+        """Record which rows scored their best so far, after `epochs` [K] epochs each. NaN is never better."""
         better = (score > self.score) | ((score == self.score) & (loss < self.loss))
         self.score = np.where(better, score, self.score)
         self.loss = np.where(better, loss, self.loss)
         self.epoch = np.where(better, epochs.numpy(), self.epoch)
 
     def forget(self, rows: list[int]) -> None:
-        """New members have taken these places."""
+        """Forget the best epochs of these rows, which new members have taken over."""
         self.score[rows], self.loss[rows], self.epoch[rows] = -np.inf, np.inf, 0
 
     def keep(self, rows: list[int], population: Matrix) -> None:
@@ -43,7 +43,7 @@ class Best:
             self._buffers[name][rows] = stack[rows]
 
     def restore(self, population: Matrix, rows: Sequence[int]) -> None:
-        """Let these rows have the weights of their best epoch, or the last that were scored where none were kept."""
+        """Restore the weights of these rows' best epoch, or those scored last where none were kept."""
         population.theta[list(rows)] = population.answering(rows)
         chosen = [row for row in rows if self.epoch[row]]
         if self._theta is None or not chosen:
@@ -53,7 +53,7 @@ class Best:
             stack[chosen] = self._buffers[name][chosen]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything, to be saved."""
+        """Everything that is to be saved, by name."""
         found = {name: torch.from_numpy(getattr(self, name)) for name in ("score", "loss", "epoch")}
         if self._theta is not None:
             found["theta"] = self._theta
@@ -62,7 +62,7 @@ class Best:
 
     @staticmethod
     def of(tensors: dict[str, Tensor], device: torch.device) -> Best:
-        """What `tensors` gave."""
+        """Rebuilt from what `tensors` gave."""
         best = Best(len(tensors["score"]))
         best.score, best.loss, best.epoch = (tensors[name].numpy() for name in ("score", "loss", "epoch"))
         if "theta" in tensors:

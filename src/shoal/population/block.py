@@ -48,28 +48,28 @@ class Measured:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a block is given."""
+    """The inputs of one epoch of a block."""
 
     examples: BlockExamples
     batches: Batches
     first: Tensor  # int64 [c], gradient steps before this training began: schedules count from there
     total: int  # gradient steps of the whole training
-    scale: Tensor | None = None  # float64 [c], what learning rates are multiplied by besides
+    scale: Tensor | None = None  # float64 [c], a further factor on the learning rates
 
 
 @dataclass(frozen=True)
 class GradientStep:
-    """What one gradient step is given; tensors on the block's device."""
+    """The inputs of one gradient step; tensors on the block's device."""
 
     batch: Tensor  # [B, ...] that all rows share, or [c, B, ...] where `by_row`
     target: Tensor  # [c, B, ...]
     draws: Draws
     coefficients: dict[str, Tensor]  # [c, 1] each: the optimizer's numbers by row
-    counts: dict[str, Tensor]  # [c, 1] each: the row slots after the step
+    counts: dict[str, Tensor]  # [c, 1] each: the counters in the optimizer's state after the step
     share: Tensor  # float64 [c, 1]: what the new weights weigh in their average
     by_row: bool
     weight: Tensor | None = None  # [c, B] of the examples
-    mixed: tuple[Tensor, ...] = ()  # target [c, B, ...] of the samples mixed in; what the first ones weigh, and they
+    mixed: tuple[Tensor, ...] = ()  # of mixup: the other targets [c, B, ...]; the shares of own and other
 
     def tensors(self) -> list[Tensor]:
         """Everything that changes from step to step."""
@@ -200,7 +200,7 @@ class Block:
         mean = self._gradients(step)
         with torch.no_grad():
             gradient = self.noise.chain(self.grad, step.draws)
-            put_back = self._holding_idle(step)
+            restore_idle = self._save_idle(step)
             optim.advance(
                 self.rule,
                 self.theta,
@@ -211,7 +211,7 @@ class Block:
                 average=Average(self.state[AVERAGE], step.share) if self.settings.averaged else None,
                 compiled=self.plan.compiled,
             )
-            put_back()
+            restore_idle()
             for name, value in step.counts.items():
                 self.state[name].copy_(value)
             self.sums.finite &= torch.isfinite(mean)
@@ -234,7 +234,7 @@ class Block:
                         f"Not enough memory for one network of {self.template.layout.parameters} parameters and a "
                         f"batch of {step.target.shape[1]} rows: make the batch or the network smaller."
                     ) from error
-                for name, values in before.items():  # a forward pass that ended half-way may have moved statistics
+                for name, values in before.items():  # a forward pass that failed may have updated running statistics
                     self.buffers[name].copy_(values)
                 self.pieces = self._pieces(2 * len(self.pieces))
 
@@ -267,11 +267,11 @@ class Block:
             score = (score if step.weight is None else score * step.weight[rows]).sum(dim=1)
         return mean.detach(), losses.detach().sum(dim=1), score
 
-    def _holding_idle(self, step: GradientStep) -> Callable[[], None]:
-        """Hold what the loss does not depend on; the answer puts it back once the optimizer has passed.
+    def _save_idle(self, step: GradientStep) -> Callable[[], None]:
+        """Save the parameters without a gradient; the returned function restores them after the optimizer's step.
 
-        A parameter without a gradient stays as it is and so does its state, as in torch: penalties and momentum would
-        move it. Of a network that uses all its parameters nothing is held.
+        As in torch, such a parameter and its state must stay as they are, but penalties and momentum would move them.
+        Nothing is copied for a network that uses all its parameters.
         """
         before: list[tuple[Tensor, Tensor]] = []
         averages: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
@@ -286,13 +286,13 @@ class Block:
                     average, share = self.state[AVERAGE][part], step.share[piece.rows].to(theta.dtype)
                     averages.append((average, average.clone(), theta, share))
 
-        def put_back() -> None:
+        def restore_idle() -> None:
             for place, values in before:
                 place.copy_(values)
             for place, former, theta, share in averages:
                 place.copy_(toward(former, theta, share))
 
-        return put_back
+        return restore_idle
 
     def _call(self, forward: Forward, x: Tensor, keys: dict[str, Tensor] | None, by_row: bool) -> Tensor:
         """Outputs in theta's type; the layers inside compute in the plan's.
@@ -309,7 +309,7 @@ class Block:
             raise refused(list(x.shape[1:] if by_row else x.shape), error) from error
 
     def _shares(self, since: Tensor, total: int) -> Tensor:
-        """What each step's weights weigh in the average, [c, T]; notes which rows have begun theirs."""
+        """The share of each step's weights in the running average, [c, T]; marks the rows that have started theirs."""
         if not self.settings.averaged:
             return torch.zeros(since.shape, dtype=torch.float64)
         shares = self.settings.average_shares(since, total)
@@ -318,7 +318,7 @@ class Block:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Let the rows that have begun an average answer with it."""
+        """While entered, rows that have started an average of their weights compute with it."""
         if not self.settings.averaged:
             yield
             return
@@ -383,7 +383,7 @@ def _of_partners(target: Tensor, partner: Tensor) -> Tensor:
 
 
 def _mix(value: Callable[[Tensor], Tensor], target: Tensor, mixed: tuple[Tensor, ...]) -> Tensor:
-    """A loss or score [c, B] against targets that may be mixed: the shares of value(y) and value(y of the partner)."""
+    """A loss or score [c, B]; where samples were mixed, the weighted sum of those against both targets."""
     if not mixed:
         return value(target)
     other, own_share, other_share = mixed

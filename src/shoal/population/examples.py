@@ -17,19 +17,19 @@ from shoal.core.errors import InputError
 from shoal.losses import Floats, Loss
 from shoal.population.rows import row_numbers
 
-SHARED = 4  # members that see one view, from which on they are computed together and share its batches
+SHARED = 4  # from so many members of one view on, they are computed together and share its batches
 
 
 @dataclass(frozen=True)
 class BlockExamples:
-    """The examples of the c rows of a block, all as many."""
+    """The examples of the c rows of a block, the same number for each."""
 
     x: Tensor  # [N, ...]
     y: Tensor  # [N, ...], or [c, N, ...] where each row has targets of its own
     count: int  # c
     own_targets: bool = False
     rows: Tensor | None = None  # rows of x, int64: [n] for all rows of the block, [c, n] for each its own; None: all
-    weights: Tensor | None = None  # [c, n], 0 where a shorter view was filled up
+    weights: Tensor | None = None  # [c, n], 0 where a shorter view was padded
     size: Tensor | None = None  # [c]: what the weights of each row sum to; None: n
     pixels: Pixels | None = None  # what the numbers of x mean, for augmentation
 
@@ -81,7 +81,7 @@ class Examples:
 
     @cached_property
     def width(self) -> int:
-        """The most that any member sees."""
+        """The largest number of examples that a member has."""
         return self.longest(range(self.members))
 
     @property
@@ -95,14 +95,14 @@ class Examples:
         return self.x, self.y[0] if self.own_targets else self.y
 
     def longest(self, rows: Sequence[int]) -> int:
-        """The most that any of these members sees."""
+        """The largest number of examples that one of these members has."""
         return len(self.x) if self.views is None else max(len(self.views[row]) for row in rows)
 
-    def company(self, row: int) -> tuple[bool, int, Pixels | None]:
-        """Members for whom this is equal may stand in one block; it depends on no member's fate (law 1).
+    def group(self, row: int) -> tuple[bool, int, Pixels | None]:
+        """Members of equal groups may stand in one block; a group does not depend on how the training goes (law 1).
 
         Returns:
-            Whether all of them see one view, which, or how long theirs are, and what their inputs mean.
+            Whether all see one view; that view, or the length of theirs; and what the inputs mean.
         """
         pixels = None if self.pixels is None else self.pixels[row]
         if self.views is None:
@@ -111,20 +111,20 @@ class Examples:
         shared = self._sharers[id(view)] >= min(SHARED, self.members)
         return shared, id(view) if shared else len(view), pixels
 
-    def uniform(self, companies: Sequence[object]) -> dict[object, bool]:
-        """Whether all members of each company see one view of these examples."""
+    def uniform(self, groups: Sequence[object]) -> dict[object, bool]:
+        """Whether all members of each group see one view of these examples."""
         views_of: dict[object, set[int]] = {}
-        for row, company in enumerate(companies):
-            views_of.setdefault(company, set()).add(0 if self.views is None else id(self.views[row]))
-        return {company: len(views) == 1 for company, views in views_of.items()}
+        for row, group in enumerate(groups):
+            views_of.setdefault(group, set()).add(0 if self.views is None else id(self.views[row]))
+        return {group: len(views) == 1 for group, views in views_of.items()}
 
     def of(self, rows: Sequence[int], *, uniform: bool, width: int | None = None) -> BlockExamples:
-        """What the rows of a block see.
+        """The examples of the rows of a block.
 
         Args:
             rows: their numbers in the population.
             uniform: they see one view, and so share its inputs; else each has inputs of its own.
-            width: fill shorter views up to so many examples, with weight 0: to be scored on, never to be trained on.
+            width: pad shorter views to so many examples, with weight 0; for scoring only, never for training.
         """
         y = self.y[list(rows)] if self.own_targets else self.y
         weights = None if self.weights is None else [self.weights[row] for row in rows]

@@ -15,7 +15,7 @@ RowsFunction = Callable[[Tensor, Mapping[str, Tensor], Tensor], Tensor]
 
 
 def rows_function(template: Template) -> RowsFunction:
-    """A pure function of the weights of any number of rows; `torch.func` may pass through it as often as it likes.
+    """A pure function of the weights of any number of rows; `torch.func` transforms may be nested over it.
 
     Rows are independent, so the gradient of summed row losses by theta holds each row's own gradient. Networks that
     `vmap` cannot stack are called row by row.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class StepInputs(Protocol):
-    """What a step is given."""
+    """The inputs of a step."""
 
     def tensors(self) -> Sequence[Tensor]:
         """Everything that changes from step to step, in a fixed order."""
@@ -29,7 +29,7 @@ WARM_UP_STEPS = 3  # run as written before the capture: libraries choose their k
 
 
 def captured(step: Callable[[Given], None], device: torch.device) -> Callable[[Given], None]:
-    """A step that replays its own graph where that is possible.
+    """The step, which on a GPU is replayed as a graph.
 
     Args:
         step: reads its inputs and tensors that stay where they are, and writes the latter in place. It must not read a

@@ -27,22 +27,22 @@ from shoal.population.template import Template
 
 Array = Tensor | NDArray[np.generic]
 STATUSES = ("ok", "stopped", "pruned", "diverged")
-TIMED_STEPS = 3  # of a plan that is tried, after one to warm up; ...
-TIMED_S = 0.2  # ... none after so many seconds
-HOPELESS = 3.0  # times the least of the others, in the step that warms up
+TIMED_STEPS = 3  # that a plan is timed for, after one to warm up; ...
+TIMED_S = 0.2  # ... fewer where they take longer than this
+HOPELESS = 3.0  # a plan is given up if its warm-up step takes so many times the quickest plan's
 
 
 PLANS = Plans()  # of this process
 
 
 def _matrices(member: Member) -> int:
-    """What a training keeps by weight: theta twice, gradient, best weights, and what the member asks for."""
+    """How many numbers a training keeps for each weight: theta twice, gradient, best weights, optimizer state, ..."""
     moved = bool(member.weight_noise or member.dropconnect)
     return 4 + member.rule().copies + (member.average != "none") + moved
 
 
 class Matrix:
-    """What a population is; what it does stands in `Population`.
+    """The data of a population and the steps of its training; users call `Population`.
 
     Args:
         template: the structure that all rows share.
@@ -50,9 +50,9 @@ class Matrix:
         theta: [K, P].
         buffers: each [K, ...].
         loss: what is minimised.
-        memory_bytes: what the rows at work may take together.
+        memory_bytes: how much memory the rows in training may take together.
         bfloat16: let layers compute in it.
-        plans: how such work was computed before; new choices join them.
+        plans: the plans chosen before, by kind of work; new choices are added.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Matrix:
         self.steps = torch.zeros(len(members), dtype=torch.int64)  # gradient steps done, by row
         self.epochs = torch.zeros(len(members), dtype=torch.int64)  # passes over the data, by row
         self.state: list[dict[str, Tensor]] = [{}] * len(members)  # the optimizer's, by row; {} before a step
-        self.working: list[Block] = []  # of the training under way: they hold the newest optimizer state
+        self.working: list[Block] = []  # of the running training; they hold the newest optimizer state
 
     def __len__(self) -> int:
         return len(self.members)
@@ -95,7 +95,7 @@ class Matrix:
         return self.theta.dtype
 
     def stop(self, rows: Rows, status: str = "pruned") -> None:
-        """Train these rows no further.
+        """Stop training these rows.
 
         Args:
             rows: their numbers, or a mask such as `record.loss > 2`; see `row_numbers`.
@@ -173,7 +173,7 @@ class Matrix:
         return checked(inputs, targets, len(self), own_targets=own, views=views, weights=weights, names=names)
 
     def check_answers(self, examples: Examples, batch_size: int) -> None:
-        """See that the network takes the inputs and its outputs can be compared with the targets.
+        """Check that the network takes the inputs and that its outputs can be compared with the targets.
 
         Raises:
             InputError: they do not fit.
@@ -222,9 +222,9 @@ class Matrix:
     def _seconds(
         self, rows: Sequence[int], data: tuple[Tensor, Tensor], batch_size: int, plan: Plan, least: float
     ) -> float:
-        """What a step of one row takes by this plan: some steps of copies of the first rows, which nobody sees.
+        """Seconds that a step of one row takes by this plan, timed on copies of the first rows.
 
-        The first step, which warms up, ends the trial of a plan that is hopeless against the `least` of the others.
+        A plan whose warm-up step is hopelessly slower than the `least` of the others is not timed any further.
         """
         first = [row for row in rows if self.members[row].optimizer == self.members[rows[0]].optimizer]
         blocks = self.blocks(first[: plan.rows * plan.workers], plan)
@@ -245,15 +245,16 @@ class Matrix:
         return min(times[1:] or times)
 
     def blocks(self, rows: Sequence[int], plan: Plan, examples: Examples | None = None) -> list[Block]:
-        """Rows as blocks of one optimizer rule and age; of one view where many share it, else of views of one length.
+        """Group rows into blocks of one optimizer rule and one count of epochs, and by their examples.
 
-        Stacked rows give the same bits in any company but alone (one row takes other kernels), so a row that is left
-        alone in a stacked plan is computed twice: that nobody else diverged or stopped must not show (law 1).
+        The bits of a stacked row do not depend on the other rows of its block, except where there are none: a single
+        row takes other kernels. So a row that is left alone in a stacked plan is computed twice, lest its bits tell
+        whether others diverged or stopped (law 1).
         """
         alike: dict[tuple[object, ...], list[int]] = {}
         for row in rows:
-            member, company = self.members[row], None if examples is None else examples.company(row)
-            key = member.optimizer, member.average != "none", int(self.epochs[row]), company
+            member, group = self.members[row], None if examples is None else examples.group(row)
+            key = member.optimizer, member.average != "none", int(self.epochs[row]), group
             alike.setdefault(key, []).append(row)
         chunks = [
             same[start : start + plan.rows] for same in alike.values() for start in range(0, len(same), plan.rows)
@@ -281,8 +282,8 @@ class Matrix:
             plan=plan,
         )
 
-    def take_up(self, rows: Sequence[int], plan: Plan, examples: Examples) -> None:
-        """Make the blocks of a training; between two epochs `theta` has their weights, but not yet `state` theirs."""
+    def make_blocks(self, rows: Sequence[int], plan: Plan, examples: Examples) -> None:
+        """Make the blocks of a training. Between epochs `theta` is current, `state` only after `drop_blocks`."""
         self.working = self.blocks(rows, plan, examples)
 
     def take_weights(self, blocks: Sequence[Block]) -> None:
@@ -303,12 +304,12 @@ class Matrix:
         return weights
 
     def keep_state(self) -> None:
-        """Let the matrix see the working blocks' optimizer state: not copied, it moves as long as they work."""
+        """Point `state` at the blocks' optimizer state; it is not copied, so that further training changes it."""
         for block in self.working:
             for number, row in enumerate(block.rows):
                 self.state[row] = {slot: values[number] for slot, values in block.state.items()}
 
-    def put_down(self) -> None:
-        """Keep the working blocks' optimizer state, so that training can go on from it, and forget the blocks."""
+    def drop_blocks(self) -> None:
+        """Keep the optimizer state of the blocks, so that training can continue from it, and drop the blocks."""
         self.keep_state()
         self.working = []

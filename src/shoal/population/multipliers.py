@@ -1,7 +1,7 @@
-"""What the learning rate and the penalties of some parameters are multiplied by, in all rows alike.
+"""Factors on the learning rate and the penalties of some parameters, by their names; the same for all rows.
 
-Good networks for tables need it: embeddings that learn at a tenth of the rate, scales that never decay. It is what
-parameter groups are in torch.optim, by name.
+Good networks for tables need them: embeddings learn at a tenth of the rate, scales never decay. In torch.optim
+parameter groups do this.
 """
 
 from __future__ import annotations

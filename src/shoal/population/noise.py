@@ -18,7 +18,7 @@ from shoal.population.template import Template
 
 
 def noisy_inputs(batch: Tensor, draws: Draws, sigma: Tensor, by_row: bool) -> Tensor:
-    """A batch as each row sees it.
+    """The batch with the input noise of each row.
 
     Args:
         batch: [B, ...], or [c, B, ...] where `by_row`.

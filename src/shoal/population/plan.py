@@ -23,15 +23,15 @@ from shoal.population.template import Template
 
 STACKED_PARAMETERS = 130_000  # above this a stacked row's weights leave the cache between its layers' passes, ...
 CHAIN_PARAMETERS = 1_200_000  # ... and above this even those of a chain of linear layers (see `chain`)
-STACKED_ACTIVATION_BYTES = 1 << 18  # above this stacked convolutions do
+STACKED_ACTIVATION_BYTES = 1 << 18  # above this, those of stacked convolutions do
 CONVOLUTION_ROWS = 8
-SEQUENTIAL_ROWS = 8  # rows by themselves that share an optimizer's pass and a thread, ...
+SEQUENTIAL_ROWS = 8  # rows computed one by one that share an optimizer's pass and a thread, ...
 SEQUENTIAL_PARAMETERS = 1 << 20  # ... as long as all their weights stay in cache
 STACKED_BLOCK_BYTES = 256 << 20
 EVALUATION_BATCH = 1024
 COMPILING_PAYS = 3_000_000_000  # weights moved: 3 ns of each are saved, and a compilation takes some seconds
 MEASURING_PAYS = 1_000_000_000_000  # floating-point operations: half a minute of two cores
-_FORMER_NAMES = {"looped": "sequential"}
+_FORMER_NAMES = {"looped": "sequential", "bytes": "peak_bytes"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Plan:
     compiled: bool = False  # the optimizer's pass over memory
     bfloat16: bool = False  # layers compute in it; weights and sums stay float32
     evaluation_batch: int = EVALUATION_BATCH
-    bytes: int = 0  # what the work takes at most, data aside
+    peak_bytes: int = 0  # most memory that the work takes, without the data
     why: str = ""
 
     @property
@@ -70,7 +70,7 @@ class Plan:
 
 
 def current_names(values: Mapping[str, object]) -> dict[str, Any]:
-    """The fields of a recorded plan by the names that they have now: `sequential` was once `looped`.
+    """The fields of a recorded plan by the names that they have now.
 
     >>> current_names({"rows": 4, "looped": True})
     {'rows': 4, 'sequential': True}
@@ -115,7 +115,7 @@ class Plans:
 
 @dataclass(frozen=True)
 class Computation:
-    """What is to be computed."""
+    """A piece of work that a plan is wanted for."""
 
     template: Template
     members: int
@@ -125,10 +125,10 @@ class Computation:
     steps: int  # gradient steps of each row; 0 to evaluate
     memory_bytes: int  # what all blocks at work may take together
     bfloat16: bool
-    compiler: bool  # there is one
+    compiler: bool  # one is installed
     cost: Cost = field(init=False)
     not_stackable: str = field(init=False)  # why rows cannot be stacked, or ""
-    channels_last: bool = field(init=False)  # there are convolutions, and they may run so
+    channels_last: bool = field(init=False)  # the network has convolutions that can run so
     chain: bool = field(init=False)  # stacked rows run layer by layer, and no layer is a convolution
 
     def __post_init__(self) -> None:
@@ -144,15 +144,15 @@ class Computation:
 
     @property
     def row_bytes(self) -> int:
-        """What one row needs while its gradient is computed, measured as about that.
+        """Memory that one row needs while its gradient is computed; the factors were measured.
 
-        The gradients of the weights twice; what is kept, as much for its gradients, and half of it for what a layer
-        makes and drops.
+        The gradients of the weights twice; the kept activations, as much for their gradients, and half as much for
+        what a layer allocates and frees.
         """
         return 2 * self.weights_bytes + 5 * self.cost.kept_bytes // 2
 
-    def bytes(self, rows: int, workers: int) -> int:
-        """What the whole work takes at most: the matrices, and `rows` by each of the workers at once."""
+    def peak_bytes(self, rows: int, workers: int) -> int:
+        """The most memory that the work takes: the matrices, and `rows` at once for each worker."""
         return self.matrices * self.members * self.weights_bytes + workers * rows * self.row_bytes
 
     @property
@@ -170,7 +170,7 @@ class Computation:
         return self.members > 1 and 3 * self.members * self.steps * self.cost.operations > MEASURING_PAYS
 
     def signature(self) -> str:
-        """What the choice of a plan depends on, as a short name."""
+        """A short hash of all that the choice of a plan depends on."""
         device = self.batch.device
         facts = [
             str(self.template.skeleton),
@@ -196,7 +196,7 @@ class Computation:
 
 
 def by_rule(work: Computation) -> Plan:
-    """A plan without a clock.
+    """The plan by rule, without timing anything.
 
     On a CPU, convolutions and large layers run fastest row by row, a thread each (stacked convolutions become grouped
     ones and leave the cache); small dense networks run fastest stacked. On a GPU everything is stacked.
@@ -229,14 +229,14 @@ def candidates(work: Computation) -> list[Plan]:
 
 
 def _row_by_row(work: Computation, workers: int) -> Plan:
-    """A plan whose rows are computed by themselves, in blocks small enough that nobody waits for one."""
+    """A plan that computes row by row, in blocks small enough that no worker waits for another."""
     fitting = max(1, min(SEQUENTIAL_ROWS, SEQUENTIAL_PARAMETERS // max(work.template.layout.parameters, 1)))
     rows = _even(-(-work.members // workers), fitting)
     return _complete(work, Plan(rows, workers, sequential=True, why=work.not_stackable))
 
 
 def _even(share: int, rows: int) -> int:
-    """The width of blocks of at most `rows` that makes them even: nobody waits for a last, small one."""
+    """The block width of at most `rows` that makes all blocks even, so that no worker waits for a small last one."""
     return -(-share // -(-share // rows))
 
 
@@ -245,7 +245,7 @@ def _most_rows(work: Computation, workers: int) -> int:
 
 
 def _complete(work: Computation, plan: Plan) -> Plan:
-    """The plan with what follows from its block size."""
+    """The plan with the fields that follow from its block size."""
     at_once = 1 if plan.alone else plan.rows
     outputs_bytes = max(1, work.cost.kept_bytes // len(work.batch)) * at_once  # of one row of the data, at most
     fitting = max(len(work.batch), STACKED_BLOCK_BYTES // plan.workers // outputs_bytes)
@@ -256,5 +256,5 @@ def _complete(work: Computation, plan: Plan) -> Plan:
         compiled=work.compiling_pays,
         bfloat16=work.bfloat16,
         evaluation_batch=batch,
-        bytes=work.bytes(at_once, plan.workers),
+        peak_bytes=work.peak_bytes(at_once, plan.workers),
     )

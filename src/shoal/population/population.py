@@ -36,7 +36,7 @@ from shoal.population.template import adopt, built, fresh_rows
 
 @dataclass(frozen=True)
 class _Asked:
-    """What `train` and `resume` are given."""
+    """The arguments of `train` and `resume`."""
 
     x: Array
     y: Array
@@ -61,8 +61,8 @@ class Population(Matrix):
         device: where the matrix lives.
         dtype: floating-point type of weights and data. bfloat16 is that of the layers' arithmetic alone, by autocast:
             weights, optimizer state and losses then are float32.
-        memory_bytes: what the rows at work may take together.
-        plans: how such work was computed before; what is chosen joins them. By default those of this process.
+        memory_bytes: how much memory the rows in training may take together.
+        plans: the plans chosen before, by kind of work; new choices are added. By default those of this process.
         multipliers: of the learning rate and of the penalties of some parameters, by pattern of their names:
             `{"embedding.*": {"lr": 0.1, "weight_decay": 0}}`. Without them matrices decay and nothing else does.
 
@@ -105,7 +105,7 @@ class Population(Matrix):
             bfloat16,
             PLANS if plans is None else plans,
         )
-        self.training: training.Training | None = None  # the one under way, or that was when this was saved
+        self.training: training.Training | None = None  # that is running, or was when this was saved
         self._at_work = False  # its records are being read
 
     def __getitem__(self, rows: Rows) -> Population:
@@ -137,7 +137,7 @@ class Population(Matrix):
         return (self[[row]] for row in range(len(self)))
 
     def enter(self, rows: Rows, members: Sequence[Member | dict[str, object]]) -> None:
-        """New members take the places of rows that are not being trained any more.
+        """Put new members into rows that are no longer trained.
 
         Between two records of `train` this is how a search asks for more: each new member is trained from its first
         epoch for as many epochs as the others were, exactly as if it had been alone, while they go on.
@@ -160,8 +160,8 @@ class Population(Matrix):
             augmentation(newcomers, self.training.data_shape[1:])
         theta, buffers = fresh_rows(self._make_net, self.template, newcomers, self.dtype)
         if self.training:
-            self.training.settle(self)
-        self.put_down()
+            self.training.restore_best(self)
+        self.drop_blocks()
         self.theta[places] = theta.to(self.device)
         for name, stack in buffers.items():
             self.buffers[name][places] = stack.to(self.device)
@@ -241,7 +241,7 @@ class Population(Matrix):
         validation_views: Sequence[Array] | None = None,
         sample_weight: Array | None = None,
     ) -> Generator[EpochRecord, None, None]:
-        """Go on with the training that was under way when this population was saved, from the next epoch.
+        """Continue the training that was running when this population was saved, from its next epoch.
 
         Args:
             x: as at the first time, as are the others.
@@ -299,7 +299,7 @@ class Population(Matrix):
         return loop
 
     def _examples(self, asked: _Asked) -> tuple[Examples, Examples | None]:
-        """What the members are trained on, and what they are scored on."""
+        """The training and the validation examples."""
         train = self.examples(asked.x, asked.y, views=asked.views, weights=asked.sample_weight)
         if asked.validation is None and asked.validation_views is None:
             return train, None
@@ -406,8 +406,8 @@ class Population(Matrix):
             path: of `save`.
             make_net: as at the first time; its weights are overwritten.
             device: where the matrix shall live.
-            memory_bytes: what the rows at work may take together.
-            plans: how such work was computed before.
+            memory_bytes: how much memory the rows in training may take together.
+            plans: the plans chosen before, by kind of work.
             loss: the function, where the population had one of the user's own.
 
         Raises:

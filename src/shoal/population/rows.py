@@ -22,7 +22,7 @@ def row_numbers(rows: Rows, count: int, of: str = "the population", *, from_end:
         rows: whole numbers, from the end where they are negative; a slice; or a mask [count] of truth values, whose
             true ones are meant.
         count: how many rows there are.
-        of: what has them, for the sentence.
+        of: what these rows are of, for the message.
         from_end: negative numbers count from the end; else they are refused, as those of rows of data are, where -1 is
             what a search that found nothing gives.
 

@@ -27,7 +27,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 
 
 class State(NamedTuple):
-    """All that a population is but for its network's code, as tensors and plain values."""
+    """The whole state of a population, without its network's code, as tensors and plain values."""
 
     tensors: dict[str, Tensor]
     document: dict[str, Any]
@@ -97,7 +97,7 @@ def read(path: Path) -> State:
 
 
 def of_rows(state: State, rows: Sequence[int]) -> State:
-    """The state of a population of some of the rows; it is computed as before where these were one of `joined`'s."""
+    """The state of some of the rows. Their plan is kept where they were one of the parts that were `joined`."""
     tensors: dict[str, Tensor] = {}
     places = {str(row): place for place, row in enumerate(rows)}
     for name, tensor in state.tensors.items():
@@ -117,11 +117,11 @@ def of_rows(state: State, rows: Sequence[int]) -> State:
 
 
 def joined(states: Sequence[State], rows: Sequence[Sequence[int]]) -> State:
-    """The state of the population whose rows were computed as several ones; undoes `of_rows`.
+    """Join the states of a population's parts; undoes `of_rows`.
 
     Args:
-        states: of these.
-        rows: which rows of the whole each of them has; together all of them.
+        states: of the parts.
+        rows: which rows of the whole each part has; together all of them.
     """
     order = [row for chunk in rows for row in chunk]
     back = sorted(range(len(order)), key=lambda place: order[place])

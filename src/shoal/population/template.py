@@ -23,7 +23,7 @@ from shoal.population.multipliers import Multiplier, by_parameter
 
 @dataclass(frozen=True)
 class Template:
-    """The skeleton that every row is a filling of.
+    """The structure that all rows share; each row fills it with its own weights.
 
     `skeleton` has row-aware layers in place of some of torch's; its own weights are never read.
     """
@@ -46,7 +46,7 @@ class Template:
     probed: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False)  # see `probe`
 
     def copy_skeleton(self) -> nn.Module:
-        """A skeleton of one's own: a module cannot be called by two threads at once."""
+        """A copy of the skeleton, because two threads cannot call one module at once."""
         return copy.deepcopy(self.skeleton)
 
 

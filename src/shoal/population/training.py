@@ -23,7 +23,7 @@ from shoal.population.record import EpochRecord, Floats, scatter
 
 @dataclass
 class Training:
-    """A training under way: what it was asked for, and all that it must know to go on besides the matrix."""
+    """The state of a training besides the matrix: its settings, and what it needs to continue after any epoch."""
 
     epochs: int  # of each row
     batch_size: int
@@ -47,7 +47,7 @@ class Training:
         order_seed: int = 0,
         pixels: Pixels | Sequence[Pixels] | None = None,
     ) -> Training:
-        """A training that starts where the rows stand."""
+        """A new training that starts from the present weights and counts of the rows."""
         rows = len(population)
         return Training(
             epochs=epochs,
@@ -62,18 +62,18 @@ class Training:
         )
 
     def active(self, population: Matrix) -> list[int]:
-        """Rows that have epochs left."""
+        """Rows of status `ok` that have epochs left."""
         left = (self.first_epoch + self.epochs - population.epochs).tolist()
         return [row for row, status in enumerate(population.status) if status == "ok" and left[row] > 0]
 
-    def settle(self, population: Matrix, everyone: bool = False) -> None:
-        """Let rows that have left, or all of the working blocks, have the weights that they are to keep."""
+    def restore_best(self, population: Matrix, everyone: bool = False) -> None:
+        """Restore the best weights of the rows that have finished, or of all rows in training where `everyone`."""
         staying = set() if everyone else set(self.active(population))
         working = {row for block in population.working for row in block.rows}
         self.best.restore(population, sorted(working - staying))
 
     def enter(self, rows: Sequence[int]) -> None:
-        """New members have taken these places: they begin at their first epoch."""
+        """Forget the progress of these rows, which new members have taken over."""
         chosen, fresh = list(rows), schedules.fresh_plateau(len(rows))
         self.first_step[chosen] = 0
         self.first_epoch[chosen] = 0
@@ -92,14 +92,14 @@ def run(
     workers: Workers | None = None
     try:
         while active := training.active(population):
-            if training.plan is None:  # kept from now on, also while rows leave: the same bits
+            if training.plan is None:  # kept to the end, also when rows finish: the bits stay the same
                 steps = training.epochs * steps_per_epoch(examples.longest(active), training.batch_size)
                 training.plan = population.plan(active, examples.data, training.batch_size, steps)
             workers = workers or Workers(training.plan.workers)
             if active != before or not population.working:
-                training.settle(population)
-                population.put_down()
-                population.take_up(active, training.plan, examples)
+                training.restore_best(population)
+                population.drop_blocks()
+                population.make_blocks(active, training.plan, examples)
             blocks = population.working
             sums, scores = _epoch(population, training, workers, examples, scored)
             population.take_weights(blocks)
@@ -115,9 +115,9 @@ def run(
     finally:
         if workers is not None:
             workers.close()
-        population.take_weights(population.working)  # an error inside an epoch: weights and state of the same step
-        training.settle(population, everyone=True)
-        population.put_down()
+        population.take_weights(population.working)  # weights and state of one step, after an error inside an epoch too
+        training.restore_best(population, everyone=True)
+        population.drop_blocks()
 
 
 def _epoch(
@@ -130,7 +130,7 @@ def _epoch(
     """One epoch of every block, and its scores on the validation rows."""
 
     def train(block: Block) -> Measured:
-        uniform, *_ = examples.company(block.rows[0])
+        uniform, *_ = examples.group(block.rows[0])
         own, epoch = examples.of(block.rows, uniform=uniform), int(population.epochs[block.rows[0]])
         batches = epoch_batches(len(own), training.batch_size, training.order_seed, epoch, population.device)
         first, scale = training.first_step[block.rows], training.plateau.factor[block.rows]
@@ -150,20 +150,20 @@ def _epoch(
 
 @dataclass(frozen=True)
 class _Validation:
-    """What members are scored on, block by block."""
+    """The validation examples, block by block."""
 
     examples: Examples
-    companies: tuple[object, ...]  # of each member in training: what its block is formed by
-    uniform: dict[object, bool]  # whether a company is scored on one view
+    groups: tuple[object, ...]  # the group of each member in training, which its block is formed by
+    uniform: dict[object, bool]  # whether all members of a group are scored on one view
 
     @staticmethod
     def of(trained: Examples, validation: Examples) -> _Validation:
-        companies = tuple(trained.company(row) for row in range(trained.members))
-        return _Validation(validation, companies, validation.uniform(companies))
+        groups = tuple(trained.group(row) for row in range(trained.members))
+        return _Validation(validation, groups, validation.uniform(groups))
 
     def by(self, rows: Sequence[int]) -> BlockExamples:
-        """What the rows of a block are scored on."""
-        return self.examples.of(rows, uniform=self.uniform[self.companies[rows[0]]], width=self.examples.width)
+        """The validation examples of the rows of a block."""
+        return self.examples.of(rows, uniform=self.uniform[self.groups[rows[0]]], width=self.examples.width)
 
 
 def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord, *, scored: bool) -> None:
@@ -186,7 +186,7 @@ def _after(population: Matrix, training: Training, active: Sequence[int], record
         best.keep([row for row in active if best.epoch[row] == population.epochs[row]], population)
         late = [row for row in active if int(population.epochs[row]) - int(best.epoch[row]) >= patience]
         population.stop([row for row in late if population.status[row] == "ok"], "stopped")
-    training.settle(population)
+    training.restore_best(population)
 
 
 def _record(
@@ -198,7 +198,7 @@ def _record(
     scores: Sequence[tuple[Tensor, Tensor]],
     variances: tuple[float | Floats, float | Floats | None],
 ) -> EpochRecord:
-    """What the blocks measured as arrays [K]; updates `best`."""
+    """Join what the blocks measured into arrays [K]; updates `best`."""
     members, metric = len(population), population.loss.metric
     validation_loss = validation_score = np.full(members, np.nan)
     if variances[1] is not None:
