@@ -1,1 +1,1 @@
-"""Questions to a population, and what the answers mean: each verdict cites its numbers and its threshold."""
+"""Checks of data, networks and training: each verdict cites its numbers and its threshold."""

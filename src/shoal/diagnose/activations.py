@@ -1,7 +1,7 @@
 """Do signals reach the last layer and gradients the first one? Statistics of activations, by layer and by row.
 
-Every call of an activation function is seen, whether a module makes it or the network's own forward: the network runs
-as it is, one call for all rows of a block. A row's numbers are reductions over its own slice, so rows cannot mix.
+Every call of an activation function is recorded, whether a module makes it or the network's own forward: the network
+runs as it is, one call for all rows of a block. A row's statistics are taken over its own slice, so rows cannot mix.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from shoal.population.population import Population
 Floats = NDArray[np.float64]
 BINS = 40
 SLOPE = 0.1  # an activation is saturated where its slope is below this share of its steepest
-MOST_BYTES = 512 << 20  # what the activations and their gradients of a block may take
+MOST_BYTES = 512 << 20  # of memory for the activations of a block and their gradients
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What was measured; arrays are [K, S] over members and layers, NaN where a quantity has no meaning."""
+    """Statistics of the activations; arrays are [K, S] over members and layers, NaN where a quantity has no meaning."""
 
     sites: tuple[Site, ...]  # S layers, in the order of the forward pass
     mean: Floats
     std: Floats  # over inputs and units together
-    saturated: Floats  # share of the values whose slope is below a tenth of the steepest; tanh, sigmoid and their kin
-    dead: Floats  # share of the units (channels of a convolution) that are 0 for every input; ReLU and its kin
+    saturated: Floats  # share of the values whose slope is below a tenth of the steepest; tanh, sigmoid and the like
+    dead: Floats  # share of the units (channels of a convolution) that are 0 for every input; ReLU and the like
     gradient: Floats  # norm of the loss's gradient by the layer's output
     histogram: Floats  # [K, S, BINS]: shares of the values
     edges: Floats  # [K, S, BINS + 1]: one axis for all layers of a member that have the same function
@@ -121,7 +121,7 @@ def _measure_rows(
 def _stacked(
     parts: list[tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]],
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
-    """Rows that were computed one by one, as a block."""
+    """Stack the results of rows that were computed one by one."""
     recorded, taps, weights = (
         [torch.cat(each) for each in zip(*(part[k] for part in parts), strict=True)] for k in range(3)
     )
@@ -134,7 +134,7 @@ def _weights(population: Population) -> tuple[str, ...]:
 
 
 def _norms(tensors: list[Tensor]) -> Tensor:
-    """Of each row's slice; [c, S]."""
+    """The norm of each row's slice, [c, S]."""
     if not tensors:
         return torch.zeros(0, 0)
     return torch.stack([tensor.flatten(1).double().norm(dim=1) for tensor in tensors], dim=1)
@@ -187,7 +187,7 @@ def _column(site: Site, values: Tensor) -> Floats:
 
 
 def _edges(sites: Sequence[Site], values: Sequence[Tensor], rows: int) -> Floats:
-    """Of the bins, [c, S, BINS + 1]: the function's own bounds, or where nearly all values of the member lie."""
+    """Edges of the bins, [c, S, BINS + 1]: the function's own bounds, or those of nearly all values of the member."""
     ends = np.empty((rows, len(sites), 2))
     for kind in {site.kind for site in sites}:
         alike = [s for s, site in enumerate(sites) if site.kind == kind]
@@ -202,7 +202,7 @@ def _edges(sites: Sequence[Site], values: Sequence[Tensor], rows: int) -> Floats
 
 
 def _spread(values: Tensor) -> Floats:
-    """Where all but 0.2 % of a row's values lie at either end, [c, 2]; (0, 1) for a row that is not finite."""
+    """The bounds of a row's values but for 0.2 % at either end, [c, 2]; (0, 1) for a row that is not finite."""
     flat = values.flatten(1).double()
     flat = flat[:, :: max(1, flat.shape[1] // 10_000)]
     finite = torch.isfinite(flat).all(dim=1, keepdim=True)

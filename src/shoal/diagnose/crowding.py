@@ -1,4 +1,4 @@
-"""Inputs and targets in which a few far values leave all others no room, so that a network cannot tell these apart."""
+"""Inputs and targets whose range is set by a few far values, so that a network cannot tell all others apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 ROOM = 0.02  # of the range: what the middle 98 % have at least in a healthy input
 MIDDLE = (0.01, 0.99)
-MOST_ROWS = 20_000  # that quantiles are taken of
+MOST_ROWS = 20_000  # that the quantiles are taken from
 SHOWN = 5
 
 

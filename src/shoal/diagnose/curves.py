@@ -24,18 +24,18 @@ DIVERGED = 0.5  # share of the members
 
 @dataclass(frozen=True)
 class Curves:
-    """One member's curves, and what they are held against."""
+    """One member's curves, and the numbers that they are compared with."""
 
     train_loss: Sequence[float]  # by epoch, in training mode
     last_train_score: float  # of the last epoch, likewise
     validation_loss: Sequence[float]
     validation_score: float  # at the best epoch
-    train_score: float  # there too, in evaluation mode
+    train_score: float  # at the best epoch too, in evaluation mode
     best_epoch: int
     noise: float  # standard error of the validation score
     baseline: float  # score without a network
     chance_loss: float
-    diverged_share: float  # of the members trained with this one
+    diverged_share: float  # of the members that were trained together with this one
 
 
 class CurveReading(Record):

@@ -1,4 +1,4 @@
-"""Step 1: does an untrained network lose what chance loses?"""
+"""Step 1: does an untrained network have the loss of chance?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOLERANCE = 0.25  # share of the expected loss by which the mean over seeds may 
 
 
 def expected(classes: Sequence[str] | None, y: Tensor) -> float:
-    """The loss that chance gives: log C for C classes; for standardised numbers that of answering 0, their mean.
+    """The loss of chance: log C for C classes; for standardised numbers that of answering 0, their mean.
 
     >>> import torch
     >>> round(expected(["a", "b"], torch.tensor([0, 1])), 4)
@@ -24,9 +24,9 @@ def expected(classes: Sequence[str] | None, y: Tensor) -> float:
 
 
 def candidates(losses: Mapping[str, Sequence[float]], chance: float) -> list[str]:
-    """The initializers that start as chance does, best first; where none does, the one that is nearest to it.
+    """The initializers whose initial loss is that of chance, best first; where none is, the nearest one.
 
-    The network's own comes first where it is among them, the others by their distance from chance.
+    The network's own initializer comes first where it is among them, the others by their distance from chance.
 
     >>> candidates({"torch": [2.5], "kaiming": [9.0], "xavier": [2.3]}, 2.3)
     ['torch', 'xavier']
@@ -48,7 +48,7 @@ def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> 
     Args:
         losses: by initializer, over seeds, without any regularization; the network's own initializer first.
         chance: of `expected`.
-        chosen: the initializer that is gone on with, one of `candidates`.
+        chosen: the initializer that the run continues with, one of `candidates`.
     """
     own = next(iter(losses))
     mean = fmean(losses[own])

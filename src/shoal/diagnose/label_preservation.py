@@ -1,18 +1,18 @@
-"""Does an augmentation change what the data mean? A 6 that is turned round is a 9.
+"""Does an augmentation change the label? A 6 that is turned by 180 degrees is a 9.
 
-Two questions, both put to small networks that have not seen the sample they judge (cross-fitted: out of fold).
+Two questions, both answered by small networks (probes) that were not trained on the sample they judge (out of fold).
 
-1. Does it look so? A probe trained on rows as they are is shown the changed ones: how much of its belief moves from a
-   sample's class a to one particular other class b, beyond what it believed of the sample itself.
+1. Do the changed samples look like another class? A probe trained on unchanged rows predicts the changed ones: how
+   much probability moves from a sample's class a to one other class b, beyond that of b for the unchanged sample.
    A move alone proves nothing: a probe is also sure, and wrong, about pictures that are merely unfamiliar (boots that
    point to the right, where all boots of the data point to the left).
-2. Is it so? Where belief moved, a second probe learns that changed samples keep their label. Unfamiliar pictures are
-   then familiar, and a and b are told apart as well as before. If the change really makes a's out of b's, the two
-   lessons contradict each other, and belief stays divided between a and b.
+2. Are they of another class? Where probability moved, a second probe is also trained on changed samples with their
+   labels. Unfamiliar pictures are then familiar, and a and b are told apart as well as before. If the change really
+   makes a's out of b's, the labels contradict each other, and probability stays divided between a and b.
 
-What stays is counted above what the other wrong classes gain: a harder lesson leaves a little more doubt everywhere. An
-operation is harmful where for some pair of classes both answers are yes with confidence. Ranges (degrees, factors) are
-judged at their ends and weakened until they are harmless; flips are kept or left out.
+What stays is counted above what the other wrong classes gain, because a harder task leaves a little more doubt
+everywhere. An operation is harmful where for some pair of classes both answers are yes with confidence. Ranges
+(degrees, factors) are judged at their ends and weakened until they are harmless; flips are kept or left out.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from shoal.population.plan import Plans
 from shoal.task import Part, Split
 
 FOLDS = 4
-LEAST_ROWS = 2 * FOLDS  # of a class that is asked about
+LEAST_ROWS = 2 * FOLDS  # of a class that is judged
 MOST_ROWS, MOST_VALUES = 4000, 1 << 25  # of all classes together
 MOST_SIDE = {"signal": 128, "image": 16, "volume": 10}  # the probe looks at samples averaged down to this
-MOVED = 0.1  # belief that must have moved before the second question is asked
-STAYS_FRAC = 0.02  # of the belief that moved; less is the lesson not quite learned
+MOVED = 0.1  # probability that must have moved before the second question is asked
+STAYS_FRAC = 0.02  # of the probability that moved; less is training that was not long enough
 CONFIDENCE = 0.95
 BATCH = 64
 WIDTH = 16  # channels of a probe
@@ -65,12 +65,12 @@ class Effort:
     """How much is spent on a judgement."""
 
     rows: int  # of a class, at most
-    probes: int  # of each fold, whose beliefs are averaged
+    probes: int  # of each fold, whose probabilities are averaged
     steps: int  # gradient steps of a probe
 
     @property
     def member_steps(self) -> int:
-        """Gradient steps of all probes that learn one lesson."""
+        """Gradient steps of all probes of one question."""
         return FOLDS * self.probes * self.steps
 
 
@@ -80,19 +80,19 @@ QUICK = Effort(rows=250, probes=1, steps=250)  # fewer steps leave probes so uns
 
 @dataclass(frozen=True)
 class Pair:
-    """Samples of one class as seen from one other that they look like; shares of the probes' belief."""
+    """Samples of one class that look like one other; numbers are shares of the probes' probability."""
 
     of: str
     taken_for: str
     rows: int
-    moved: float  # belief in `taken_for` that the change adds
+    moved: float  # probability of `taken_for` that the change adds
     moved_interval: tuple[float, float]
-    stays: float  # of it after learning, above the other wrong classes
+    stays: float  # of it after training on changed samples, above the other wrong classes
     stays_interval: tuple[float, float]
 
     @property
     def harmful(self) -> bool:
-        """The classes look alike, and learning does not part them."""
+        """The changed samples look like the other class, and training does not tell them apart."""
         return self.stays_interval[0] > 0 and self.stays >= STAYS_FRAC * self.moved
 
 
@@ -105,7 +105,7 @@ class Judgement:
 
     @property
     def harmful(self) -> tuple[Pair, ...]:
-        """The pairs that the operation makes one."""
+        """The pairs of classes that the operation makes equal."""
         return tuple(pair for pair in self.pairs if pair.harmful)
 
 
@@ -128,7 +128,7 @@ class Preservation:
 
 
 def apart(augment: Augment) -> dict[str, Augment]:
-    """The operations of an augmentation that move or recolour what is seen, one by one.
+    """The operations of an augmentation that move or recolour the picture, one by one.
 
     Several flips also act together: two of them are a turn by 180 degrees, which is judged as `turn`.
     """
@@ -201,7 +201,7 @@ class Judge:
         pixels: what the numbers of x mean; see `augment.Pixels`.
         seed: of folds, probes and draws.
         effort: how much is spent.
-        plans: how the probes were computed before.
+        plans: the plans chosen before, by kind of work.
 
     Raises:
         InputError: a table, or fewer than two classes.
@@ -237,17 +237,17 @@ class Judge:
 
     @cached_property
     def _probe(self) -> Population:
-        """Networks that learned from the rows of the other folds, as they are."""
+        """Networks trained on the unchanged rows of the other folds."""
         views = [torch.nonzero(self._fold != f)[:, 0] for f in range(FOLDS)]
         return self._trained(self._seen(self._x), self._y, views)
 
     @cached_property
-    def _believed(self) -> Floats:
-        """What these believe of the samples as they are, [N, C]."""
+    def _unchanged(self) -> Floats:
+        """Their probabilities for the unchanged samples, [N, C]."""
         return self._out_of_fold(self._probe, self._x)
 
     def of(self, name: str, candidate: Augment) -> Preservation:
-        """Down the ladder to the first strength that is harmless.
+        """Judge one operation at falling strengths, until one is harmless.
 
         Args:
             name: of the operation.
@@ -267,7 +267,7 @@ class Judge:
         """Ask both questions; the second only of pairs that look alike."""
         plan = Augmentation([strength], self._kind, self._x.shape[1:], self._pixels, extreme=True)
         changed = plan(self._x, torch.tensor([self._seed]), torch.tensor([0])).inputs
-        moved = self._out_of_fold(self._probe, changed) - self._believed
+        moved = self._out_of_fold(self._probe, changed) - self._unchanged
         present = [number for number in range(len(self._classes)) if len(self._of(number)) >= LEAST_ROWS]
         asked = [(a, b) for a in present for b in present if a != b]
         first = {(a, b): _interval(moved[self._of(a), b], len(asked)) for a, b in asked}
@@ -275,7 +275,7 @@ class Judge:
         if not alike:
             return Judgement(strength, ())
         learned = self._learned(changed)
-        doubt = 0.5 * (self._out_of_fold(learned, changed) + self._out_of_fold(learned, self._x)) - self._believed
+        doubt = 0.5 * (self._out_of_fold(learned, changed) + self._out_of_fold(learned, self._x)) - self._unchanged
         found = []
         for a, b in alike:
             rows = self._of(a)
@@ -286,7 +286,7 @@ class Judge:
         return Judgement(strength, tuple(sorted(found, key=lambda pair: -pair.stays)))
 
     def _learned(self, changed: Tensor) -> Population:
-        """Probes that learned from the rows of the other folds, as they are and changed."""
+        """Probes trained on the rows of the other folds, unchanged and changed."""
         n = len(self._y)
         both = torch.cat([self._seen(self._x), self._seen(changed)])
         views = []
@@ -313,14 +313,14 @@ class Judge:
         return run(job, folds, cache=NoCache(self._plans)).population
 
     def _out_of_fold(self, population: Population, x: Tensor) -> Floats:
-        """Belief [N, C] of the network that has not seen the sample."""
+        """Probabilities [N, C] by the network that was not trained on the sample."""
         probabilities = population.predict(self._seen(x)).softmax(-1)
         shape = (self.effort.probes, FOLDS, *probabilities.shape[1:])
         everybody = probabilities.reshape(shape).mean(dim=0)  # [FOLDS, N, C]
         return everybody[self._fold, torch.arange(len(x))].double().numpy()
 
     def _seen(self, x: Tensor) -> Tensor:
-        """Samples as the probe sees them."""
+        """Samples at the resolution of the probes."""
         for axis, window in enumerate(_windows(tuple(x.shape[2:]), self._kind), start=2):
             if window > 1:
                 x = x.unfold(axis, window, window).mean(dim=-1)
@@ -331,17 +331,17 @@ class Judge:
 
 
 def positions(size: Sequence[int], kind: Kind) -> int:
-    """Places of a sample as the probe sees it."""
+    """Positions of a sample at the resolution of the probes."""
     return prod(side // window for side, window in zip(size, _windows(size, kind), strict=True))
 
 
 def _windows(size: Sequence[int], kind: Kind) -> list[int]:
-    """How many places along each axis are averaged to one."""
+    """How many positions along each axis are averaged to one."""
     return [-(-side // MOST_SIDE[kind]) for side in size]
 
 
 def _sample(y: Tensor, classes: int, values: int, seed: int, effort: Effort) -> tuple[Tensor, Tensor]:
-    """Numbers of the rows that are asked about, and the fold of each."""
+    """Numbers of the rows that are judged, and the fold of each."""
     order = keyed.permutation(keyed.key(seed, keyed.Purpose.SAMPLE, 0), len(y))
     each = max(LEAST_ROWS, min(effort.rows, min(MOST_ROWS, MOST_VALUES // values) // classes))
     rows, folds = [], []

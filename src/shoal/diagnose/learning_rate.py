@@ -17,14 +17,14 @@ LEAST_IMPROVEMENT = 0.02  # of the initial loss: less is not "going down"
 
 
 class Sweep(Record):
-    """What a sweep says: medians over the seeds, by learning rate, of (start - end) / start."""
+    """The result of a sweep, read from the median over the seeds of (start - end) / start at each learning rate."""
 
     outcome: Outcome
     best: float  # learning rate
     low: float
     high: float
     improvement: float  # at the best
-    beyond: float  # (prior_loss - end) / prior_loss at the best: what the inputs were good for
+    beyond: float  # (prior_loss - end) / prior_loss at the best: what was learned from the inputs
     at_top: bool  # the best is the highest that was tried
 
 

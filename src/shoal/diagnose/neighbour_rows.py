@@ -20,7 +20,7 @@ def vectors(dataset: Dataset, rows: NDArray[np.int64], fitted_on: NDArray[np.int
     Args:
         dataset: where the rows are.
         rows: which.
-        fitted_on: the rows that means, deviations and categories are taken from.
+        fitted_on: the rows that means, deviations and categories are computed from.
     """
     features = dataset.features
     if isinstance(features, TableFeatures):

@@ -23,22 +23,22 @@ LEAST_INPUTS = 16  # fewer cannot show that a unit is dead
 
 
 class Look(Record):
-    """What the activations of one initializer's networks say, over some seeds."""
+    """The verdict on one initializer, from the activations of its networks over some seeds."""
 
     init: str
-    verdict: Verdict  # of the network that stands for all
+    verdict: Verdict  # of the network that represents all seeds
     seeds: int
     alike: int  # seeds with that verdict
     layers: list[LayerSignals]  # of that network
 
     @property
     def healthy(self) -> bool:
-        """Signals pass."""
+        """Signals reach the last layer, and gradients the first."""
         return self.verdict.level == "fine"
 
 
 def look(measured: Activations, init: str) -> Look:
-    """The verdict on an initializer: healthy where more than half of the seeds are, else what ails most of the others.
+    """The verdict on an initializer: healthy where most of its seeds are, else the most frequent other one.
 
     Args:
         measured: members that differ by seed alone.
@@ -53,11 +53,11 @@ def look(measured: Activations, init: str) -> Look:
 
 
 def judge(looks: Mapping[str, Look], chosen: str) -> Verdict:
-    """The verdict on the start of a network: that on its own initial weights, unless they pass and are not used.
+    """The verdict on the initial weights: on the network's own, unless these are healthy and another was chosen.
 
     Args:
         looks: by initializer, the network's own first.
-        chosen: the initializer that is gone on with.
+        chosen: the initializer that the run continues with.
     """
     own = next(iter(looks.values()))
     subject = own if not own.healthy else looks[chosen]
@@ -109,7 +109,7 @@ def verdicts(measured: Activations) -> list[Verdict]:
 
 
 def verdict(measured: Activations, row: int) -> Verdict:
-    """What the activations of one member say.
+    """The verdict on the activations of one member.
 
     Layers are compared where they have the network's commonest activation function: a gate's sigmoid lies elsewhere
     than the ReLUs around it.

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 class Site:
     """One call of an activation function: the layer that the reader sees."""
 
-    name: str  # of the module that it happens in, as in `named_modules`
+    name: str  # of the module that calls it, as in `named_modules`
     kind: str  # relu, tanh, ...; "" for the output of a weight layer where a network has no activation function
     shape: tuple[int, ...]  # of the output, [N, units, ...]
 
@@ -29,16 +29,16 @@ class Site:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Between which all values lie, where the function says so."""
+        """The bounds of its values, where the function has any."""
         return _BOUNDS.get(self.kind)
 
     @property
     def rectifies(self) -> bool:
-        """A unit of it can die: its output is exactly 0, and so is its slope, over a half-line."""
+        """Its units can die: output and slope are exactly 0 over a half-line."""
         return self.kind in _RECTIFIERS
 
     def saturated(self, values: Tensor) -> Tensor | None:
-        """Where the slope is below a tenth of the steepest, as told by the output; None where that cannot be."""
+        """Where the slope is below a tenth of the steepest, computed from the output; None where that cannot be."""
         if self.kind == "tanh":
             return 1.0 - values.square() < 0.1
         if self.kind == "sigmoid":
@@ -64,7 +64,7 @@ _WEIGHTED = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.RNNBase, nn.RNN
 
 
 def _functions() -> dict[Any, str]:
-    """Every public spelling of the activation functions, with what it is called here."""
+    """Every function of torch that is an activation function, with its name here."""
     names: tuple[str, ...] = (
         "relu",
         "relu6",
@@ -93,14 +93,14 @@ _ACTIVATIONS = _functions()
 
 @dataclass
 class Tapped(TorchFunctionMode):
-    """While it is entered, each activation function's output is kept, and a tap is added to it.
+    """Context manager that records the output of each activation function, and adds a tap to it.
 
     A tap is a tensor of zeros: the gradient by it is the gradient by the output. Without taps the outputs are as they
     were.
     """
 
     network: nn.Module
-    rows: int  # of the batch: what has no row of it is no activation
+    rows: int  # of the batch: an output without that many rows is no activation
     taps: Sequence[Tensor] = ()
     layers: bool = False  # keep the outputs of weight layers instead, for a network without activation functions
     outputs: list[Tensor] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Tapped(TorchFunctionMode):
         return result if kind is None or self.layers else self._kept(kind, result)
 
     def _kept(self, kind: str, result: Any) -> Any:
-        """Note one output and return it, tapped."""
+        """Record one output and return it with its tap added."""
         if not isinstance(result, Tensor) or result.dim() < 2 or result.shape[0] % self.rows:
             return result
         number = len(self.outputs)

@@ -65,7 +65,7 @@ def judge(
         target: 1 for accuracy, `R2_TARGET` for R^2.
         diverged: members that diverged.
         members: how many there were.
-        crowding: of `crowding.advice`: a few far values are the likelier cause.
+        crowding: advice of `crowding.advice` where a few far values are the likelier cause.
     """
     evidence = {
         "best": best,

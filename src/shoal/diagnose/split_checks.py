@@ -1,7 +1,7 @@
-"""Questions to data and their split: the same rows on both sides, drift between them, labels that cannot be right.
+"""Checks of the data and their split: the same rows on both sides, drift between them, labels that cannot be right.
 
-Nothing is chosen by the answers. Of test rows only the inputs are looked at, never the answers (a copy is one whatever
-its label), and labels are questioned in training rows alone.
+No choice depends on the results. Of test rows only the inputs are read, never the targets (a copy is a copy whatever
+its label), and labels are checked in training rows alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FEWEST_ROWS = 100
 CONFIDENT = 0.6  # by how much another class must be more probable than the given one
 SUSPECT_SHARE = 0.01  # of the rows
 SUSPECT_OF_TWO, SUSPECT_OF_MANY = 0.35, 0.25  # of the rows that are told wrongly, by the number of classes
-WEAK = 0.35  # share that is told wrongly: above, the model is in no place to doubt a label
+WEAK = 0.35  # share that is told wrongly: above, the model is too weak to doubt a label
 TREES = 60
 SHOWN = 20
 
@@ -44,7 +44,7 @@ def of_split(dataset: Dataset, plan: SplitIndices, *, thorough: bool = True) -> 
 
     Args:
         dataset: the rows.
-        plan: who trains and who judges.
+        plan: the training, validation and test rows.
         thorough: also what needs a classifier of its own: drift and label noise (a few seconds at most).
     """
     found = [*_one_target(dataset, plan), *_copies(dataset, plan), *_near_copies(dataset, plan)]
@@ -104,17 +104,17 @@ def _copies(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
 
 
 def _near_copies(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
-    """Test rows that lie far closer to a training row than is usual, without being equal."""
+    """Test rows far closer to a training row than the median test row, without being equal to it."""
     train, test = _some(plan.train, BASE), _some(plan.test, QUERIES)
     if len(test) < 20 or len(train) < 20 or not _tells_rows_apart(dataset):
         return
     distance, index = nearest(vectors(dataset, test, train), vectors(dataset, train, train))
-    usual = float(np.median(distance))
+    median = float(np.median(distance))
     keys = _keys(dataset)
     tables = not isinstance(dataset.features, ArrayFeatures)
     equal = distance == 0 if tables else keys[test] == keys[train[index]]  # equal features: few values, not copies
-    near = (distance <= NEAR * usual) & ~equal
-    if usual == 0 or near.mean() <= NEAR_SHARE:
+    near = (distance <= NEAR * median) & ~equal
+    if median == 0 or near.mean() <= NEAR_SHARE:
         return
     near_rows = np.flatnonzero(near)[:SHOWN]
     pairs = [[dataset.number(int(test[row])), dataset.number(int(train[index[row]]))] for row in near_rows]
@@ -131,7 +131,7 @@ def _near_copies(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
 
 
 def _tells_rows_apart(dataset: Dataset) -> bool:
-    """Whether rows that are alike are so hardly by chance: a table needs several columns of many values for that."""
+    """Whether equal rows are hardly equal by chance: a table needs several columns of many values for that."""
     if isinstance(dataset.features, ArrayFeatures):
         return True
     many = min(MANY_SHARE * dataset.rows, MANY_VALUES)
@@ -176,7 +176,7 @@ def drift(dataset: Dataset, plan: SplitIndices) -> Iterator[Finding]:
 
 
 def _untimed(dataset: Dataset) -> Dataset:
-    """Without the column that orders the rows, which tells the parts apart by design."""
+    """The data without the column that orders the rows, which tells the parts apart by design."""
     time = dataset.schema.time
     if not isinstance(dataset.features, TableFeatures) or time not in dataset.features.frame.columns:
         return dataset
@@ -257,7 +257,7 @@ def _out_of_bag(x: NDArray[np.float32], y: Rows) -> NDArray[np.float64]:
         TREES, bootstrap=True, oob_score=True, min_samples_leaf=2, random_state=0, n_jobs=1
     )
     with process.warning_filters():
-        warnings.simplefilter("ignore")  # a row that every tree saw: its votes are NaN
+        warnings.simplefilter("ignore")  # a row that every tree was fitted on has no votes: NaN
         forest.fit(x, y)
     votes: NDArray[np.float64] = np.nan_to_num(forest.oob_decision_function_, nan=1 / (int(y.max()) + 1))
     return votes
@@ -270,7 +270,7 @@ def _auc(score: NDArray[np.float64], side: Rows) -> float:
 
 
 def _some(rows: Rows, most: int) -> Rows:
-    """The rows, or as many of them as can be afforded, always the same ones."""
+    """The rows, or a fixed sample of them where there are too many."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))

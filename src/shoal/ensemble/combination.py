@@ -1,4 +1,4 @@
-"""What several networks answer together: the weighted mean of their calibrated answers, defined here alone."""
+"""The answer of several networks: the weighted mean of their calibrated answers, defined here alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Combination:
-    """The mean of M members' answers, each as often as it counts.
+    """The mean of M members' answers, weighted by their counts.
 
     An answer is softmax(outputs / temperature) for classes and the outputs themselves for numbers, in float64.
     """

@@ -1,7 +1,7 @@
 """Greedy selection of an ensemble on validation rows, and what it gains.
 
-Source: Caruana et al. 2004, "Ensemble selection from libraries of models": start from the best few, then add whichever
-member helps the mean prediction most, with replacement. How few is decided by a paired difference here.
+Source: Caruana et al. 2004, "Ensemble selection from libraries of models": start from the top k members, then
+add whichever helps the mean prediction most, with replacement. Here k follows from a paired difference.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RowScores = Callable[[Floats], Floats]  # mean predictions [N, C] to (score, -loss) of each row, [2, N]
 
-START = 5  # members, where nothing speaks against so many
+TOP_K = 5  # members that the selection starts from, at most
 ROUNDED = 9  # decimals of a loss: a longer ensemble must be better by more than rounding
 
 
@@ -31,9 +31,9 @@ class Selection:
 def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Selection:
     """Choose an ensemble by its loss on the validation rows.
 
-    By the loss and not by the score: accuracy counts few rows that flip. And not from nothing: one of many candidates
-    is always the luckiest on these rows, so the selection starts from the mean of the best `START` by loss, or of as
-    many of them as are not worse than the best one beyond one standard error of the paired difference. It then adds
+    The loss decides and not the score, because accuracy depends on the few rows that flip. One of many candidates is
+    always the luckiest on these rows, so the selection starts from the mean of the `TOP_K` best by loss, or of fewer,
+    if that mean is worse than the best one by more than a standard error of the paired difference. It then adds
     whichever candidate lowers the loss most, and ends at the shortest prefix with the lowest loss.
 
     Args:
@@ -61,11 +61,11 @@ def select(predictions: Floats, row_scores: RowScores, most: int = 20) -> Select
 
 
 def _start(predictions: Floats, row_scores: RowScores, most: int) -> list[int]:
-    """The candidates that the selection starts from, the best by loss first."""
+    """The top k candidates that the selection starts from, the best by loss first."""
     losses = [-float(row_scores(each)[1].mean()) for each in predictions]
     order = sorted(range(len(losses)), key=lambda i: (losses[i], i))
     alone = row_scores(predictions[order[0]])[1]
-    for n in range(min(START, len(order), most), 1, -1):
+    for n in range(min(TOP_K, len(order), most), 1, -1):
         lost = alone - row_scores(predictions[order[:n]].mean(axis=0))[1]
         if round(float(lost.mean()), ROUNDED) < round(float(lost.std() / np.sqrt(len(lost))), ROUNDED):
             return order[:n]

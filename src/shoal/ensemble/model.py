@@ -1,4 +1,4 @@
-"""A finished model: raw rows to answers, by preparation, networks and the mean of what they say, as one thing."""
+"""A finished model: raw rows to answers, by the preparation, the networks and the mean of their answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from shoal.prepare import Preparation, TargetScaling
 from shoal.prepare.targets import Answers
 
 Floats = NDArray[np.float64]
-BATCH, MOST_VALUES = 1024, 1 << 22  # rows, and numbers in them: a first layer makes many times as many of these
+BATCH, MOST_VALUES = 1024, 1 << 22  # rows of a batch, and numbers in them: a first layer makes many times as many
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Model:
         return weights | {f"preparation.{name}": tensor for name, tensor in self.preparation.parts()[1].items()}
 
     def document(self) -> dict[str, JsonValue]:
-        """All the rest, as JSON."""
+        """Everything but the tensors, as JSON."""
         return {
             "networks": [
                 {
@@ -171,7 +171,7 @@ class Model:
         return model
 
     def _try_out(self) -> None:
-        """Answer one row without content: whatever does not hold together shows now, and not at the user's rows.
+        """Predict one empty row, so that a broken model fails when it is loaded and not on the user's rows.
 
         Raises:
             InputError: the parts of the model do not fit one another.
@@ -191,12 +191,12 @@ class Model:
 
 @torch.no_grad()
 def outputs_of(network: nn.Module, x: Tensor) -> Tensor:
-    """What a network answers prepared rows [N, ...], in parts that it can take at once: [N, C]."""
+    """A network's outputs [N, C] for prepared rows [N, ...], batch by batch."""
     return torch.cat([network(part) for part in batches(x)])
 
 
 def batches(x: Tensor) -> tuple[Tensor, ...]:
-    """Prepared rows in parts that a network can take at once: 1024 rows, or fewer where they are long.
+    """Prepared rows cut into batches of 1024 rows, or fewer where rows are long.
 
     >>> [len(part) for part in batches(torch.zeros(1500, 3))], len(batches(torch.zeros(30, 1, 128, 128, 128))[0])
     ([1024, 476], 2)
@@ -253,7 +253,7 @@ def _rebuilt(
 
 
 def _blank(schema: Schema) -> Features:
-    """One row in which nothing is known."""
+    """One row of missing cells, or of zeros."""
     if schema.kind == "table":
         empty = {column.name: pl.Series([None], dtype=pl.String) for column in schema.features()}
         return read_rows(pl.DataFrame(empty), schema).features
@@ -261,7 +261,7 @@ def _blank(schema: Schema) -> Features:
 
 
 def _what_is_wrong(error: Exception) -> str:
-    """The first thing, in a few words."""
+    """The first thing that is wrong, in a few words."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"`{'.'.join(str(part) for part in first['loc'])}`: {first['msg']}"

@@ -1,4 +1,4 @@
-"""How good answers are on rows whose truth is known: the score with its interval, and what goes with it."""
+"""How good answers are on rows whose truth is known: the score with its interval, and further metrics."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def r2_interval(squared: Floats, truth: Floats) -> Interval | None:
 
 
 def findings(scores: Scores, truth: NDArray[np.generic]) -> list[Finding]:
-    """What the rows are too few, or too much alike, to say.
+    """Warn where the rows are too few, or too much alike, for a reliable score.
 
     Args:
         scores: of these rows.
@@ -165,7 +165,7 @@ def findings(scores: Scores, truth: NDArray[np.generic]) -> list[Finding]:
 
 
 def worth(rows: int) -> str:
-    """What a score from so many rows says."""
+    """How much a score from so many rows says, in words."""
     if rows >= FEW_ROWS:
         return "no interval can be given"
     return "it says next to nothing" if rows < FEWEST_FOR_R2 else "it says little"

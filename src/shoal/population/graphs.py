@@ -32,7 +32,7 @@ def captured(step: Callable[[Given], None], device: torch.device) -> Callable[[G
     """The step, which on a GPU is replayed as a graph.
 
     Args:
-        step: reads its inputs and tensors that stay where they are, and writes the latter in place. It must not read a
+        step: reads its inputs and tensors of fixed addresses, and writes the latter in place. It must not read a
             number back to the CPU.
         device: where it runs.
     """

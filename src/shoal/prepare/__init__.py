@@ -1,6 +1,6 @@
-"""From features to what a network sees, with statistics of the training rows alone.
+"""Features to a network's inputs, with statistics of the training rows alone.
 
-`fit` prepares a data set for a network. The steps that it is made of also stand alone: `fit_standardize(chunked(x))`
+`fit` prepares a data set for a network. Its steps can also be used alone: `fit_standardize(chunked(x))`
 and its like give a `Step` with `apply` and `invert`, from rows in memory, on disk, or made on the fly.
 """
 

@@ -1,6 +1,6 @@
-"""Where a preparation that was asked for would harm, and what to do instead.
+"""Findings about preparations that the user asked for and that harm, and what to do instead.
 
-| code | meaning | done about it |
+| code | meaning | what is done |
 | --- | --- | --- |
 | SHL291 | features of one unit are scaled one by one | done as asked, named |
 | SHL292 | PCA or whitening of images | done as asked, named |
@@ -41,7 +41,7 @@ UNITS = re.compile(r".*(?:[(\[]\s*([^)\]]+?)\s*[)\]]|_(mm|cm|km|m|mg|kg|g|ms|s|m
 
 
 def advise(dataset: Dataset, rows: NDArray[np.int64], preparation: Preparation) -> tuple[Finding, ...]:
-    """Findings about a preparation that names its steps; `auto` takes none of these risks.
+    """Findings about a preparation that names its steps; `auto` has none of these risks.
 
     Args:
         dataset: what was prepared.
@@ -96,7 +96,7 @@ def _shared_unit(features: Sequence[str], values: Floats, names: Sequence[str]) 
 
 
 def shared_unit(features: Sequence[str], values: Floats) -> str:
-    """That all features are measured alike, in words, by their names and ranges; empty where nothing says so.
+    """In words, the unit or range that all features share; empty where they share none.
 
     >>> shared_unit(["petal length (cm)", "petal width (cm)"], np.ones((2, 2)))
     'in cm'

@@ -1,4 +1,4 @@
-"""The number columns of a table as one matrix: filled, flagged, and taken through a chain of steps together."""
+"""The number columns of a table as one matrix: filled, flagged, and transformed together by a chain of steps."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from shoal.prepare.streaming import chunked
 
 
 class Source(Record):
-    """Where one number comes from: a column, or a part of a date."""
+    """The source of one number: a column, or a part of a date."""
 
     column: str
     part: str = ""
 
     @property
     def name(self) -> str:
-        """What its input is called."""
+        """The name of its input."""
         return f"{self.column} {self.part}".rstrip()
 
 
 class NumberBlock(Record):
-    """Numbers of a table, filled by their training medians, taken through a chain; then where cells were missing."""
+    """Numbers of a table, filled with training medians and transformed by a chain; then flags of missing cells."""
 
     sources: tuple[Source, ...]
     impute: Impute
     steps: tuple[FittedStep, ...]
 
     def names(self) -> list[str]:
-        """The inputs that it makes."""
+        """Names of the inputs that it makes."""
         given = [source.name for source in self.sources]
         flags = self.impute.names(given)[len(given) :]
         for step in self.steps:
@@ -58,7 +58,7 @@ class NumberBlock(Record):
 
 
 def fit_block(frame: pl.DataFrame, sources: tuple[Source, ...], how: str, eps_frac: float) -> NumberBlock:
-    """Fill and chain fitted on the rows of the frame.
+    """Fit medians and chain on the rows of the frame.
 
     Args:
         frame: the training rows.

@@ -1,4 +1,4 @@
-"""A category column to one input per value that training saw often enough."""
+"""A category column to one input per value that is frequent enough in the training rows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MOST_VALUES = 128  # the commonest; the rest goes to "other"
 
 
 class CategoryColumn(Record):
-    """One-hot: an input per kept value, one for the others and one for missing cells where training had such.
+    """One-hot: an input per kept value, one for "other" and one for missing cells, where training rows had such.
 
-    A value that training did not see goes to "other"; where training had no others, it is all zeros. Two values alone
-    take one input, -1 or 1.
+    A value without training rows goes to "other"; where there is no "other", it is all zeros. If there are two values
+    and nothing else, they become one input, -1 or 1.
     """
 
     kind: Literal["category"] = "category"
@@ -28,7 +28,7 @@ class CategoryColumn(Record):
     missing: bool
 
     def names(self) -> list[str]:
-        """The inputs that it makes."""
+        """Names of the inputs that it makes."""
         if self._signed():
             return [f"{self.name}={self.values[1]}"]
         slots = [f"{self.name}={value}" for value in self.values]
@@ -38,7 +38,7 @@ class CategoryColumn(Record):
         return len(self.values) == 2 and not self.other and not self.missing
 
     def transform(self, cells: pl.Series) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Text with null for missing cells to [N, slots], and which rows hold a value that training put nowhere."""
+        """Text with null for missing cells to [N, slots], and which rows hold a value without an input."""
         lookup = pl.DataFrame(
             {"value": list(self.values), "slot": np.arange(len(self.values))},
             schema={"value": pl.String, "slot": pl.Int64},
@@ -61,7 +61,7 @@ class CategoryColumn(Record):
 
 
 def fit_category(name: str, cells: pl.Series) -> tuple[CategoryColumn, frozenset[str]]:
-    """The values kept, the commonest first, and all values that training saw (to tell unseen from rare)."""
+    """The values kept, the commonest first, and all values of the training rows (to tell unseen from rare ones)."""
     counts = cells.drop_nulls().value_counts(sort=False).sort(["count", cells.name], descending=[True, False])
     often = counts.filter(pl.col("count") >= FEWEST_ROWS).get_column(cells.name).head(MOST_VALUES).to_list()
     column = CategoryColumn(

@@ -53,7 +53,7 @@ def names_of(how: str) -> tuple[str, ...]:
 
 
 def fit_step(name: str, chunks: Chunks, eps_frac: float = EPS_FRAC) -> FittedStep:
-    """One step by its name.
+    """Fit one step, by its name.
 
     Args:
         name: a key of `FITS`.
@@ -66,7 +66,7 @@ def fit_step(name: str, chunks: Chunks, eps_frac: float = EPS_FRAC) -> FittedSte
 
 
 def fit_chain(how: str, chunks: Chunks, eps_frac: float = EPS_FRAC) -> tuple[FittedStep, ...]:
-    """Each step fitted on what the ones before it make of the training rows.
+    """Fit each step on the training rows as the steps before it transform them.
 
     Args:
         how: as `names_of` reads it.
@@ -81,7 +81,7 @@ def fit_chain(how: str, chunks: Chunks, eps_frac: float = EPS_FRAC) -> tuple[Fit
 
 
 def _after(step: FittedStep, chunks: Chunks) -> Chunks:
-    """The same rows once a step was applied, still chunk by chunk."""
+    """The rows after a step, chunk by chunk."""
 
     def once() -> Iterator[Floats]:
         for block in chunks():

@@ -1,4 +1,4 @@
-"""Images, signals and volumes: channels first, and the steps that were fitted on them."""
+"""Images, signals and volumes: put channels first, then transformed by fitted steps."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 class ArrayRows(Record):
-    """How stored rows become channels-first rows, and the steps they go through.
+    """Stored rows to channels-first rows, transformed by fitted steps.
 
-    Scaling looks at the values of one channel together, wherever they stand; PCA and whitening look at a whole row.
+    Scaling looks at the values of one channel together, at all positions; PCA and whitening look at a whole row.
     """
 
     kind: Literal["image", "signal", "volume"]
@@ -74,7 +74,7 @@ class ArrayRows(Record):
 
 
 def fit_arrays(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64], how: str, eps_frac: float) -> ArrayRows:
-    """The steps of a chain, each fitted on what the ones before make of the given rows; read block by block.
+    """Fit the steps of a chain, each on the rows as the steps before it transform them; read block by block.
 
     Args:
         kind: image, signal or volume.
@@ -93,7 +93,7 @@ def fit_arrays(kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64], how:
 def matrices(
     kind: Kind, x: NDArray[np.generic], rows: NDArray[np.int64], before: Sequence[FittedStep], looks_at: LooksAt
 ) -> Chunks:
-    """Training rows after some steps, by chunks, as the next step looks at them: [n, values] or [n * places, C]."""
+    """Training rows after some steps, in chunks of the next step's shape: [n, values] or [n * positions, C]."""
     size = _rows_at_a_time(x.shape[1:])
 
     def once() -> Iterator[Floats]:
@@ -111,14 +111,14 @@ def _through(block: Floats, steps: Sequence[FittedStep]) -> Floats:
 
 
 def _as_matrix(block: Floats, looks_at: LooksAt) -> Floats:
-    """[n, C, ...] to [n, values], or to [n * places, C]."""
+    """[n, C, ...] to [n, values], or to [n * positions, C]."""
     if looks_at == "row":
         return block.reshape(len(block), -1)
     return np.moveaxis(block, 1, -1).reshape(-1, block.shape[1])
 
 
 def _as_rows(matrix: Floats, shape: tuple[int, ...], looks_at: LooksAt) -> Floats:
-    """The way back."""
+    """The inverse of `_as_matrix`."""
     if looks_at == "row":
         return matrix.reshape(shape)
     return np.moveaxis(matrix.reshape(shape[0], *shape[2:], shape[1]), -1, 1)

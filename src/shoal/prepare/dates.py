@@ -1,4 +1,4 @@
-"""A date column to inputs: where it stands in time, and where in the year, the week and the day."""
+"""A date column to inputs: the point in time, and its phase in the year, the week and the day."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ GROWING = ("days", "year", "day")
 class DateColumn(Record):
     """Days since 1970, year and day of the month as numbers; month, weekday and hour as a sine and a cosine each.
 
-    Parts that do not vary over the training rows are left out. A missing date fills the numbers with their medians and
-    the cycles with 0.
+    Parts that do not vary over the training rows are left out. For a missing date the numbers are their medians and
+    the cycles 0.
     """
 
     kind: Literal["date"] = "date"
@@ -28,7 +28,7 @@ class DateColumn(Record):
     cycles: tuple[Literal["month", "weekday", "hour"], ...]
 
     def names(self) -> list[str]:
-        """The inputs that it makes."""
+        """Names of the inputs that it makes."""
         straight = [name for part in self.numbers for name in part.names()]
         return straight + [f"{self.name} {part} {wave}" for part in self.cycles for wave in ("sin", "cos")]
 

@@ -1,7 +1,7 @@
 """Numbers that a preparation learned from training rows, as fields of records.
 
-Vectors stand in the JSON of a saved model. Matrices are too long for that: with a context they go, and come back, as
-tensors beside it.
+Vectors are part of the JSON of a saved model. Matrices are too long for that: with a context they are written and read
+as tensors beside it.
 """
 
 from __future__ import annotations

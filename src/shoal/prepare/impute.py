@@ -1,4 +1,4 @@
-"""Missing cells filled, and where they were, kept as inputs of their own."""
+"""Missing cells are filled, and flags say where they were."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shoal.prepare.streaming import Chunks, known, quantiles, sample, spread
 
 
 class Impute(Step):
-    """Missing cells take their feature's `fill`; one more output, 0 or 1, for each feature with an indicator."""
+    """Missing cells become their feature's `fill`; each feature with an indicator has one more output, 0 or 1."""
 
     kind: Literal["impute"] = "impute"
     fill: Fitted  # [D]
@@ -58,7 +58,7 @@ class Impute(Step):
 
 
 def fit_impute(chunks: Chunks, by: Literal["median", "mean"] = "median") -> Impute:
-    """What missing cells shall be taken for.
+    """Fit the fill of missing cells.
 
     Args:
         chunks: the training rows, NaN for missing cells; read twice.

@@ -1,4 +1,4 @@
-"""What prepared inputs mean as pixels, for whoever changes colours or fills borders with black."""
+"""The pixel values of prepared inputs, for augmentations that change colours or fill borders with black."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shoal.data import ArrayFeatures, Dataset
 from shoal.data.depth import Ends, array_ends, ends
 from shoal.prepare.preparation import Preparation
 
-MOST_ROWS = 4000  # training rows that say what black and white are
+MOST_ROWS = 4000  # training rows that black and white are read from
 
 
 def pixels(preparation: Preparation, dataset: Dataset, train: NDArray[np.int64]) -> Pixels:
@@ -20,10 +20,10 @@ def pixels(preparation: Preparation, dataset: Dataset, train: NDArray[np.int64])
     Args:
         preparation: of signals, images or volumes.
         dataset: their rows.
-        train: those that were trained on; no other row says what black and white are.
+        train: the training rows; black and white are read from no other row.
 
     Raises:
-        InputError: the preparation treats places of a picture differently (PCA, whitening, statistics by pixel), so
+        InputError: the preparation treats positions of a picture differently (PCA, whitening, statistics by pixel), so
             that a moved picture is no longer a picture.
     """
     values = preparation.invert(np.stack([np.full(preparation.shape, value) for value in (0.0, 1.0)]))
@@ -43,7 +43,7 @@ def pixels(preparation: Preparation, dataset: Dataset, train: NDArray[np.int64])
 
 
 def _black_and_white(dataset: Dataset, train: NDArray[np.int64]) -> Ends:
-    """By the rule of the schema's ends, which are those of all rows, but of some of the training rows."""
+    """Values of black and white by the rule of the schema, but from training rows instead of all rows."""
     if not isinstance(dataset.features, ArrayFeatures):
         raise InputError(f"{dataset.source} is a table: it has no pixels.")
     stored = dataset.features.array[train[:: -(-len(train) // MOST_ROWS)]]

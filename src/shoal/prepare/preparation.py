@@ -25,25 +25,25 @@ from shoal.prepare.fitted import Floats
 from shoal.prepare.numbers import NumberColumn, fit_number
 from shoal.prepare.rotation import EPS_FRAC
 
-ARRAY_EPS_FRAC = 0.01  # of the mean variance, when pixels or samples are whitened: the last axes are noise
+ARRAY_EPS_FRAC = 0.01  # of the mean variance, where arrays are whitened: their last axes are noise
 PreparedColumn = Annotated[NumberColumn | CategoryColumn | DateColumn, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a network sees, and what had to be bent to get there."""
+    """A network's inputs, and warnings about cells that had to be replaced."""
 
     x: NDArray[np.float32]  # [N, D] of tables, [N, C, L], [N, C, H, W] or [N, 1, D, H, W]
     warnings: tuple[Finding, ...]
 
 
 class Preparation(Record):
-    """The fitted preparation: the columns of a table and its numbers taken together, or the rows of anything else."""
+    """The fitted preparation: of a table's columns, alone or its numbers together; or of the rows of an array."""
 
     how: str = "auto"
     columns: tuple[PreparedColumn, ...] = ()
-    seen: dict[str, tuple[str, ...]] = {}  # rare categories of the training rows, which are not news
-    numbers: NumberBlock | None = None  # where `how` names the steps that they go through
+    seen: dict[str, tuple[str, ...]] = {}  # rare categories of the training rows, which cause no warning
+    numbers: NumberBlock | None = None  # where `how` names the steps for numbers
     arrays: ArrayRows | None = None
 
     @property
@@ -58,7 +58,7 @@ class Preparation(Record):
         return together + [name for column in self.columns for name in column.names()]
 
     def transform(self, features: Features) -> Prepared:
-        """Any rows by the training rows' statistics.
+        """Prepare any rows, by the statistics of the training rows.
 
         Args:
             features: as the reader gives them, new rows or old.
@@ -104,7 +104,7 @@ class Preparation(Record):
         return Prepared(np.concatenate(blocks, axis=1), tuple(warnings))
 
     def invert(self, x: NDArray[np.floating]) -> Floats:
-        """Prepared rows back to what they were prepared from, as far as the steps and float32 allow.
+        """Undo the preparation, as far as the steps and float32 allow.
 
         Args:
             x: prepared rows [N, ...], as `transform` gives them.
@@ -124,13 +124,13 @@ class Preparation(Record):
         return self.numbers.invert(x[:, : len(self.numbers.names())].astype(np.float64))
 
     def parts(self) -> tuple[dict[str, JsonValue], dict[str, Tensor]]:
-        """What a saved model keeps: plain JSON, and the matrices that it names."""
+        """The preparation as a saved model keeps it: plain JSON, and the matrices that it names."""
         tensors: dict[str, Tensor] = {}
         return self.model_dump(mode="json", context={"tensors": tensors}), tensors
 
     @classmethod
     def of(cls, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Preparation:
-        """The preparation that `parts` took apart.
+        """The preparation from what `parts` gave.
 
         Raises:
             ValueError, KeyError: the parts do not make one.
@@ -147,7 +147,7 @@ class Preparation(Record):
         return cls.model_validate_json(text)
 
     def _flags_date(self, name: str) -> bool:
-        """Whether missing dates of a column were met in training and have their own input."""
+        """Whether dates of a column were missing in training, so that there is an input for that."""
         if self.numbers is None:
             return False
         flags = zip(self.numbers.sources, self.numbers.impute.indicator, strict=True)
@@ -178,8 +178,8 @@ def fit(dataset: Dataset, rows: NDArray[np.int64], how: str = "auto") -> Prepara
 
     `auto`: numbers are filled with their median, standardised and softly clipped, many-valued ones also ranked;
     categories become one-hot; dates become their parts; channels of images, signals and volumes are standardised.
-    Otherwise the numbers of a table, or the values of an array, go through the named steps, and nothing else is done to
-    them; categories and cycles of dates stay as they are in `auto`.
+    Otherwise the named steps, and nothing else, transform the numbers of a table or the values of an array; categories
+    and cycles of dates are prepared as in `auto`.
 
     Args:
         dataset: what to prepare.
@@ -227,7 +227,7 @@ def fit(dataset: Dataset, rows: NDArray[np.int64], how: str = "auto") -> Prepara
 
 
 def _filled(name: str, kind: str, frame: pl.DataFrame) -> list[Finding]:
-    """Missing cells in a column that had none in training."""
+    """Warn of missing cells in a column that had none in training."""
     empty = frame.get_column(name).null_count()
     if not empty:
         return []

@@ -1,4 +1,4 @@
-"""Each feature spread by its ranks: to a uniform or a normal distribution."""
+"""Each feature transformed by its ranks to a uniform or a normal distribution."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TAIL = 1e-7  # a normal score ends where this share of the distribution is left:
 class Quantile(Step):
     """u = F(x), the share of the training rows below x, linear between knots; or its normal score Phi^-1(u).
 
-    Equal knots (tied values) take the middle of their shares. New values beyond the training rows take the end's share.
-    A feature that is constant over the training rows becomes u = 1/2, which is the score 0.
+    Equal knots (tied values) get the middle of their shares. New values beyond the training rows get the share of the
+    nearest end. A feature that is constant over the training rows becomes u = 1/2, which is the score 0.
     """
 
     kind: Literal["quantile"] = "quantile"
@@ -70,7 +70,7 @@ class Quantile(Step):
 
 
 def fit_quantile(chunks: Chunks, to: Literal["normal", "uniform"] = "normal", knots: int = MOST_KNOTS) -> Quantile:
-    """The training distribution of each feature.
+    """Fit the distribution of each feature.
 
     Args:
         chunks: the training rows; read once. Beyond 131072 rows an even sample of them (see `sample`).

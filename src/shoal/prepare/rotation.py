@@ -1,4 +1,4 @@
-"""All values of a row turned to the axes of the training rows' covariance: PCA, PCA-whitening, ZCA."""
+"""All values of a row rotated to the axes of the training rows' covariance: PCA, PCA-whitening, ZCA."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shoal.prepare.fitted import Fitted, Floats
 from shoal.prepare.step import Step
 from shoal.prepare.streaming import Chunks, covariance
 
-MOST_VALUES = 4096  # of a row: the covariance takes 128 MB then, its axes about half a minute
-EPS_FRAC = 1e-8  # of the mean variance: enough that rounding is not taken for signal, little enough for unlike units
+MOST_VALUES = 4096  # of a row: its covariance then takes 128 MB, the eigenvectors about half a minute
+EPS_FRAC = 1e-8  # of the mean variance: above rounding errors, below features of smaller units
 
 
 class Rotation(Step):
@@ -49,7 +49,7 @@ class Rotation(Step):
 
     @property
     def condition(self) -> float:
-        """Largest over smallest variance: how much a learning rate must fear; infinite for a rank-deficient one."""
+        """Condition number: largest over smallest variance; infinite where the covariance is rank-deficient."""
         return float(self.variances[0] / self.variances[-1]) if self.variances[-1] > 0 else float("inf")
 
     def apply(self, x: Floats) -> Floats:
@@ -101,7 +101,7 @@ def fit_whiten(chunks: Chunks, components: int | None = None, eps_frac: float = 
     Args:
         chunks: the training rows, without missing values; read once.
         components: how many axes to keep; None for all.
-        eps_frac: eps as a share of the mean variance, at least 0. Axes of much less variance are not blown up.
+        eps_frac: eps as a share of the mean variance, at least 0. Axes of much less variance are not amplified.
 
     Raises:
         InputError: a value is missing or infinite, or a row has more than 4096 values.
@@ -119,7 +119,7 @@ def fit_whiten(chunks: Chunks, components: int | None = None, eps_frac: float = 
 
 
 def fit_zca(chunks: Chunks, eps_frac: float = EPS_FRAC) -> Rotation:
-    """U U^T (x - mu) / sqrt(l + eps) along each axis: whitened, and turned back to where the values came from.
+    """U U^T (x - mu) / sqrt(l + eps) along each axis: whitened, and rotated back to the original axes.
 
     Args:
         chunks: the training rows, without missing values; read once.

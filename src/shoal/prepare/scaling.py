@@ -103,7 +103,7 @@ def fit_robust(chunks: Chunks, smooth_clip: bool = False) -> Scaling:
 
     Args:
         chunks: the training rows; read twice where there are more than can be sampled whole (see `sample`).
-        smooth_clip: bend what is far out towards 3, as RealMLP does.
+        smooth_clip: bend outliers towards 3, as RealMLP does.
 
     Where half of the values are equal the quartiles coincide; half of the range takes their place, as in RealMLP
     (scikit-learn leaves such a feature in its unit). Otherwise as scikit-learn's RobustScaler.

@@ -1,4 +1,4 @@
-"""What every preparation of numbers is: fitted on training rows once, applied to any rows, undone where possible."""
+"""The base of all transformations of numbers: fitted once, on training rows; applied to any rows; inverted."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Step(Record):
         """Prepared rows [n, D'] back to rows [n, D]."""
 
     def names(self, inputs: Sequence[str]) -> list[str]:
-        """What to call the D' outputs, given the names of the inputs."""
+        """Names of the D' outputs, given those of the inputs."""
         return list(inputs)
 
     def check(self, x: Floats) -> Floats:
         """The rows as float64.
 
         Raises:
-            InputError: another number of values in a row than at the fit.
+            InputError: rows have another number of values than at the fit.
         """
         if x.ndim != 2 or x.shape[1] != self.features:
             raise InputError(f"rows of shape {list(x.shape)}; [n, {self.features}] is expected, as at the fit.")

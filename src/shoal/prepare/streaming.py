@@ -22,7 +22,7 @@ MOST_SAMPLED = 1 << 17  # rows that quantiles are read from; with fewer rows qua
 
 @dataclass(frozen=True)
 class Spread:
-    """What one pass tells of each feature, missing cells left out; NaN where a feature has no value at all."""
+    """Statistics of each feature by one pass, without missing cells; NaN where a feature has no value at all."""
 
     count: NDArray[np.int64]  # [D]
     mean: Floats
@@ -32,7 +32,7 @@ class Spread:
 
     @property
     def std(self) -> Floats:
-        """Standard deviation; exactly 0 where what there is could be the rounding of a constant."""
+        """Standard deviation; exactly 0 where it could be the rounding of a constant."""
         std = np.sqrt(self.variance)
         return np.where(std > 16 * np.finfo(np.float64).eps * np.abs(self.mean), std, 0.0)
 
@@ -155,7 +155,7 @@ def sample(chunks: Chunks, most: int = MOST_SAMPLED) -> tuple[Floats, int]:
 
 
 def quantiles(rows: Floats, shares: Floats) -> Floats:
-    """Quantiles of each feature, [len(shares), D], missing cells left out; NaN where a feature has none."""
+    """Quantiles of each feature, [len(shares), D], without missing cells; NaN where a feature has no value."""
     found = np.full((len(shares), rows.shape[1]), np.nan)
     for feature in range(rows.shape[1]):
         present = rows[~np.isnan(rows[:, feature]), feature]
@@ -181,7 +181,7 @@ def rank_error(rows: int, most: int = MOST_SAMPLED) -> float:
 
 
 def _checked(chunks: Chunks) -> Iterator[Floats]:
-    """The chunks that have rows, once no value of theirs is infinite."""
+    """The chunks that have rows, after a check that no value is infinite."""
     for block in chunks():
         infinite = np.isinf(block)
         if infinite.any():

@@ -1,4 +1,4 @@
-"""Targets as a loss wants them, and a network's answers back in the user's terms."""
+"""Targets encoded for the loss, and a network's outputs decoded to the user's classes and units."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TargetScaling(Record):
 
     @classmethod
     def fit(cls, dataset: Dataset, rows: NDArray[np.int64]) -> TargetScaling:
-        """From the given rows alone.
+        """Fit on the given rows.
 
         Raises:
             InputError: all of them have the same value: there is no spread to scale by.

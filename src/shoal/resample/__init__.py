@@ -1,4 +1,4 @@
-"""Which rows train, which choose, which judge: index plans, nothing else."""
+"""Which rows are for training, validation and test: their indices, nothing else."""
 
 from shoal.resample.holdout import hold_out
 from shoal.resample.plan import SplitIndices, draw

@@ -65,7 +65,7 @@ def hold_out(dataset: Dataset, *, seed: int, validation_frac: float = 0.15, test
 
 
 def _take(dataset: Dataset, rows: Rows, share: float, seed: int, part: int) -> tuple[Rows, Rows, str]:
-    """A share of the rows taken off: what stays, what was taken, and how."""
+    """Take a share of the rows: those that stay, those that were taken, and the method in words."""
     if len(rows) < FEWEST_ROWS:
         raise InputError(f"{dataset.source}: {_too_few(dataset, len(rows), part)}")
     state = int(np.random.SeedSequence([seed, part]).generate_state(1)[0])

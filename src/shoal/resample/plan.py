@@ -1,4 +1,4 @@
-"""A plan: which rows train, which choose, which judge. Indices only."""
+"""A plan: the indices of the training, the validation and the test rows."""
 
 from __future__ import annotations
 
