@@ -19,7 +19,7 @@ class Option:
     """One row: `name` as in Python; on the command line `_` becomes `-`."""
 
     name: str
-    help: str
+    description: str
     shown: str = "TEXT"  # what stands for the value in the help
     kind: Literal["text", "number", "many", "flag"] = "text"
     as_written: str = ""  # when the command line says it otherwise
@@ -30,7 +30,7 @@ class Argument:
     """What stands in the line without a name."""
 
     name: str
-    help: str
+    description: str
     required: bool = True
 
 
@@ -118,13 +118,13 @@ def _read_toml(path: str) -> dict[str, Any]:
 def _parameter(row: Argument | Option) -> inspect.Parameter:
     keyword = inspect.Parameter.KEYWORD_ONLY
     if isinstance(row, Argument):
-        marker = typer.Argument(help=row.help, metavar=row.name.upper(), show_default=False)
+        marker = typer.Argument(help=row.description, metavar=row.name.upper(), show_default=False)
         hint = Annotated[str, marker] if row.required else Annotated[str | None, marker]
         default = inspect.Parameter.empty if row.required else None
         return inspect.Parameter(row.name, keyword, default=default, annotation=hint)
     written = f"--{row.as_written or row.name.replace('_', '-')}"
     if row.kind == "flag":
-        flag = Annotated[bool, typer.Option(written, help=row.help)]
+        flag = Annotated[bool, typer.Option(written, help=row.description)]
         return inspect.Parameter(row.name, keyword, default=False, annotation=flag)
-    valued = typer.Option(written, help=row.help, metavar=row.shown, show_default=False)
+    valued = typer.Option(written, help=row.description, metavar=row.shown, show_default=False)
     return inspect.Parameter(row.name, keyword, default=None, annotation=Annotated[_TYPES[row.kind], valued])

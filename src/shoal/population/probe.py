@@ -97,7 +97,7 @@ def _cost(template: Template, batch: Tensor) -> Cost:
                 outputs = network(batch.clone())
         except Exception as error:  # whatever the user's own forward raises
             raise refused(shape, error) from error
-        drew = draws.any and not torch.equal(state, _generator_state(batch.device))
+        drew = draws.drawn and not torch.equal(state, _generator_state(batch.device))
     if not isinstance(outputs, Tensor) or outputs.dim() == 0 or len(outputs) != len(batch):
         got = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise InputError(f"The network answers a batch of shape {shape} with {got}: it must be one tensor [B, ...].")
@@ -127,12 +127,12 @@ def refused(shape: list[int], error: Exception) -> InputError:
 class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes operations of this thread that may draw from torch's global generator: others may draw meanwhile."""
 
-    any = False
+    drawn = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {} if kwargs is None else kwargs
         if torch.Tag.nondeterministic_seeded in func.tags and given.get("generator") is None:
-            self.any = True
+            self.drawn = True
         return func(*args, **given)
 
 

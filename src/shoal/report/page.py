@@ -54,7 +54,7 @@ class StepView:
     number: str
     seconds: str
     why: str
-    open: bool
+    expanded: bool
     rounds: list[RoundView]
     thumb: str
 
@@ -139,7 +139,7 @@ def _step(story: stories.Story, number: int) -> StepView:
         number=last.number if last else "",
         seconds=seconds,
         why=STEP_WHY[number],
-        open=level in ("note", "warning", "problem"),
+        expanded=level in ("note", "warning", "problem"),
         rounds=rounds,
         thumb=shown[-1].id if shown else "",
     )
