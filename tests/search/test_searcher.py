@@ -14,10 +14,10 @@ from shoal.core.errors import InputError
 from shoal.core.events import Range
 from shoal.optim import RULES
 from shoal.search.searcher import RandomSearch, Trial, by_structure
-from shoal.search.space import Choice, Space, position, value_at, whole_numbers
+from shoal.search.space import Categorical, Space, position, value_at, whole_numbers
 
 SPACE: Space = {
-    "optimizer": Choice(("nesterov", "adamw", "sgd")),
+    "optimizer": Categorical(("nesterov", "adamw", "sgd")),
     "lr": Range(low=1e-4, high=1e-1),
     "momentum": Range(low=0.5, high=0.99, log=False),
     "width": Range(low=32, high=256, integer=True),
@@ -92,4 +92,4 @@ def test_whole_numbers_and_their_places() -> None:
 
 def test_a_choice_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="at least one value"):
-        Choice(())
+        Categorical(())

@@ -105,7 +105,7 @@ class Population(Matrix):
             bfloat16,
             PLANS if plans is None else plans,
         )
-        self.training: training.Training | None = None  # that is running, or was when this was saved
+        self.training: training.TrainingState | None = None  # that is running, or was when this was saved
         self._at_work = False  # its records are being read
 
     def __getitem__(self, rows: Rows) -> Population:
@@ -227,7 +227,7 @@ class Population(Matrix):
             raise InputError("patience needs validation data: without them no row knows when to stop.")
         if not isinstance(pixels, Pixels | None) and len(pixels) != len(self):
             raise InputError(f"There are {len(pixels)} pixels for {len(self)} members: give one for each, or one.")
-        begun = training.Training.begin(self, epochs, batch_size, patience, order_seed, pixels)
+        begun = training.TrainingState.begin(self, epochs, batch_size, patience, order_seed, pixels)
         asked = _Asked(x, y, validation, views, validation_views, sample_weight)
         return self._train(begun, asked)
 
@@ -275,7 +275,7 @@ class Population(Matrix):
         if self._at_work:
             raise InputError("This population is being trained: close that training, or exhaust it, before the next.")
 
-    def _train(self, begun: training.Training, asked: _Asked) -> Generator[EpochRecord, None, None]:
+    def _train(self, begun: training.TrainingState, asked: _Asked) -> Generator[EpochRecord, None, None]:
         train, validation = self._examples(asked)
         train = replace(train, pixels=begun.pixels)
         for given in (train, validation):

@@ -19,7 +19,7 @@ from shoal.optim import schedules
 from shoal.population.best import Best
 from shoal.population.matrix import Matrix
 from shoal.population.plan import Plan, current_names
-from shoal.population.training import Training
+from shoal.population.training import TrainingState
 
 FORMAT = "shoal-population-4"
 READABLE = (FORMAT, "shoal-population-3")  # the older one knew no multipliers
@@ -33,7 +33,7 @@ class State(NamedTuple):
     document: dict[str, Any]
 
 
-def state_of(population: Matrix, training: Training | None) -> State:
+def state_of(population: Matrix, training: TrainingState | None) -> State:
     """A population, and the training that is under way."""
     population.keep_state()
     tensors = {"theta": population.theta, "steps": population.steps, "epochs": population.epochs}
@@ -162,7 +162,7 @@ def _contents(tensors: dict[str, Tensor]) -> dict[str, tuple[str, bytes]]:
     return {name: (f"{t.dtype} {list(t.shape)}", t.numpy().tobytes()) for name, t in tensors.items()}
 
 
-def _training_tensors(training: Training) -> dict[str, Tensor]:
+def _training_tensors(training: TrainingState) -> dict[str, Tensor]:
     found = {"first_step": training.first_step, "first_epoch": training.first_epoch}
     found |= {f"best.{name}": tensor for name, tensor in training.best.tensors().items()}
     return found | {f"plateau.{name}": tensor for name, tensor in training.plateau._asdict().items()}
@@ -172,9 +172,9 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torch.device) -> Training:
+def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torch.device) -> TrainingState:
     plan, pixels = document["plan"], document["pixels"]
-    return Training(
+    return TrainingState(
         **{name: document[name] for name in _ASKED},
         first_step=tensors["first_step"],
         first_epoch=tensors["first_epoch"],
@@ -186,7 +186,7 @@ def _training(tensors: dict[str, Tensor], document: dict[str, Any], device: torc
     )
 
 
-def fill(population: Matrix, state: State, path: Path) -> Training | None:
+def fill(population: Matrix, state: State, path: Path) -> TrainingState | None:
     """Put what `read` found into a fresh population of the same members.
 
     Returns:

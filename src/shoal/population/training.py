@@ -22,7 +22,7 @@ from shoal.population.record import EpochRecord, Floats, scatter
 
 
 @dataclass
-class Training:
+class TrainingState:
     """The state of a training besides the matrix: its settings, and what it needs to continue after any epoch."""
 
     epochs: int  # of each row
@@ -46,10 +46,10 @@ class Training:
         patience: int | None,
         order_seed: int = 0,
         pixels: Pixels | Sequence[Pixels] | None = None,
-    ) -> Training:
+    ) -> TrainingState:
         """A new training that starts from the present weights and counts of the rows."""
         rows = len(population)
-        return Training(
+        return TrainingState(
             epochs=epochs,
             batch_size=batch_size,
             patience=patience,
@@ -83,7 +83,7 @@ class Training:
 
 
 def run(
-    population: Matrix, training: Training, examples: Examples, validation: Examples | None
+    population: Matrix, training: TrainingState, examples: Examples, validation: Examples | None
 ) -> Generator[EpochRecord, None, None]:
     """Train the rows whose status is `ok` until none has epochs left; see `Population.train`."""
     before: list[int] = []
@@ -122,7 +122,7 @@ def run(
 
 def _epoch(
     population: Matrix,
-    training: Training,
+    training: TrainingState,
     workers: Workers,
     examples: Examples,
     validation: _Validation | None,
@@ -166,7 +166,9 @@ class _Validation:
         return self.examples.of(rows, uniform=self.uniform[self.groups[rows[0]]], width=self.examples.width)
 
 
-def _after(population: Matrix, training: Training, active: Sequence[int], record: EpochRecord, *, scored: bool) -> None:
+def _after(
+    population: Matrix, training: TrainingState, active: Sequence[int], record: EpochRecord, *, scored: bool
+) -> None:
     """Early stopping and reduce-on-plateau, each by row."""
     best, patience = training.best, training.patience
     loss = record.validation_loss if scored else record.loss

@@ -24,7 +24,7 @@ SWEEP_RANGE = (1e-5, 1.0)
 SWEEP_POINTS = 13
 SWEEP_SEEDS = 2
 SWEEP_STEPS = 48
-SWEEP_PARTS = 4  # the short training is fed in parts, so that progress can be told
+SWEEP_PARTS = 4  # the short training is cut into parts, so that progress can be told
 PROBE_ROWS = 512
 OPTIMIZERS = ("adamw", "nesterov")
 CLEARLY = 0.9  # the other optimizer is taken when its loss after the short training is below this share
@@ -95,9 +95,9 @@ def _sweep(
         for lr in rates
         for seed in range(seeds)
     ]
-    fed, probe = _sweep_rows(state)
+    parts, probe = _sweep_rows(state)
     before_s = yield from state.read_clock()
-    work = _short_trainings(state, members, fed, probe)
+    work = _short_trainings(state, members, parts, probe)
     seen = yield from once(state, f"sweep {low:g} to {high:g}", state.key(members), work)
     steps = int(seen["steps"])
     state.allocator.learned((yield from state.read_clock()) - before_s, steps * len(members))
@@ -115,36 +115,36 @@ def _sweep(
         chosen=(low, high),
         chosen_optimizer=optimizers[0],
     )
-    blind = _blind_loss(torch.cat([part.y for part in fed]), probe.y)
-    return exhibit, {name: _judge_one(exhibit, last.tolist(), blind, name) for name in optimizers}
+    prior_loss = _prior_loss(torch.cat([part.y for part in parts]), probe.y)
+    return exhibit, {name: _judge_one(exhibit, last.tolist(), prior_loss, name) for name in optimizers}
 
 
-def _judge_one(exhibit: LearningRateSweep, fed: Sequence[float], blind: float, optimizer: str) -> Sweep:
+def _judge_one(exhibit: LearningRateSweep, train: Sequence[float], prior_loss: float, optimizer: str) -> Sweep:
     rows = [i for i, name in enumerate(exhibit.optimizer) if name == optimizer]
 
     def of(values: Sequence[float]) -> list[float]:
         return [values[i] for i in rows]
 
-    return learning_rate.judge(of(exhibit.lr), of(exhibit.start), of(exhibit.end), of(fed), blind)
+    return learning_rate.judge(of(exhibit.lr), of(exhibit.start), of(exhibit.end), of(train), prior_loss)
 
 
-def _blind_loss(fed: torch.Tensor, probe: torch.Tensor) -> float:
-    """The loss on `probe` of always answering the class frequencies, or the mean, of `fed`."""
-    if fed.is_floating_point():
-        return float((probe - fed.mean(dim=0)).square().mean())
-    counts = torch.bincount(fed, minlength=int(probe.max()) + 1) + 1.0  # one more: a class may be in `probe` alone
-    return float(-(counts / counts.sum()).log()[probe].mean())
+def _prior_loss(train_y: torch.Tensor, y: torch.Tensor) -> float:
+    """The loss on `y` of always answering the class frequencies, or the mean, of `train_y`."""
+    if train_y.is_floating_point():
+        return float((y - train_y.mean(dim=0)).square().mean())
+    counts = torch.bincount(train_y, minlength=int(y.max()) + 1) + 1.0  # one more: a class may be in `y` alone
+    return float(-(counts / counts.sum()).log()[y].mean())
 
 
 def _sweep_rows(state: RunState) -> tuple[list[Part], Part]:
-    """The rows that the short trainings are fed, in parts, and others that their loss is read from."""
+    """The training rows of the short trainings, in parts, and other rows that their loss is read from."""
     train, size = state.problem.train, state.batch_size
     order = state.order(3)
-    held = min(state.few(PROBE_ROWS), len(train) // 3)
-    fed, probe = (order[held:], order[:held]) if held else (order, order)
+    number = min(state.few(PROBE_ROWS), len(train) // 3)
+    trained, probe = (order[number:], order[:number]) if number else (order, order)
     per_part = size * ceil(SWEEP_STEPS / SWEEP_PARTS)
-    position = torch.arange(per_part * SWEEP_PARTS) % len(fed)
-    return [train.take(fed[rows]) for rows in torch.split(position, per_part)], train.take(probe)
+    position = torch.arange(per_part * SWEEP_PARTS) % len(trained)
+    return [train.take(trained[rows]) for rows in torch.split(position, per_part)], train.take(probe)
 
 
 def _short_trainings(
@@ -222,9 +222,9 @@ def _sweep_verdict(
     elif sweep.beyond < learning_rate.LEAST_IMPROVEMENT:
         sentence = (
             f"{exhibit.steps} steps lower the loss of rows held out from them, but not below what always answering the "
-            f"usual frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the target."
+            f"class frequencies or mean gives ({sweep.beyond:+.1%}): so far the inputs say nothing about the target."
         )
-        said = "SHL122", "warning", "no better than answering blindly", sentence, rows
+        said = "SHL122", "warning", "no better than a constant answer", sentence, rows
     elif moves and moves[0][0] > sweep.best:
         sentence = (
             f"Between lr {moves[0][0]:.2g} and {moves[0][1]:.2g} the loss only rose, so lower ones were tried: {went}."

@@ -16,7 +16,7 @@ Values = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Choice:
+class Categorical:
     """Values without an order; each is as likely as the others.
 
     Raises:
@@ -30,7 +30,7 @@ class Choice:
             raise InputError("A choice needs at least one value.")
 
 
-Space = Mapping[str, Range | Choice]
+Space = Mapping[str, Range | Categorical]
 
 
 def position(range_: Range, value: float) -> float:
@@ -82,8 +82,8 @@ def draw(space: Space, seed: int, trial: int, fixed: Mapping[str, Value] | None 
     return {name: value for name, value in drawn.items() if applies(name, beside)}
 
 
-def _drawn(of: Range | Choice, u: float) -> Value:
-    if isinstance(of, Choice):
+def _drawn(of: Range | Categorical, u: float) -> Value:
+    if isinstance(of, Categorical):
         return of.options[min(int(u * len(of.options)), len(of.options) - 1)]
     if not of.integer:
         return value_at(of, u)
