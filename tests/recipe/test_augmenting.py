@@ -15,7 +15,7 @@ import shoal
 from shoal.augment import Augment, Pixels, default_for, parse
 from shoal.core.budget import Budget
 from shoal.core.errors import InputError
-from shoal.core.events import Decision, DecisionMade, Event, FindingRaised, Interval, PopulationStarted, SearchRound
+from shoal.core.events import DecisionMade, Event, Finding, FindingRaised, Interval, PopulationStarted, SearchRound
 from shoal.diagnose.label_preservation import Effort, Judge
 from shoal.experiment import BuiltIn
 from shoal.nn import Mlp
@@ -99,7 +99,7 @@ def run(problem: Problem, trials: int = 4, **options: object) -> tuple[list[Even
     return finished(recipe.run(problem, Budget(trials=trials), Options(**options)))  # type: ignore[arg-type]
 
 
-def decided(events: list[Event]) -> list[Decision]:
+def decided(events: list[Event]) -> list[Finding]:
     """What was decided about augmentation."""
     codes = ("SHL144", "SHL145", "SHL401", "SHL402", "SHL403")
     return [e.decision for e in events if isinstance(e, DecisionMade) and e.decision.code in codes]
@@ -129,7 +129,7 @@ def test_what_turns_a_class_into_another_is_left_out_and_the_pairs_are_named(
     events, outcome = of_bars
     excluded, left = decided(events)
     assert (excluded.code, excluded.step, excluded.action) == ("SHL403", 4, "Leave vflip out.")
-    assert "top for bottom" in excluded.verdict and "bottom for top" in excluded.verdict
+    assert "top for bottom" in excluded.sentence and "bottom for top" in excluded.sentence
     assert [e.finding.code for e in events if isinstance(e, FindingRaised)].count("SHL403") == 1  # it was asked for
     assert left.code == "SHL144" and left.evidence["allowed"] == outcome.augment == "hflip=0.5,brightness=0.1"
     assert left.evidence["judged"] == {"hflip": "keep", "vflip": "exclude", "brightness": "keep"}
@@ -242,7 +242,7 @@ def test_it_is_not_chosen_where_it_blurs_the_answer() -> None:
     problem = problem_of(places(200, 0), places(400, 1), None)
     events, _ = run(problem, trials=24, epochs=20, augment=parse("translate=0.3"))
     (said,) = decided(events)
-    assert said.code == "SHL145" and "the target is a number" in said.verdict and "asked for" in said.verdict
+    assert said.code == "SHL145" and "the target is a number" in said.sentence and "asked for" in said.sentence
     assert best_share([e for e in events if isinstance(e, SearchRound)][-1]) < 0.35
     assert decided(run(problem_of(places(60, 0), places(60, 1), None), trials=2, epochs=1)[0])[0].action == (
         "Train on the samples as they are."
@@ -263,7 +263,7 @@ class Clock:
         return self.time
 
 
-def in_time(tick: float) -> list[Decision]:
+def in_time(tick: float) -> list[Finding]:
     steps = recipe.run(
         bars_problem(),
         Budget(seconds=60.0),
@@ -284,7 +284,7 @@ def test_what_there_is_no_time_for_is_not_used(monkeypatch: pytest.MonkeyPatch) 
     assert whole.evidence["not_judged"] == [] and whole.evidence["allowed"] == "hflip=0.5,rotate=5,brightness=0.1"
     *_, part = in_time(1.4)
     assert isinstance(part.evidence["not_judged"], list) and 0 < len(part.evidence["not_judged"]) < 4
-    assert "there was no time to judge" in part.verdict
+    assert "there was no time to judge" in part.sentence
     assert not set(part.evidence["not_judged"]) & {p.split("=")[0] for p in str(part.evidence["allowed"]).split(",")}
 
 
@@ -347,7 +347,7 @@ def test_a_preparation_that_knows_places_is_refused_or_leaves_samples_as_they_ar
         shoal.fit(data, augment="hflip", out=str(tmp_path / "run"), **common)
     run_ = shoal.fit(data, out=str(tmp_path / "run"), epochs=1, **common)
     (said,) = [each for each in run_.decisions if each.code == "SHL145"]
-    assert "every place" in said.verdict and run_.summary["augment"] is None
+    assert "every place" in said.sentence and run_.summary["augment"] is None
 
 
 @pytest.mark.slow
@@ -365,7 +365,7 @@ def test_flips_are_left_out_of_a_real_run_on_digits(tmp_path: Path, monkeypatch:
     assert set(judged) == {"hflip", "vflip"} and {d.code for d in judged.values()} == {"SHL403"}
     taken = [(pair["class"], pair["taken_for"]) for pair in judged["vflip"].evidence["answers"][0]["pairs"]]  # type: ignore
     assert {("2", "5"), ("5", "2")} & set(taken)
-    assert "2 for 5" in judged["vflip"].verdict or "5 for 2" in judged["vflip"].verdict
+    assert "2 for 5" in judged["vflip"].sentence or "5 for 2" in judged["vflip"].sentence
     augment = first.summary["augment"]
     assert isinstance(augment, dict) and augment["strengths"] == "rotate=10"
     assert first.events[0].command.endswith("--augment hflip,vflip,rotate=10 --budget trials=4 --seed 0 --epochs 2")  # type: ignore

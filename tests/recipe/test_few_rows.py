@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import shoal
-from shoal.core.events import FindingRaised
+from shoal.core.events import Finding, FindingRaised
 from shoal.diagnose import crowding, small_sample
 from shoal.report.answer import sentence
 from shoal.report.story import read as story_of
@@ -28,7 +28,7 @@ def test_one_validation_and_one_test_row_give_a_finite_score_that_is_called_what
     assert "That is from 1 test row: it says next to nothing." in said and "(" not in said.split("predicts")[1]
 
 
-def judged(crowded: str) -> small_sample.Verdict:
+def judged(crowded: str) -> Finding:
     return small_sample.judge(0.6, None, 300, 48, 0, 1.0, 0, 8, crowded)
 
 

@@ -11,9 +11,9 @@ from torch import nn
 from shoal.augment import parse
 from shoal.core.budget import Budget
 from shoal.core.events import (
-    Decision,
     DecisionMade,
     Event,
+    Finding,
     FindingRaised,
     Interval,
     LearningRateSweep,
@@ -65,7 +65,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, verdict: Answer) -> None:
     monkeypatch.setattr(curves, "judge", judged)
 
 
-def decisions(events: list[Event], step: int) -> list[Decision]:
+def decisions(events: list[Event], step: int) -> list[Finding]:
     return [each.decision for each in events if isinstance(each, DecisionMade) and each.decision.step == step]
 
 

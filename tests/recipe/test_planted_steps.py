@@ -12,7 +12,7 @@ import shoal
 from shoal.api import Run
 from shoal.core.events import (
     CurveVerdict,
-    Decision,
+    Finding,
     FindingRaised,
     LearningRateSweep,
     PopulationStarted,
@@ -73,7 +73,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     return run_of
 
 
-def decisions(run: Run, step: int) -> list[Decision]:
+def decisions(run: Run, step: int) -> list[Finding]:
     return [decision for decision in run.decisions if decision.step == step]
 
 
@@ -93,7 +93,7 @@ def test_step_1_a_last_layer_a_hundred_times_too_large(fitted: Fitted) -> None:
     means, chance, chosen = bad.evidence["mean_by_init"], bad.evidence["expected"], bad.evidence["chosen"]
     assert means["torch"] > 5 * chance
     assert chosen != "torch" and abs(means[chosen] / chance - 1) <= TOLERANCE
-    assert chosen in bad.action and chosen in bad.verdict
+    assert chosen in bad.action and chosen in bad.sentence
     assert findings(fitted("last layer times 100"))["SHL101"] == "warning"
     assert good.evidence["chosen"] == "torch" and "SHL101" not in findings(fitted("healthy"))
 
@@ -124,7 +124,7 @@ def test_step_3_a_given_range_ten_thousand_times_too_low_stays_and_is_said(fitte
     bad, good = decisions(fitted("lr too low"), 3)[0], decisions(fitted("healthy"), 3)[0]
     assert (bad.code, good.code) == ("SHL121", "SHL120")
     assert bad.evidence["moved_from"] == [] and bad.evidence["range"] == [1e-10, 1e-8]
-    assert "the whole range that you gave is of no use" in bad.verdict
+    assert "the whole range that you gave is of no use" in bad.sentence
     (said,) = [
         e.finding for e in fitted("lr too low").events if isinstance(e, FindingRaised) and e.finding.code == bad.code
     ]
@@ -137,7 +137,7 @@ def test_step_3_a_given_range_far_too_high_stays_and_is_said(fitted: Fitted) -> 
     bad, good = decisions(fitted("lr too high"), 3)[0], decisions(fitted("lr well"), 3)[0]
     assert (bad.code, good.code) == ("SHL123", "SHL120")
     assert bad.evidence["moved_from"] == [] and bad.evidence["range"] == [1e2, 1e4]
-    assert "the whole range that you gave is of no use" in bad.verdict
+    assert "the whole range that you gave is of no use" in bad.sentence
     assert all(1e2 <= m.values["lr"] <= 1e4 for each in search_rounds(fitted("lr too high")) for m in each.members)
 
 
@@ -169,7 +169,7 @@ def test_steps_4_and_5_a_given_wall_stays_and_a_wider_range_is_advised(fitted: F
     run = fitted("optimum outside, lr given")
     near = [each for step in (4, 5) for each in decisions(run, step) if each.evidence["edges_given"]]
     assert near and all(each.code in ("SHL141", "SHL151") and not each.evidence["edges"] for each in near)
-    assert "the best lr lies near the high edge of the range that you gave" in near[0].verdict
+    assert "the best lr lies near the high edge of the range that you gave" in near[0].sentence
     assert "--range lr=1e-05:0.000562" in near[0].action
     for each in search_rounds(run):
         assert all(1e-5 <= member.values["lr"] <= 1e-4 for member in each.members)
@@ -232,7 +232,7 @@ def test_step_7_stops_when_nothing_improves_and_goes_on_while_it_does(fitted: Fi
     assert steps[-1].code == "SHL171"
     last = decisions(fitted("healthy"), 7)[-1]
     assert last.code == "SHL171" and last.evidence["gain"] <= last.evidence["standard_error"]
-    assert "nothing improves beyond the noise" in last.verdict  # though a trial is left
+    assert "nothing improves beyond the noise" in last.sentence  # though a trial is left
     for case in ("healthy", "optimum outside", "labels shuffled"):
         codes = [decision.code for decision in decisions(fitted(case), 7)]
         rounds = [each for each in search_rounds(fitted(case)) if each.step == 5]

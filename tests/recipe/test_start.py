@@ -12,9 +12,9 @@ from torch import nn
 
 from shoal.core.budget import parse_budget
 from shoal.core.events import (
-    Decision,
     DecisionMade,
     Event,
+    Finding,
     FindingRaised,
     InitialLosses,
     InitialSignals,
@@ -66,7 +66,7 @@ def step_1(of: RunState) -> list[Event]:
     return list(first_steps.check_initial_loss(of))
 
 
-def signals(events: Sequence[Event]) -> Decision:
+def signals(events: Sequence[Event]) -> Finding:
     return [event.decision for event in events if isinstance(event, DecisionMade)][1]
 
 
@@ -87,7 +87,7 @@ def test_unfit_initial_weights_are_found_and_replaced(name: str) -> None:
     assert found.code == code and found.evidence["init"] == "torch"
     assert run.init != "torch" and found.evidence["chosen"] == run.init == loss.evidence["chosen"]
     assert found.evidence["verdict_by_init"][run.init] == "signals pass"
-    assert f"`{run.init}`" in found.verdict and f"`{run.init}`" in found.action
+    assert f"`{run.init}`" in found.sentence and f"`{run.init}`" in found.action
     assert abs(loss.evidence["mean_by_init"][run.init] / loss.evidence["expected"] - 1) <= loss.evidence["tolerance"]
     (finding,) = [event.finding for event in events if isinstance(event, FindingRaised)]
     assert (finding.code, finding.level) == (code, "warning") and finding.fix
@@ -124,7 +124,7 @@ def test_only_initializers_whose_loss_is_as_good_are_candidates() -> None:
     run = state(make_net)
     found = signals(step_1(run))
     assert "kaiming" not in found.evidence["verdict_by_init"] and run.init == "torch"
-    assert found.code == "SHL131" and "do not mend it" in found.verdict
+    assert found.code == "SHL131" and "do not mend it" in found.sentence
 
 
 class Times(nn.Module):

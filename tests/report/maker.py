@@ -55,7 +55,7 @@ class Maker:
         self.rng = np.random.default_rng(plan.seed)
         self.next_id = 0
         self.seconds = 0.0
-        self.decisions: list[ev.Decision] = []
+        self.decisions: list[ev.Finding] = []
         self.trained = 0
         self.epochs_trained = 0
         self.best: list[tuple[float, int]] = []
@@ -101,7 +101,7 @@ class Maker:
     def decide(
         self, step: int, code: str, verdict: str, evidence: dict[str, Any], action: str, level: ev.Level = "fine"
     ) -> ev.DecisionMade:
-        decision = ev.Decision(step=step, code=code, verdict=verdict, evidence=evidence, action=action, level=level)
+        decision = ev.Finding(step=step, code=code, sentence=verdict, evidence=evidence, action=action, level=level)
         self.decisions.append(decision)
         return ev.DecisionMade(decision=decision)
 

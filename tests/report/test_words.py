@@ -181,10 +181,11 @@ def test_a_finding_s_fix_is_advised_as_a_sentence() -> None:
 def test_hyperparameters_and_thresholds_are_said_in_words_everywhere() -> None:
     text = str(page.said("Move the bounds to lr 0.1 to 1, weight_decay 0 to 1, label_smoothing 0; column `lr`."))
     assert "learning rate 0.1 to 1, weight decay 0 to 1, label smoothing 0; column <code>lr</code>" in text
-    decision = ev.Decision(
+    decision = ev.Finding(
         step=5,
         code="SHL150",
-        verdict="Done.",
+        sentence="Done.",
+        level="fine",
         evidence={"best": {"lr": 0.5, "weight_decay": 0.1}, "margin": 0.1},
         action="",
     )

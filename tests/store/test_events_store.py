@@ -19,7 +19,6 @@ from sqlalchemy.exc import OperationalError
 
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import (
-    Decision,
     DecisionMade,
     Event,
     Finding,
@@ -47,7 +46,7 @@ EVENTS: list[Event] = [
         chosen_optimizer="adam",
     ),
     DecisionMade(
-        decision=Decision(step=3, code="SHL301", verdict="found", evidence={"lr": 1e-3, "ü": None}, action="a")
+        decision=Finding(step=3, code="SHL301", sentence="found", evidence={"lr": 1e-3, "ü": None}, action="a")
     ),
     FindingRaised(finding=Finding(code="SHL010", sentence="Two columns are equal.", evidence={"columns": ["a", "b"]})),
     StepFinished(step=3, level="fine", verdict="it goes down", number="0.001", seconds=1.25),
@@ -324,7 +323,7 @@ def test_a_store_that_is_not_there_is_not_made_by_reading(tmp_path: Path) -> Non
 
 
 def test_what_is_not_a_number_comes_back_as_it_was(tmp_path: Path) -> None:
-    decision = Decision(step=3, code="SHL130", verdict="v", evidence={"end": [float("nan"), float("inf")]}, action="a")
+    decision = Finding(step=3, code="SHL130", sentence="v", evidence={"end": [float("nan"), float("inf")]}, action="a")
     with EventStore(tmp_path / "store.db") as store:
         store.append("digits", DecisionMade(decision=decision))
         read = store.read("digits")[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from shoal.api.work import check_up
-from shoal.core.events import Decision, DecisionMade, Event, Finding, FindingRaised
+from shoal.core.events import DecisionMade, Event, Finding, FindingRaised
 from shoal.core.settings import FitSettings
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Checkup:
     """What `doctor` found."""
 
     findings: tuple[Finding, ...]
-    decisions: tuple[Decision, ...]
+    decisions: tuple[Finding, ...]
     events: tuple[Event, ...]
 
     @property

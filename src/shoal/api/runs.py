@@ -18,7 +18,6 @@ from shoal.api.running import stream
 from shoal.core.atomic import write_atomically
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import (
-    Decision,
     DecisionMade,
     Event,
     Finding,
@@ -59,7 +58,7 @@ class Run:
         return self.folder.read_events(self.store)
 
     @property
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[Finding]:
         """What was decided, with the numbers that it was decided from."""
         return [event.decision for event in self.events if isinstance(event, DecisionMade)]
 

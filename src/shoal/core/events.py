@@ -6,9 +6,9 @@ decision can be recomputed from it. Bodies are plain JSON values, so each event 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_serializer, model_validator
 
 Level = Literal["fine", "note", "warning", "problem"]
 Kind = Literal["table", "image", "signal", "volume"]
@@ -37,24 +37,44 @@ class Record(BaseModel):
 
 
 class Finding(Record):
-    """Something about the data or the network that the reader should know, with a stable code such as `SHL101`."""
+    """What was found about data, network or training, with the numbers that show it; `code` is stable, as `SHL101`.
+
+    A decision of the recipe is a finding with `step` and `action`. Its JSON has the keys step, code, verdict (the
+    sentence), evidence, action and level; that of other findings code, sentence, level, evidence, fix and, if there is
+    one, phrase.
+
+    >>> Finding(code="SHL110", sentence="It was learned.", level="fine", step=2, action="Go on.").model_dump_json()
+    '{"step":2,"code":"SHL110","verdict":"It was learned.","evidence":{},"action":"Go on.","level":"fine"}'
+    """
 
     code: str
     sentence: str
     level: Level = "note"
     evidence: dict[str, JsonValue] = {}
-    fix: str = ""
+    fix: str = ""  # empty where nothing is wrong
+    phrase: str = ""  # a few words for the line of a step
+    step: int = 0  # of a decision, as STEP_NAMES
+    action: str = ""  # of a decision: what the recipe does because of it
 
+    @property
+    def verdict(self) -> str:
+        """The sentence, by its name in the JSON of a decision."""
+        return self.sentence
 
-class Decision(Record):
-    """A choice that the recipe took, with the numbers that it was taken from."""
+    @model_validator(mode="before")
+    @classmethod
+    def _of_json(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "verdict" not in values:
+            return values
+        rest = {name: value for name, value in values.items() if name != "verdict"}
+        return {"level": "fine", "sentence": values["verdict"], **rest}
 
-    step: int  # as STEP_NAMES
-    code: str
-    verdict: str
-    evidence: dict[str, JsonValue]
-    action: str
-    level: Level = "fine"
+    @model_serializer
+    def _to_json(self) -> dict[str, Any]:
+        names: tuple[str, ...] = ("step", "code", "verdict", "evidence", "action", "level")
+        if not self.step:
+            names = ("code", "sentence", "level", "evidence", "fix", *(("phrase",) if self.phrase else ()))
+        return {name: getattr(self, name) for name in names}
 
 
 class Range(Record):
@@ -128,7 +148,7 @@ class DecisionMade(Record):
     """A decision enters the log."""
 
     kind: Literal["decision_made"] = "decision_made"
-    decision: Decision
+    decision: Finding
 
 
 class StepFinished(Record):

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from torch import Tensor
 
-from shoal.diagnose.verdict import Verdict
+from shoal.core.events import Finding
 
 TOLERANCE = 0.25  # share of the expected loss by which the mean over seeds may differ
 
@@ -42,7 +42,7 @@ def _distance(losses: Sequence[float], chance: float) -> float:
     return off if isfinite(off) else float("inf")
 
 
-def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> Verdict:
+def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> Finding:
     """Compare the initial losses with chance.
 
     Args:
@@ -60,7 +60,7 @@ def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> 
         "chosen": chosen,
     }
     if not isfinite(mean):
-        return Verdict(
+        return Finding(
             code="SHL101",
             level="problem",
             phrase="not a number",
@@ -69,7 +69,7 @@ def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> 
             fix="Check the scale of the inputs and of the initial weights.",
         )
     if abs(mean / chance - 1.0) <= TOLERANCE:
-        return Verdict(
+        return Finding(
             code="SHL100",
             level="fine",
             phrase="as chance",
@@ -86,7 +86,7 @@ def judge(losses: Mapping[str, Sequence[float]], chance: float, chosen: str) -> 
     remedy = (
         f"`{chosen}` initialization brings it to {fmean(losses[chosen]):.3g} and is used instead." if rescued else ""
     )
-    return Verdict(
+    return Finding(
         code="SHL101",
         level="warning" if rescued else "problem",
         phrase=f"{direction} chance" + (f", mended by {chosen}" if rescued else ""),

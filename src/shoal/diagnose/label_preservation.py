@@ -34,8 +34,7 @@ from shoal import losses
 from shoal.augment import Augment, Augmentation, Pixels, of
 from shoal.core import keyed
 from shoal.core.errors import InputError
-from shoal.core.events import Kind
-from shoal.diagnose.verdict import Verdict
+from shoal.core.events import Finding, Kind
 from shoal.experiment import BuiltIn, Job, NoCache, run
 from shoal.nn.networks import Cnn
 from shoal.population import Member, Population
@@ -117,7 +116,7 @@ class Preservation:
     asked: Augment
     kept: Augment  # what may be used: as asked, weakened, or without any strength
     answers: tuple[Judgement, ...]  # from the strength asked for downwards
-    verdict: Verdict
+    verdict: Finding
 
     @property
     def action(self) -> Literal["keep", "weaken", "exclude"]:
@@ -360,7 +359,7 @@ def _interval(values: Floats, among: int) -> tuple[float, tuple[float, float]]:
     return mean, (mean - reach, mean + reach)
 
 
-def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Judgement]) -> Verdict:
+def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Judgement]) -> Finding:
     """The judgement in a sentence, with its numbers."""
     first = answers[0]
     evidence: dict[str, JsonValue] = {
@@ -377,7 +376,7 @@ def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Jud
         if first.pairs:
             pair = max(first.pairs, key=lambda each: each.moved)
             said = f"{pair.of} looks like {pair.taken_for} only as long as such samples are unfamiliar"
-        return Verdict(
+        return Finding(
             code="SHL401",
             level="fine",
             phrase=f"{name} keeps the labels",
@@ -388,7 +387,7 @@ def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Jud
     sentence = f"{name} ({candidate}) changes what samples are: a network that never saw it takes {shown}"
     sentence += ", and one that learned the difference still doubts."
     if kept.active:
-        return Verdict(
+        return Finding(
             code="SHL402",
             level="note",
             phrase=f"{name} weakened to {kept}",
@@ -396,7 +395,7 @@ def _verdict(name: str, candidate: Augment, kept: Augment, answers: Sequence[Jud
             evidence=evidence,
             fix=f"Use {kept}.",
         )
-    return Verdict(
+    return Finding(
         code="SHL403",
         level="warning",
         phrase=f"{name} changes the labels",

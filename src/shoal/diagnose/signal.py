@@ -8,9 +8,8 @@ from math import isfinite
 
 import numpy as np
 
-from shoal.core.events import LayerSignals, Record
+from shoal.core.events import Finding, LayerSignals, Record
 from shoal.diagnose.activations import Activations, Floats
-from shoal.diagnose.verdict import Verdict
 
 SATURATED = 1 / 3  # share of a layer's values: so many have no slope to learn by
 DEAD = 0.5  # share of a layer's units: a deep healthy layer may have fewer, because its inputs grow alike
@@ -26,7 +25,7 @@ class Look(Record):
     """The verdict on one initializer, from the activations of its networks over some seeds."""
 
     init: str
-    verdict: Verdict  # of the network that represents all seeds
+    verdict: Finding  # of the network that represents all seeds
     seeds: int
     alike: int  # seeds with that verdict
     layers: list[LayerSignals]  # of that network
@@ -52,7 +51,7 @@ def look(measured: Activations, init: str) -> Look:
     return Look(init=init, verdict=found[row], seeds=len(found), alike=codes.count(code), layers=_layers(measured, row))
 
 
-def judge(looks: Mapping[str, Look], chosen: str) -> Verdict:
+def judge(looks: Mapping[str, Look], chosen: str) -> Finding:
     """The verdict on the initial weights: on the network's own, unless these are healthy and another was chosen.
 
     Args:
@@ -103,12 +102,12 @@ def _layers(measured: Activations, row: int) -> list[LayerSignals]:
     ]
 
 
-def verdicts(measured: Activations) -> list[Verdict]:
+def verdicts(measured: Activations) -> list[Finding]:
     """One verdict for each member."""
     return [verdict(measured, row) for row in range(len(measured.loss))]
 
 
-def verdict(measured: Activations, row: int) -> Verdict:
+def verdict(measured: Activations, row: int) -> Finding:
     """The verdict on the activations of one member.
 
     Layers are compared where they have the network's commonest activation function: a gate's sigmoid lies elsewhere
@@ -129,7 +128,7 @@ def verdict(measured: Activations, row: int) -> Verdict:
     saturated, dead = _worst(measured.saturated[row]), _worst(measured.dead[row])
     if saturated[1] > SATURATED:
         name = _name(measured, saturated[0])
-        return Verdict(
+        return Finding(
             code="SHL133",
             level="warning",
             phrase="saturated",
@@ -141,7 +140,7 @@ def verdict(measured: Activations, row: int) -> Verdict:
         )
     if dead[1] > DEAD and measured.inputs >= LEAST_INPUTS:
         name = _name(measured, dead[0])
-        return Verdict(
+        return Finding(
             code="SHL134",
             level="warning",
             phrase="dead units",
@@ -217,9 +216,9 @@ def _evidence(measured: Activations, row: int, std: Floats, gradient: Floats) ->
     }
 
 
-def _healthy(measured: Activations, evidence: dict[str, object]) -> Verdict:
+def _healthy(measured: Activations, evidence: dict[str, object]) -> Finding:
     where = f"its {len(measured.sites)} layers" if len(measured.sites) > 1 else "the network"
-    return Verdict(
+    return Finding(
         code=HEALTHY,
         level="fine",
         phrase="signals pass",
@@ -228,10 +227,10 @@ def _healthy(measured: Activations, evidence: dict[str, object]) -> Verdict:
     )
 
 
-def _not_finite(measured: Activations, row: int, evidence: dict[str, object]) -> Verdict:
+def _not_finite(measured: Activations, row: int, evidence: dict[str, object]) -> Finding:
     wild = np.flatnonzero(~np.isfinite(measured.std[row]))
     where = f"The activations of {_name(measured, int(wild[0]))}" if len(wild) else "The network's outputs"
-    return Verdict(
+    return Finding(
         code="SHL132",
         level="problem",
         phrase="exploding signals",
@@ -241,8 +240,8 @@ def _not_finite(measured: Activations, row: int, evidence: dict[str, object]) ->
     )
 
 
-def _vanishing(said: str, evidence: dict[str, object], gain: str) -> Verdict:
-    return Verdict(
+def _vanishing(said: str, evidence: dict[str, object], gain: str) -> Finding:
+    return Finding(
         code="SHL131",
         level="warning",
         phrase="vanishing signals",
@@ -252,8 +251,8 @@ def _vanishing(said: str, evidence: dict[str, object], gain: str) -> Verdict:
     )
 
 
-def _exploding(said: str, evidence: dict[str, object], gain: str) -> Verdict:
-    return Verdict(
+def _exploding(said: str, evidence: dict[str, object], gain: str) -> Finding:
+    return Finding(
         code="SHL132",
         level="problem",
         phrase="exploding signals",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from shoal.diagnose.verdict import Verdict
+from shoal.core.events import Finding
 
 MOST_ROWS = 48
 R2_TARGET = 0.99
@@ -53,7 +53,7 @@ def judge(
     diverged: int,
     members: int,
     crowding: str = "",
-) -> Verdict:
+) -> Finding:
     """Say whether the sample was learned and, if not, why.
 
     Args:
@@ -78,7 +78,7 @@ def judge(
         "members": members,
     }
     if reached_step is not None:
-        return Verdict(
+        return Finding(
             code="SHL110",
             level="fine",
             phrase=f"{rows} rows learned by heart",
@@ -87,7 +87,7 @@ def judge(
         )
     failed = f"{rows} rows could not be learned by heart in {steps} steps (best score {best:.3g}, wanted {target:g})"
     if conflicting:
-        return Verdict(
+        return Finding(
             code="SHL111",
             level="problem",
             phrase=f"{conflicting} rows contradict each other",
@@ -96,7 +96,7 @@ def judge(
             fix="Look for wrong labels, or for a missing column that would tell these rows apart.",
         )
     if diverged == members:
-        return Verdict(
+        return Finding(
             code="SHL112",
             level="problem",
             phrase="training diverges",
@@ -105,7 +105,7 @@ def judge(
             fix="Check the scale of the inputs and the network's own arithmetic.",
         )
     if crowding:
-        return Verdict(
+        return Finding(
             code="SHL113",
             level="problem",
             phrase="a few far values hide the rest",
@@ -113,7 +113,7 @@ def judge(
             evidence=evidence,
             fix=crowding,
         )
-    return Verdict(
+    return Finding(
         code="SHL113",
         level="problem",
         phrase="network too weak",

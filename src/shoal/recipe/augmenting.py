@@ -17,11 +17,10 @@ import torch
 from pydantic import JsonValue
 
 from shoal.augment import Augment, default_for, parse
-from shoal.core.events import Event
+from shoal.core.events import Event, Finding
 from shoal.core.wording import count
 from shoal.diagnose import label_preservation as preservation
 from shoal.diagnose.label_preservation import FLIPS, FULL, JUDGED, QUICK, Effort, Judge, Preservation
-from shoal.diagnose.verdict import Verdict
 from shoal.experiment.cache import Arrays
 from shoal.recipe.problem import Problem
 from shoal.recipe.run_state import RunState, decided, once
@@ -132,7 +131,7 @@ def _judgement(
 def _read(name: str, candidate: Augment, arrays: Arrays) -> Preservation:
     """What `_judgement` found, now or before the run was interrupted."""
     document = json.loads(np.asarray(arrays["found"]).tobytes())
-    kept, verdict = Augment.model_validate(document["kept"]), Verdict.model_validate(document["verdict"])
+    kept, verdict = Augment.model_validate(document["kept"]), Finding.model_validate(document["verdict"])
     return Preservation(name, candidate, kept, (), verdict)
 
 
@@ -179,13 +178,13 @@ def _action(allowed: Augment) -> str:
 
 def _not_judged(name: str, candidate: Augment) -> Preservation:
     sentence = f"There was no time to ask whether {name} ({candidate}) keeps the labels."
-    verdict = Verdict(code="SHL145", level="note", phrase=f"{name} not judged", sentence=sentence, evidence={})
+    verdict = Finding(code="SHL145", level="note", phrase=f"{name} not judged", sentence=sentence, evidence={})
     return Preservation(name, candidate, candidate.weakened(0.0), (), verdict)
 
 
-def _unjudged(asked_for: Augment, allowed: Augment, reason: str) -> Verdict:
+def _unjudged(asked_for: Augment, allowed: Augment, reason: str) -> Finding:
     then = "they are searched because they were asked for" if allowed.active else "no augmentation is searched"
-    return Verdict(
+    return Finding(
         code="SHL145",
         level="note",
         phrase="labels not judged",
@@ -196,7 +195,7 @@ def _unjudged(asked_for: Augment, allowed: Augment, reason: str) -> Verdict:
 
 def _left(
     asked_for: Augment, allowed: Augment, judged: Sequence[Preservation], effort: Effort, late: Sequence[str]
-) -> Verdict:
+) -> Finding:
     """What the search may use, in a sentence with its numbers."""
     unasked = [name for name in asked_for.active if name not in JUDGED]
     kept = [each.operation for each in judged if each.kept.active and each.operation != "turn"]
@@ -218,7 +217,7 @@ def _left(
         "probe_steps": effort.steps,
     }
     sentence = f"{'; '.join(parts)}."
-    return Verdict(
+    return Finding(
         code="SHL144" if allowed.active else "SHL145",
         level="fine" if allowed.active else "note",
         phrase="augmentation" if allowed.active else "no augmentation",

@@ -21,7 +21,6 @@ from shoal.core.events import (
     TestRead,
 )
 from shoal.core.wording import count
-from shoal.diagnose.verdict import Verdict
 from shoal.ensemble import combination, scoring
 from shoal.ensemble.combination import Combination
 from shoal.ensemble.greedy import paired_gain
@@ -80,7 +79,7 @@ def choose_ensemble(state: RunState) -> Generator[Event, None, Chosen]:
         single_loss=single_loss,
     )
     sure = interval[0] > 0
-    verdict = Verdict(
+    verdict = Finding(
         code="SHL180",
         level="fine",
         phrase=f"{len(members)} networks",
@@ -126,7 +125,7 @@ def read_test(state: RunState, chosen: Chosen) -> Generator[Event, None, TestRea
     return read
 
 
-def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdict:
+def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Finding:
     """Whether the test score is evidence that the inputs say anything of the target; `few` is said of the rows."""
     chance = max(read.baseline, 1 / len(problem.classes)) if problem.classes is not None else read.baseline
     beats = read.interval is not None and read.interval[0] > chance
@@ -144,9 +143,9 @@ def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdic
     }
     phrase = f"{problem.metric} {read.score:.3f}"
     if beats:
-        return Verdict(code="SHL190", level="fine", phrase=phrase, sentence=sentence, evidence=evidence)
+        return Finding(code="SHL190", level="fine", phrase=phrase, sentence=sentence, evidence=evidence)
     if few:
-        return Verdict(
+        return Finding(
             code=few[0].code,
             level="warning",
             phrase=phrase,
@@ -154,7 +153,7 @@ def _verdict(problem: Problem, read: TestRead, few: Sequence[Finding]) -> Verdic
             evidence=evidence,
             fix=few[0].fix,
         )
-    return Verdict(
+    return Finding(
         code="SHL301",
         level="problem",
         phrase=phrase,

@@ -9,11 +9,10 @@ from math import ceil, exp, isfinite, log
 import numpy as np
 import torch
 
-from shoal.core.events import Event, LearningRateSweep, Level, Range, StepStarted
+from shoal.core.events import Event, Finding, LearningRateSweep, Level, Range, StepStarted
 from shoal.core.wording import count, range_setting
 from shoal.diagnose import learning_rate
 from shoal.diagnose.learning_rate import Sweep
-from shoal.diagnose.verdict import Verdict
 from shoal.experiment.cache import Arrays
 from shoal.population import Member
 from shoal.recipe.run_state import RunState, decided, finished, once
@@ -190,7 +189,7 @@ def _sweep_verdict(
     moves: list[tuple[float, float]],
     bounds: tuple[float, float],
     given: bool,
-) -> Verdict:
+) -> Finding:
     sweep = sweeps[chosen]
     evidence = {
         "steps": exhibit.steps,
@@ -235,7 +234,7 @@ def _sweep_verdict(
         sentence = f"{went}; {count(len(exhibit.lr), 'short training')}, of which {rose} raised it or diverged."
         said = "SHL120", "fine", f"best near {sweep.best:.2g}", sentence, ""
     code, level, phrase, sentence, fix = said
-    return Verdict(code=code, level=level, phrase=phrase, sentence=sentence, evidence=evidence, fix=fix)
+    return Finding(code=code, level=level, phrase=phrase, sentence=sentence, evidence=evidence, fix=fix)
 
 
 def _given_for_nothing(sweep: Sweep, given: tuple[float, float]) -> tuple[str, Level, str, str, str]:

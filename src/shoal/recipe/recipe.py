@@ -9,7 +9,7 @@ from math import ceil, log2
 
 from shoal.core.budget import Budget
 from shoal.core.errors import Interrupted
-from shoal.core.events import Decision, DecisionMade, Event, StopNoticed, TestRead
+from shoal.core.events import DecisionMade, Event, Finding, StopNoticed, TestRead
 from shoal.core.returning import Returning
 from shoal.experiment.cache import NoCache, TaskCache
 from shoal.recipe import finish, first_steps, rate_step, rounds, search_steps
@@ -28,7 +28,7 @@ class Outcome:
 
     chosen: Chosen | None
     test: TestRead | None
-    decisions: tuple[Decision, ...]
+    decisions: tuple[Finding, ...]
     members_trained: int
     epochs_trained: float
     stopped: str = ""
@@ -66,7 +66,7 @@ def run(
     batch_size = options.batch_size or default_batch_size(len(problem.train))
     allocator = BudgetAllocator(budget, now, ceil(len(problem.train) / batch_size))
     state = RunState(problem, options, allocator, stopped, cache or NoCache(), problem.network, batch_size)
-    decisions: list[Decision] = []
+    decisions: list[Finding] = []
     steps = Returning(_steps_or_rescue(state))
     for event in steps:
         if isinstance(event, DecisionMade):

@@ -7,11 +7,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from math import sqrt
 
-from shoal.core.events import CurveVerdict, Event, StepStarted
+from shoal.core.events import CurveVerdict, Event, Finding, StepStarted
 from shoal.diagnose import curves
 from shoal.diagnose.curves import NOISES, Curves
 from shoal.diagnose.initial_loss import expected
-from shoal.diagnose.verdict import Verdict
 from shoal.ensemble.combination import row_scores
 from shoal.losses import all_equal
 from shoal.recipe.changes import Change, asked_for
@@ -59,7 +58,7 @@ def read_curves(state: RunState, search: SearchState, trials: Trials, round_: in
     )
     shown = reading.model_dump(exclude={"rise", "rise_threshold"})
     yield CurveVerdict(round=round_, population=trials.population_of(best), member=trials.ids[best], **shown)
-    verdict = Verdict(
+    verdict = Finding(
         code=reading.code,
         level="fine" if reading.verdict == "good" else ("problem" if reading.verdict == "diverged" else "note"),
         phrase=reading.verdict.replace("_", " "),
@@ -94,7 +93,7 @@ def go_again(
         if round_ >= MOST_ROUNDS
         else "nothing improves beyond the noise"
     )
-    verdict = Verdict(
+    verdict = Finding(
         code="SHL170" if again else "SHL171",
         level="fine",
         phrase=why,

@@ -21,7 +21,6 @@ from shoal.core.dimensions import DIMENSIONS
 from shoal.core.errors import Interrupted
 from shoal.core.events import (
     ClockRead,
-    Decision,
     DecisionMade,
     Event,
     Finding,
@@ -31,7 +30,6 @@ from shoal.core.events import (
     StepFinished,
     StepProgress,
 )
-from shoal.diagnose.verdict import Verdict
 from shoal.experiment import Architecture, Runner, Threads
 from shoal.experiment.cache import Arrays, TaskCache
 from shoal.population import Member, Population
@@ -173,7 +171,7 @@ def once(state: RunState, piece: str, key: str, work: Generator[Event, None, Arr
     return arrays
 
 
-def finished(step: int, verdict: Verdict, number: str, started: float, round_: int = 1) -> StepFinished:
+def finished(step: int, verdict: Finding, number: str, started: float, round_: int = 1) -> StepFinished:
     """The end of a step that began at `started`, by `time.perf_counter`."""
     return StepFinished(
         step=step,
@@ -185,26 +183,12 @@ def finished(step: int, verdict: Verdict, number: str, started: float, round_: i
     )
 
 
-def decided(step: int, verdict: Verdict, action: str) -> list[Event]:
-    """A verdict as an entry of the decision log and, where something is wrong, as a finding."""
-    decision = Decision(
-        step=step,
-        code=verdict.code,
-        verdict=verdict.sentence,
-        evidence=verdict.evidence,
-        action=action,
-        level=verdict.level,
-    )
-    events: list[Event] = [DecisionMade(decision=decision)]
-    if verdict.level in ("warning", "problem"):
-        finding = Finding(
-            code=verdict.code,
-            sentence=verdict.sentence,
-            level=verdict.level,
-            evidence=verdict.evidence,
-            fix=verdict.fix or action,
-        )
-        events.append(FindingRaised(finding=finding))
+def decided(step: int, found: Finding, action: str) -> list[Event]:
+    """What was found as an entry of the decision log and, where something is wrong, as a finding for the user."""
+    said = found.model_copy(update={"phrase": "", "fix": ""})
+    events: list[Event] = [DecisionMade(decision=said.model_copy(update={"step": step, "action": action}))]
+    if found.level in ("warning", "problem"):
+        events.append(FindingRaised(finding=said.model_copy(update={"fix": found.fix or action})))
     return events
 
 

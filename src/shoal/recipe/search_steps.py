@@ -9,9 +9,8 @@ from math import isfinite
 
 from shoal.core.dimensions import DIMENSIONS, applies
 from shoal.core.errors import RunError
-from shoal.core.events import Event, Range, SearchRound, StepStarted
+from shoal.core.events import Event, Finding, Range, SearchRound, StepStarted
 from shoal.core.wording import count, range_setting
-from shoal.diagnose.verdict import Verdict
 from shoal.experiment import Architecture
 from shoal.population import Member
 from shoal.recipe import augmenting
@@ -63,7 +62,7 @@ def coarse_search(state: RunState) -> Generator[Event, None, SearchState]:
             f"{len(values)} random settings scored from {min(spread):.3f} to {max(spread):.3f} "
             f"({_edgewords(sides, held)})."
         )
-    verdict = Verdict(
+    verdict = Finding(
         code="SHL141" if sides or held else "SHL140",
         level="note" if sides or held else ("fine" if spread else "problem"),
         phrase=_phrase(max(spread), sides, held) if spread else "all diverged",
@@ -116,7 +115,7 @@ def refine(state: RunState, search: SearchState, round_: int) -> Generator[Event
     moved, sides = edges.extend(search.ranges, inside(search.ranges, values[best]), round_, given)
     held = edges.held(given, values[best])
     score = trials.scores()[best]
-    verdict = Verdict(
+    verdict = Finding(
         code="SHL151" if sides or held else "SHL150",
         level="note" if sides or held else "fine",
         phrase=_phrase(score, sides, held),
@@ -190,7 +189,7 @@ def _unused(state: RunState, ranges: dict[str, Range]) -> Generator[Event, None,
     if not unused:
         return
     why = "; ".join(f"{name}: {reasons[name]}" for name in unused)
-    verdict = Verdict(
+    verdict = Finding(
         code="SHL146",
         level="warning",
         phrase=f"no use for the range of {', '.join(unused)}",
@@ -209,7 +208,7 @@ def _useless(state: RunState, ranges: dict[str, Range]) -> Generator[Event, None
         bound, which, sign = (most, "lower", "above") if side == "high" else (least, "higher", "below")
         effect = "it changes nothing that can be seen" if side == "low" else "networks hardly learn"
         low, high = given[name]
-        verdict = Verdict(
+        verdict = Finding(
             code="SHL146",
             level="warning",
             phrase=f"your range of {name} is of no use",

@@ -190,7 +190,7 @@ def _test_rows(story: Story) -> list[Action]:
 
 def _decisions(story: Story) -> list[Action]:
     return [
-        Action(decision.action, decision.verdict, "Not measured by this run.", decision.level)
+        Action(decision.action, decision.sentence, "Not measured by this run.", decision.level)
         for decision in story.decisions
         if decision.step in (1, 2, 3) and decision.level in ("warning", "problem") and decision.action
     ]

@@ -69,7 +69,7 @@ class RoundView:
     number: str
     level: str
     pictures: list[pictures.Chart]
-    decisions: list[ev.Decision]
+    decisions: list[ev.Finding]
 
 
 def render(events: Sequence[ev.Event]) -> str:

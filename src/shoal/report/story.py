@@ -24,7 +24,7 @@ class StepRound:
     why: str = ""
     finished: ev.StepFinished | None = None
     exhibits: list[Exhibit] = field(default_factory=list)
-    decisions: list[ev.Decision] = field(default_factory=list)
+    decisions: list[ev.Finding] = field(default_factory=list)
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Story:
     start: ev.RunStarted | None = None
     findings: list[ev.Finding] = field(default_factory=list)
     steps: dict[int, list[StepRound]] = field(default_factory=dict)
-    decisions: list[ev.Decision] = field(default_factory=list)
+    decisions: list[ev.Finding] = field(default_factory=list)
     populations: dict[str, PopulationHistory] = field(default_factory=dict)
     searches: list[ev.SearchRound] = field(default_factory=list)
     verdicts: list[ev.CurveVerdict] = field(default_factory=list)

@@ -14,10 +14,9 @@ from shoal import prepare
 from shoal.augment import Augment, Augmentation, Pixels, default_for, of
 from shoal.core import keyed
 from shoal.core.errors import InputError
-from shoal.core.events import Kind
+from shoal.core.events import Finding, Kind
 from shoal.data import ArrayFeatures, Dataset, read
 from shoal.diagnose import label_preservation
-from shoal.diagnose.verdict import Verdict
 from shoal.prepare.pixels import pixels as pixels_of
 from shoal.resample import hold_out
 
@@ -44,7 +43,7 @@ class Preview:
     labels: list[str]
     cells: list[list[Cell]]
     title: str
-    judged: list[Verdict]
+    judged: list[Finding]
 
 
 def preview(
@@ -147,7 +146,7 @@ def _captions(labels: list[str], partner: Tensor | None, lam: Tensor | None) -> 
 
 def _judged(
     dataset: Dataset, augment: Augment, x: NDArray[np.float32], rows: NDArray[np.int64], pixels: Pixels
-) -> list[Verdict]:
+) -> list[Finding]:
     """Whether the labels survive each of the operations."""
     if dataset.classes is None:
         raise InputError(f"--judge asks whether classes survive, and the target of {dataset.source} is a number.")

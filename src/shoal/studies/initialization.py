@@ -14,7 +14,6 @@ from shoal.comparison.paired import Floats, mean
 from shoal.core.events import Finding
 from shoal.diagnose import activations, signal
 from shoal.diagnose.activations import Activations
-from shoal.diagnose.verdict import Verdict
 from shoal.population import Member, Population
 from shoal.studies import golden, pictures
 from shoal.studies.golden import SETTINGS, Layer
@@ -49,7 +48,7 @@ def run(subject: Subject, options: StudyOptions) -> Generator[Progress, None, St
         )
     sections, decisions = [_golden_section(layers)], [_golden_decision(layers)]
     part = some(subject.fold.train, ROWS, options.seed)
-    own: dict[str, tuple[Activations, list[Verdict]]] = {}
+    own: dict[str, tuple[Activations, list[Finding]]] = {}
     for name in _ACTIVATIONS:
         yield Progress(done=GOLDEN_SHARE, doing=f"{subject.task.dataset.name} through {DEPTH} {name} layers")
         own[name] = _measured(_deep(subject, name), subject, part.x, part.y, seeds, options.device)
@@ -213,24 +212,24 @@ def _deep(subject: Subject, activation: str) -> Callable[[], nn.Module]:
 
 def _measured(
     make: Callable[[], nn.Module], subject: Subject, x: Tensor, y: Tensor, seeds: Sequence[int], device: str
-) -> tuple[Activations, list[Verdict]]:
+) -> tuple[Activations, list[Finding]]:
     members = [Member(seed=seed, init=init) for init in INITS for seed in seeds]
     population = Population(make, members, loss=subject.task.loss.name, device=device)
     measured = activations.measure(population, x, y)
     return measured, signal.verdicts(measured)
 
 
-def _of_init(found: Sequence[Verdict], init: int, seeds: int) -> Counter[str]:
+def _of_init(found: Sequence[Finding], init: int, seeds: int) -> Counter[str]:
     return Counter(verdict.phrase for verdict in found[init * seeds : (init + 1) * seeds])
 
 
-def _healthy_inits(found: Sequence[Verdict], seeds: int) -> list[str]:
+def _healthy_inits(found: Sequence[Finding], seeds: int) -> list[str]:
     """Initializers under which more than half of the seeds are healthy."""
     ok = [sum(v.code == "SHL130" for v in found[k * seeds : (k + 1) * seeds]) for k in range(len(INITS))]
     return [init for init, count in zip(INITS, ok, strict=True) if count >= ceil((seeds + 1) / 2)]
 
 
-def _healthiest(found: Sequence[Verdict], seeds: int) -> str:
+def _healthiest(found: Sequence[Finding], seeds: int) -> str:
     healthy = _healthy_inits(found, seeds)
     return "kaiming" if "kaiming" in healthy else next(iter(healthy), "")
 
@@ -241,7 +240,7 @@ def _share(measured: Activations, init: int, seeds: int) -> float:
     return float((std[:, -1] / std[:, 0]).mean())
 
 
-def _answer(subject: Subject, own: dict[str, tuple[Activations, list[Verdict]]], seeds: int) -> str:
+def _answer(subject: Subject, own: dict[str, tuple[Activations, list[Finding]]], seeds: int) -> str:
     parts = []
     for name, (_, found) in own.items():
         healthy = _healthy_inits(found, seeds)
@@ -252,7 +251,7 @@ def _answer(subject: Subject, own: dict[str, tuple[Activations, list[Verdict]]],
 
 
 def _own_decision(
-    found: dict[str, tuple[Activations, list[Verdict]]], seeds: Sequence[int], what: str, code: str
+    found: dict[str, tuple[Activations, list[Finding]]], seeds: Sequence[int], what: str, code: str
 ) -> Finding:
     n = len(seeds)
     counts = {
@@ -278,7 +277,7 @@ def _own_decision(
     )
 
 
-def _own_table(found: dict[str, tuple[Activations, list[Verdict]]], seeds: int) -> Table:
+def _own_table(found: dict[str, tuple[Activations, list[Finding]]], seeds: int) -> Table:
     rows: list[tuple[str | float | None, ...]] = []
     for name, (measured, verdicts) in found.items():
         for k, init in enumerate(INITS):
@@ -299,7 +298,7 @@ def _lines(measured: Activations, quantity: str, seeds: int) -> list[dict[str, J
     return [pictures.series(init, layers, values[k * seeds : (k + 1) * seeds]) for k, init in enumerate(INITS)]
 
 
-def _own_pictures(found: dict[str, tuple[Activations, list[Verdict]]], seeds: int) -> tuple[Picture, ...]:
+def _own_pictures(found: dict[str, tuple[Activations, list[Finding]]], seeds: int) -> tuple[Picture, ...]:
     def chart(quantity: str, label: str) -> dict[str, JsonValue]:
         panels = {name: _lines(measured, quantity, seeds) for name, (measured, _) in found.items()}
         return pictures.curves(panels, {"label": "layer"}, {"label": label, "log": True})
@@ -321,7 +320,7 @@ def _own_pictures(found: dict[str, tuple[Activations, list[Verdict]]], seeds: in
     )
 
 
-def _own_histograms(found: dict[str, tuple[Activations, list[Verdict]]], seeds: int) -> Picture:
+def _own_histograms(found: dict[str, tuple[Activations, list[Finding]]], seeds: int) -> Picture:
     panels = []
     for name, (measured, _) in found.items():
         for k, init in enumerate(INITS):
@@ -346,7 +345,7 @@ def _own_histograms(found: dict[str, tuple[Activations, list[Verdict]]], seeds: 
 
 
 def _own_section(
-    subject: Subject, found: dict[str, tuple[Activations, list[Verdict]]], seeds: Sequence[int], rows: int
+    subject: Subject, found: dict[str, tuple[Activations, list[Finding]]], seeds: Sequence[int], rows: int
 ) -> Section:
     return Section(
         question="And on your own data?",
@@ -358,7 +357,7 @@ def _own_section(
 
 
 def _model_section(
-    subject: Subject, found: dict[str, tuple[Activations, list[Verdict]]], seeds: Sequence[int]
+    subject: Subject, found: dict[str, tuple[Activations, list[Finding]]], seeds: Sequence[int]
 ) -> Section:
     measured, verdicts = next(iter(found.values()))
     own = Counter(v.phrase for v in verdicts[: len(seeds)]).most_common(1)[0][0]
