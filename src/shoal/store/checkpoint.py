@@ -1,6 +1,6 @@
-"""The checkpoint of a run: what its long work returned so far, one pair of files for each piece.
+"""The checkpoint of a run: the results of its long work so far, one pair of files for each piece.
 
-    checkpoint/coarse@done.safetensors               arrays, JSON, and what the other file must be
+    checkpoint/coarse@done.safetensors               arrays, JSON, and the digest of the other file
     checkpoint/coarse@done.networks.safetensors      a population
     checkpoint/refine-1@00003.safetensors            a piece that is under way; the last two are there
 
@@ -30,9 +30,9 @@ from shoal.store.plans import RecordedPlans
 
 FORMAT = "shoal-checkpoint-2"
 EVERY_S = 10.0  # between two checkpoints of a piece that is under way
-LEAST_S = 0.5  # what took less is done again
+LEAST_S = 0.5  # shorter work is not kept but done again
 SHARE = 30.0  # a checkpoint that took a second is written after thirty: at most some 3 % of the time
-FORMER = 1  # checkpoints under way that stay beside the newest
+FORMER = 1  # checkpoints of a piece under way that are kept beside the newest
 DONE = "done"
 NETWORKS = ".networks.safetensors"
 
@@ -42,7 +42,7 @@ class Checkpoint:
 
     Args:
         folder: made when the first piece is kept.
-        plans: how the run's populations are computed; recorded before what was computed so.
+        plans: how the run's populations are computed; they are recorded before any result that depends on them.
         now: a clock in seconds.
     """
 
@@ -55,7 +55,7 @@ class Checkpoint:
         self._notices: list[str] = []
 
     def recall(self, piece: str, key: str) -> Kept | None:
-        """The newest intact state of a piece that was asked for under this key."""
+        """The newest intact state of a piece, if it was kept under this key."""
         self._since_s = self._now()
         for path in sorted(self._states(piece), key=_age, reverse=True):
             try:
@@ -65,7 +65,7 @@ class Checkpoint:
         return None
 
     def due(self) -> bool:
-        """As long has passed as it takes for a write to cost next to nothing."""
+        """Whether so much time has passed that a write costs little in comparison."""
         return self._now() - self._since_s >= max(EVERY_S, SHARE * self._cost_s)
 
     def keep(
@@ -78,7 +78,7 @@ class Checkpoint:
         *,
         done: bool = True,
     ) -> None:
-        """Write a piece, and remove what it replaces. A disk that refuses is noticed once."""
+        """Write a piece, and remove the states that it replaces. If the disk refuses, that is noticed once."""
         began_s = self._now()
         if done and began_s - self._since_s < max(LEAST_S, SHARE * self._cost_s):
             return
@@ -102,7 +102,7 @@ class Checkpoint:
         self._cost_s = self._since_s - began_s
 
     def notices(self) -> list[str]:
-        """What the user should know, each once."""
+        """Sentences that the user should know, each once."""
         said, self._notices = self._notices, []
         return said
 
@@ -116,7 +116,7 @@ class Checkpoint:
         return [path for path in found if not path.name.endswith(NETWORKS)]
 
     def _write(self, path: Path, header: dict[str, Any], arrays: Arrays, population: Networks | None) -> None:
-        """The networks first: the file that describes them makes them count."""
+        """Write the networks first: a state is valid once the file that describes them is there."""
         from safetensors.numpy import save
 
         self._folder.mkdir(exist_ok=True)
@@ -130,7 +130,7 @@ class Checkpoint:
 
 
 def _read(path: Path, key: str) -> Kept | None:
-    """One state; None where it answers another question.
+    """Read one state; None where it was kept under another key.
 
     Raises:
         ValueError: it is damaged.
@@ -161,7 +161,7 @@ def _contents(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, tuple[str
 
 
 def _piece(path: Path) -> str:
-    """Whose state a file says that it is."""
+    """The piece that a file is a state of, by its name."""
     return path.name.rpartition("@")[0]
 
 
@@ -174,7 +174,7 @@ def _networks(path: Path) -> Path:
 
 
 def _age(path: Path) -> int:
-    """States of a piece count up; the finished one is the newest."""
+    """The order of a piece's states: by their number; the finished one is the newest."""
     mark = path.name.removesuffix(".safetensors").rpartition("@")[2]
     return 1_000_000 if mark == DONE else int(mark) if mark.isdigit() else 0
 
@@ -185,7 +185,7 @@ def _digest(path: Path) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Remove a state; first what makes it count."""
+    """Remove a state, first the file that makes it valid."""
     for each in (path, _networks(path)):
         with suppress(OSError):
             each.unlink(missing_ok=True)

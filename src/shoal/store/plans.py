@@ -1,4 +1,4 @@
-"""How the populations of a run were computed, recorded with the run before anything that depends on it is."""
+"""The plans by which the populations of a run are computed, recorded before any event that depends on them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class RecordedPlans(Plans):
                 continue
             if min(plan.rows, plan.workers, plan.evaluation_batch) >= 1 and plan.workers <= MOST_WORKERS:
                 super().put(signature, plan)
-        self._new = bool(recorded)  # they may be another run's
+        self._new = bool(recorded)  # they may have come from another run
 
     def find(self, signature: str) -> Plan | None:
-        """The plan for such work; one that only the process knew becomes the run's."""
+        """The plan for such work; one that only the process knew is added to the run's."""
         known = super().find(signature)
         if known is None and (known := PLANS.find(signature)) is not None:
             self.put(signature, known)

@@ -1,4 +1,4 @@
-"""A run that goes on: its recipe is carried out again, and what it tells must be what it told before."""
+"""A run that is resumed: its recipe is carried out again, and must tell the events that are stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from shoal.core.events import ClockRead, Event, Notice, RunResumed, StopNoticed
 
-# Fields that may differ between two tellings of one run: where it lies, who wrote it, and how long it took.
+# Fields that may differ when a run is repeated: where it lies, who wrote it, and how long it took.
 UNTOLD = {
     "run_started": {"run", "source", "versions", "device", "command"},
     "step_finished": {"seconds"},
@@ -16,7 +16,7 @@ UNTOLD = {
 
 
 class Replay:
-    """What a run told before it was interrupted, compared with what it tells now, event by event.
+    """The stored events of a run that was interrupted, compared with those that it tells now, one by one.
 
     A clock's readings are answered from the events too, so that whatever was decided from them is decided again; after
     the last one, time goes on from there.
@@ -36,17 +36,17 @@ class Replay:
 
     @property
     def over(self) -> bool:
-        """All that had been told has been told again."""
+        """All stored events have been repeated."""
         return self._place >= len(self._told)
 
     @property
     def known(self) -> int:
-        """How many events there are to tell again, in all."""
+        """How many events are to be repeated, in all."""
         return len(self._told)
 
     @property
     def told(self) -> int:
-        """How many events have been told again."""
+        """How many events have been repeated."""
         return self._place
 
     def now(self) -> float:
@@ -57,14 +57,14 @@ class Replay:
         return self._last_s + self._now() - self._at_s
 
     def repeats(self, event: Event) -> Event | None:
-        """The stored event that this one repeats, or None when it is new or other than the stored one."""
+        """The stored event that this one repeats, or None when it is new or differs from the stored one."""
         if self.over or not _alike(self._told[self._place], event):
             return None
         self._place += 1
         return self._told[self._place - 1]
 
     def give_up(self) -> Sequence[Event]:
-        """Take what was told from here on as not told; the events that are forgotten."""
+        """Forget the stored events from here on; returns them."""
         forgotten = self._told[self._place :]
         del self._told[self._place :]
         self._readings.clear()
@@ -72,7 +72,7 @@ class Replay:
 
 
 def to_go_on_from(events: Sequence[Event]) -> Sequence[Event]:
-    """The events up to where the user stopped the run: what came then only closed it."""
+    """The events up to where the user stopped the run; later ones only closed it."""
     stops = [place for place, event in enumerate(events) if isinstance(event, StopNoticed)]
     return events[: stops[0]] if stops else events
 
