@@ -135,6 +135,12 @@ def test_folds_that_do_not_fit_are_refused(asked: Job, given: Sequence[Split], s
         run(asked, given)
 
 
+def test_a_member_that_cannot_be_trained_is_named_by_its_place_in_the_job() -> None:
+    wrong = (*members(4), Member(optimizer="adamw", momentum=0.9))
+    with pytest.raises(InputError, match=r"Member 4: .*has no momentum"):
+        job(members=wrong)
+
+
 def test_as_many_folds_as_members() -> None:
     with pytest.raises(InputError, match="2 folds for 3 members"):
         job(3, folds=(0, 1))

@@ -12,7 +12,7 @@ from shoal.core.errors import InputError
 from shoal.core.settings import Precision
 from shoal.experiment.architecture import Architecture
 from shoal.losses import Loss
-from shoal.population import Member
+from shoal.population import Member, member
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Job:
         precision: of the arithmetic.
 
     Raises:
-        InputError: there are not as many folds as members.
+        InputError: there are not as many folds as members, or a member cannot be trained so: it is named by its place
+            here, wherever it would be computed.
     """
 
     architecture: Architecture
@@ -49,18 +50,19 @@ class Job:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        member.check(self.members)
         if self.folds and len(self.folds) != len(self.members):
             raise InputError(f"There are {len(self.folds)} folds for {len(self.members)} members: give one for each.")
 
-    def fold_of(self, member: int) -> int:
+    def fold_of(self, row: int) -> int:
         """The number of a member's fold."""
-        return self.folds[member] if self.folds else 0
+        return self.folds[row] if self.folds else 0
 
     def digest(self) -> str:
         """A digest of all that its result depends on, but for the data and the code of the user's own network."""
         asked: dict[str, JsonValue] = {
             "network": self.architecture.document(),
-            "members": [member.model_dump(mode="json") for member in self.members],
+            "members": [each.model_dump(mode="json") for each in self.members],
             "loss": self.loss.name,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
