@@ -1,4 +1,22 @@
-"""Learning-rate schedules: the multiplier of each row's lr at each of its steps."""
+"""Learning-rate schedules: the multiplier of each row's lr at each of its steps.
+
+With w = warmup, s = step - w and S = total - w (see `factor`):
+
+    warm-up (s < 0)  (step + 1) / (w + 1)
+    constant         1
+    step             gamma ^ floor(s / ceil(drop_frac S))
+    cosine           final + (1 - final) (1 + cos(pi s / S)) / 2
+    linear           1 + (final - 1) s / S
+    one_cycle        from start up to 1 during rise_frac of the steps and down to end, both as half a cosine; it is its
+                     own warm-up, so `warmup` does not act on it
+    plateau          1; multiply by `Plateau.factor`
+
+They equal torch.optim.lr_scheduler's StepLR, CosineAnnealingLR, LinearLR and OneCycleLR (its rate over max_lr), and,
+with a warm-up of w whole steps, SequentialLR of LinearLR(1 / (w + 1), total_iters=w) and those.
+
+Sources: Loshchilov & Hutter 2017, "SGDR" (cosine); Smith & Topin 2018, "Super-convergence" (one cycle); Goyal et al.
+2017, "Accurate, large minibatch SGD" (warm-up).
+"""
 
 from __future__ import annotations
 
@@ -44,16 +62,7 @@ def factor(
 ) -> Tensor:
     """What the learning rate is multiplied by at a step.
 
-    With w = warmup, s = step - w and S = total - w:
-
-        warm-up (s < 0)  (step + 1) / (w + 1)
-        constant         1
-        step             gamma ^ floor(s / ceil(drop_frac S))
-        cosine           final + (1 - final) (1 + cos(pi s / S)) / 2
-        linear           1 + (final - 1) s / S
-        one_cycle        from start up to 1 during rise_frac of the steps and down to end, both as half a cosine; it is
-                         its own warm-up, so `warmup` does not act on it
-        plateau          1; multiply by `Plateau.factor`
+    The formulas stand at the top of the file. Tensors broadcast with each other: [K], or [K, T] for many steps.
 
     Args:
         kind: a name for all rows, or integer codes (see `code`) by row.
@@ -67,20 +76,11 @@ def factor(
         start: one_cycle's first multiplier.
         end: one_cycle's last multiplier.
 
-    All tensors broadcast with each other: [K], or [K, T] for many steps at once.
-
     Returns:
         float64 of the broadcast shape. Past `total` the last value stays.
 
     Raises:
         InputError: there is no schedule of that name.
-
-    What holds: equal to torch.optim.lr_scheduler's StepLR, CosineAnnealingLR, LinearLR and OneCycleLR (its learning
-    rate over max_lr), and, with a warm-up of w whole steps, to SequentialLR of LinearLR(1 / (w + 1), total_iters=w)
-    and those.
-
-    Source: Loshchilov & Hutter 2017, "SGDR" (cosine); Smith & Topin 2018, "Super-convergence" (one cycle); Goyal et al.
-    2017, "Accurate, large minibatch SGD" (warm-up).
 
     >>> factor("cosine", torch.tensor([0, 50, 100]), 100).tolist()
     [1.0, 0.5, 0.0]
