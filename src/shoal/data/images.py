@@ -31,7 +31,7 @@ from shoal.data.array_checks import of_arrays
 from shoal.data.arrays import parts_without_class
 from shoal.data.dataset import ArrayFeatures, Dataset, fingerprint
 from shoal.data.depth import Ends, bits_of, ends, mapped
-from shoal.data.image_folders import about_classes, find_images, images_below, passed_over, unwrapped
+from shoal.data.image_folders import FoundImages, about_classes, find_images, images_below, passed_over, unwrapped
 from shoal.data.limits import IMAGE_BYTES, IMAGE_PIXELS, LARGEST_SIDE, check_bytes
 from shoal.data.schema import Schema
 from shoal.data.targets import Target, unequal_classes
@@ -79,20 +79,7 @@ def folder_dataset(folder: Path, *, name: str, task: TaskType | None = None) -> 
     uneven = parts_without_class(Target(target, "classification", classes), split, str(folder))
     array, mode, size, onto, findings = _read_all(found.paths)
     findings += [*passed_over(found), *about_classes(found)]
-    for part in found.loose:
-        images, _ = images_below(part)
-        sentence = (
-            f"{part} holds {count(len(images), 'image')} without class folders: they have no answers and stay out."
-        )
-        evidence: dict[str, JsonValue] = {"folder": part.name, "images": len(images)}
-        fix = f"predict them with the trained model: shoal predict RUN {part}"
-        findings.append(
-            Finding(code=codes.WITHOUT_ANSWERS, level="warning", sentence=sentence, evidence=evidence, fix=fix)
-        )
-    inner = unwrapped(folder)
-    if inner != folder:
-        sentence = f"{folder} holds nothing but {inner.relative_to(folder)}, whose folders are the classes."
-        findings.append(Finding(code=codes.WRAPPER, sentence=sentence, evidence={"folder": str(inner)}))
+    findings += _beside_the_classes(folder, found)
     features = ArrayFeatures(array)
     findings += [*unequal_classes(classes, np.bincount(target)), *of_arrays(array, "image")]
     return Dataset(
@@ -140,6 +127,26 @@ def decode(
             facts.append(read.seen_in(_inspected(path, image)))
             array[row] = mapped(read.pixels, dtype, onto, str(path))
     return array, facts
+
+
+def _beside_the_classes(folder: Path, found: FoundImages) -> list[Finding]:
+    """What is to be said of images without a class, and of a folder around the class folders."""
+    findings = []
+    for part in found.loose:
+        images, _ = images_below(part)
+        sentence = (
+            f"{part} holds {count(len(images), 'image')} without class folders: they have no answers and stay out."
+        )
+        evidence: dict[str, JsonValue] = {"folder": part.name, "images": len(images)}
+        fix = f"predict them with the trained model: shoal predict RUN {part}"
+        findings.append(
+            Finding(code=codes.WITHOUT_ANSWERS, level="warning", sentence=sentence, evidence=evidence, fix=fix)
+        )
+    inner = unwrapped(folder)
+    if inner != folder:
+        sentence = f"{folder} holds nothing but {inner.relative_to(folder)}, whose folders are the classes."
+        findings.append(Finding(code=codes.WRAPPER, sentence=sentence, evidence={"folder": str(inner)}))
+    return findings
 
 
 def differing(facts: Sequence[ImageFacts], mode: Mode, depth: str, onto: Ends) -> list[Finding]:

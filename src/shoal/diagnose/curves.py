@@ -117,17 +117,10 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> CurveReading:
         )
     else:
         code, verdict = "SHL160", "good"
-        tail = "; a network twice as wide was no better within this budget" if skill < WEAK else ""
-        moves = f"{steepness:+.2%} of chance's loss per epoch"
-        if steepness < SLOPE:
-            state = f"still falls ({moves}), but these rows are too few to show a better score"
-        elif steepness > -SLOPE:
-            state = f"rises at the end ({moves}), after its best epoch"
-        else:
-            state = f"has settled ({moves})"
+        weak = "; a network twice as wide was no better within this budget" if skill < WEAK else ""
         sentence = (
-            f"The validation loss {state}, and the score on training rows is within {threshold:.3f} of the one on "
-            f"validation rows (gap {gap:+.3f}){tail}."
+            f"The validation loss {_end(steepness)}, and the score on training rows is within {threshold:.3f} of the "
+            f"one on validation rows (gap {gap:+.3f}){weak}."
         )
     return CurveReading(
         code=code,
@@ -139,6 +132,16 @@ def judge(curves: Curves, larger_was_no_better: bool = False) -> CurveReading:
         gap_threshold=threshold,
         rise=rise,
     )
+
+
+def _end(steepness: float) -> str:
+    """What the validation loss does in its last epochs."""
+    moves = f"{steepness:+.2%} of chance's loss per epoch"
+    if steepness < SLOPE:
+        return f"still falls ({moves}), but these rows are too few to show a better score"
+    if steepness > -SLOPE:
+        return f"rises at the end ({moves}), after its best epoch"
+    return f"has settled ({moves})"
 
 
 def _rise(validation_loss: Sequence[float], chance_loss: float) -> tuple[int, float]:

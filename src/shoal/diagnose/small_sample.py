@@ -86,38 +86,33 @@ def judge(
             evidence=evidence,
         )
     failed = f"{rows} rows could not be learned by heart in {steps} steps (best score {best:.3g}, wanted {target:g})"
+    code, phrase, why, fix = _cause(conflicting, diverged == members, crowding)
+    return Finding(code=code, level="problem", phrase=phrase, sentence=f"{failed}{why}.", evidence=evidence, fix=fix)
+
+
+def _cause(conflicting: int, diverged: bool, crowding: str) -> tuple[str, str, str, str]:
+    """The likeliest cause of a failure: code, phrase, rest of the sentence, what to do."""
     if conflicting:
-        return Finding(
-            code="SHL111",
-            level="problem",
-            phrase=f"{conflicting} rows contradict each other",
-            sentence=f"{failed}: {conflicting} of them have the inputs of another row but a different target.",
-            evidence=evidence,
-            fix="Look for wrong labels, or for a missing column that would tell these rows apart.",
+        return (
+            "SHL111",
+            f"{conflicting} rows contradict each other",
+            f": {conflicting} of them have the inputs of another row but a different target",
+            "Look for wrong labels, or for a missing column that would tell these rows apart.",
         )
-    if diverged == members:
-        return Finding(
-            code="SHL112",
-            level="problem",
-            phrase="training diverges",
-            sentence=f"{failed}: every training diverged, at every learning rate tried.",
-            evidence=evidence,
-            fix="Check the scale of the inputs and the network's own arithmetic.",
+    if diverged:
+        return (
+            "SHL112",
+            "training diverges",
+            ": every training diverged, at every learning rate tried",
+            "Check the scale of the inputs and the network's own arithmetic.",
         )
+    consistent = ", though no rows contradict each other"
     if crowding:
-        return Finding(
-            code="SHL113",
-            level="problem",
-            phrase="a few far values hide the rest",
-            sentence=f"{failed}, though no rows contradict each other: they hardly differ in what the network sees.",
-            evidence=evidence,
-            fix=crowding,
-        )
-    return Finding(
-        code="SHL113",
-        level="problem",
-        phrase="network too weak",
-        sentence=f"{failed}, though no rows contradict each other: the network cannot express what they ask.",
-        evidence=evidence,
-        fix="Use a wider or deeper network, and check that every input reaches the output.",
+        why = f"{consistent}: they hardly differ in what the network sees"
+        return "SHL113", "a few far values hide the rest", why, crowding
+    return (
+        "SHL113",
+        "network too weak",
+        f"{consistent}: the network cannot express what they ask",
+        "Use a wider or deeper network, and check that every input reaches the output.",
     )
