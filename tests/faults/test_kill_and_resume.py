@@ -235,6 +235,15 @@ def test_a_damaged_record_is_one_sentence(copy: Path) -> None:
         assert "Traceback" not in said(copy)
 
 
+def test_where_a_killed_run_was_can_be_seen_and_a_finished_one_is_nowhere(copy: Path, whole: Path) -> None:
+    with EventStore(copy / "run/store.db", read_only=True) as store:
+        seen = store.progress("run")
+        assert seen is not None and seen.step == 5 and "networks" in seen.doing
+        assert store.tail("run").last > 10
+    with EventStore(whole / "run/store.db", read_only=True) as store:
+        assert store.progress("run") is None
+
+
 def test_a_second_process_is_refused_and_a_dead_one_is_not_in_the_way(copy: Path) -> None:
     with RunFolder(copy / "run").alone():
         assert shoal(RESUME, copy) == 2

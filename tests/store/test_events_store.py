@@ -30,7 +30,8 @@ from shoal.core.events import (
     StepProgress,
     StepStarted,
 )
-from shoal.store.events_store import EventStore, _set_up_sqlite, without_password
+from shoal.store.database import _set_up_sqlite, without_password
+from shoal.store.events_store import EventStore
 
 EVENTS: list[Event] = [
     StepStarted(step=3, why="80 short trainings"),
@@ -347,7 +348,7 @@ def test_a_disk_that_is_full_from_the_start_is_no_wrong_choice(tmp_path: Path) -
     with (
         EventStore(tmp_path / "store.db") as store,
         pytest.raises(RunError, match="full"),
-        store._refusals(InputError, "opened"),
+        store._database.refusals(InputError, "opened"),
     ):
         raise OperationalError("CREATE", {}, sqlite3.OperationalError("database or disk is full"))
 
@@ -360,7 +361,7 @@ def test_a_database_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
     with EventStore(tmp_path / "store.db") as store:
         store.append("digits", EVENTS[0])
-        with store._engine.connect() as connection:  # SQLite's own limit gives the error of a full disk
+        with store._database.engine.connect() as connection:  # SQLite's own limit gives the error of a full disk
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         with pytest.raises(RunError, match=r"store\.db.*full"):

@@ -40,7 +40,7 @@ from shoal.recipe.finish import Chosen
 from shoal.recipe.recipe import Outcome
 from shoal.report import render
 from shoal.store.checkpoint import Checkpoint
-from shoal.store.events_store import without_password
+from shoal.store.database import without_password
 from shoal.store.model_folder import save_model
 from shoal.store.plans import RecordedPlans
 from shoal.store.replay import Replay

@@ -25,7 +25,7 @@ from pydantic import JsonValue
 from shoal.core.atomic import write_atomically, write_error
 from shoal.core.digest import digest_of
 from shoal.core.errors import ShoalError
-from shoal.experiment.cache import Arrays, Kept, Networks
+from shoal.experiment.cache import Arrays, Kept, Networks, NoCache
 from shoal.store.plans import RecordedPlans
 
 FORMAT = "shoal-checkpoint-2"
@@ -127,6 +127,26 @@ class Checkpoint:
         tensors = {name: np.array(array, order="C") for name, array in arrays.items()}
         header["digest"] = digest_of(header, _contents(tensors))
         write_atomically(path, save(tensors, metadata={"shoal": json.dumps(header)}))
+
+
+class NoCheckpoint(NoCache):
+    """Keeps nothing, of a run that ends with its process.
+
+    Args:
+        plans: how the run's populations are computed.
+    """
+
+    plans: RecordedPlans
+
+    def __init__(self, plans: RecordedPlans) -> None:
+        super().__init__(plans)
+
+    def notices(self) -> list[str]:
+        """None."""
+        return []
+
+    def remove(self) -> None:
+        """Nothing."""
 
 
 def _read(path: Path, key: str) -> Kept | None:

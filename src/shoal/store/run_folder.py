@@ -23,7 +23,8 @@ from shoal.core.errors import InputError, RunError, ShoalError
 from shoal.core.events import Event, Record
 from shoal.core.names import closest
 from shoal.core.settings import FitSettings
-from shoal.store.events_store import Ended, EventStore, without_password
+from shoal.store.database import without_password
+from shoal.store.events_store import Ended, EventStore
 from shoal.store.lock import alone
 
 RUNS = Path("runs")
@@ -350,15 +351,27 @@ class RunFolder:
         Raises:
             InputError: there are none, the store cannot be read, or the run finished with others.
         """
+        with self.watched(named_store) as (store, key):
+            events = store.read(key, self.read_record().ended)
+        if not events:
+            raise InputError(f"the store of {self.path} holds no event of the run: it ended before its first one")
+        return events
+
+    @contextmanager
+    def watched(self, named_store: str | None = None) -> Iterator[tuple[EventStore, str]]:
+        """The store of the run's events, which cannot be written through it, and their key there.
+
+        Args:
+            named_store: as `read_events`.
+
+        Raises:
+            InputError: there is no store, or it cannot be opened.
+        """
         where, record = self.store_of(named_store), self.read_record()
         if where is None and not self.store_db.exists():
             raise InputError(f"{self.store_db} is missing: the run ended before its first event, or it was removed")
         with EventStore(self.store_db if where is None else where, read_only=True) as store:
-            key = record.key or next(iter(store.runs()), self.name)  # or: killed before the settings were written
-            events = store.read(key, record.ended)
-        if not events:
-            raise InputError(f"the store of {self.path} holds no event of the run: it ended before its first one")
-        return events
+            yield store, record.key or next(iter(store.runs()), self.name)  # or: killed before that was written
 
     def _toml(self) -> dict[str, Any]:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shoal.core.errors import RunError
 from shoal.core.events import Event, Notice, RunResumed, StepProgress, TestRead
-from shoal.store.checkpoint import Checkpoint
+from shoal.store.checkpoint import Checkpoint, NoCheckpoint
 from shoal.store.events_store import EventStore
 from shoal.store.replay import Replay
 
@@ -29,7 +29,7 @@ class Telling:
     store: EventStore
     key: str
     replay: Replay
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | NoCheckpoint
     started_s: float
     resumed: RunResumed | None = None
 
@@ -47,6 +47,8 @@ class Telling:
         resumed = None if self.resumed is None else self._keep(self.resumed)
         for event in events:
             if isinstance(event, StepProgress):
+                if self.replay.over:  # else the run is further already
+                    self.store.append(self.key, event)
                 yield event
                 continue
             known = self.replay.repeats(event)
