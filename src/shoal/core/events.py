@@ -2,13 +2,26 @@
 
 A long job is a generator of events. The stored list of a run's events is the run: the summary, the report and every
 decision can be recomputed from it. Bodies are plain JSON values, so each event survives a round trip through text.
+
+Events are read by versions of Shoal other than the one that wrote them. So a field that is added later has a default,
+and one that is renamed is read under its former name too; when stored events are read, fields that this version does
+not know are left out, and an event of a kind that it does not know is an `UnknownEvent`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 Level = Literal["fine", "note", "warning", "problem"]
 Kind = Literal["table", "image", "signal", "volume"]
@@ -31,7 +44,8 @@ RECIPE_STEPS = range(1, 8)  # the seven steps, with rounds and a chapter each; t
 
 
 class Record(BaseModel):
-    """A frozen, validated value; unknown fields are refused. NaN and infinity survive as Python's JSON writes them."""
+    """A frozen, validated value; who makes one with unknown fields is refused. NaN and infinity survive as Python's
+    JSON writes them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -134,7 +148,7 @@ class StepStarted(Record):
 
 
 class StepProgress(Record):
-    """The running step got further. Not stored."""
+    """The running step got further. No part of the record: a store keeps the newest one while the run is at work."""
 
     kind: Literal["step_progress"] = "step_progress"
     step: int
@@ -383,7 +397,18 @@ class Notice(Record):
     sentence: str
 
 
-Event = Annotated[
+# --- what was written by another version -----------------------------------------------------------------------------
+
+
+class UnknownEvent(Record):
+    """An event of a kind that this version does not know, with all its fields: read and handed on, never told."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+
+
+_Known = (
     RunStarted
     | FindingRaised
     | StepStarted
@@ -405,11 +430,11 @@ Event = Annotated[
     | RunInterrupted
     | ClockRead
     | RunResumed
-    | Notice,
-    Field(discriminator="kind"),
-]
+    | Notice
+)
+Event = _Known | UnknownEvent
 
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+_ADAPTER: TypeAdapter[_Known] = TypeAdapter(Annotated[_Known, Field(discriminator="kind")])
 
 
 def to_json(event: Event) -> str:
@@ -418,5 +443,19 @@ def to_json(event: Event) -> str:
 
 
 def from_json(text: str) -> Event:
-    """The event that `to_json` wrote."""
-    return _ADAPTER.validate_json(text)
+    """The event that `to_json` wrote, in this version or in another one.
+
+    Raises:
+        ValidationError: it holds no event, or one whose kind is known and whose fields are not what they must be.
+
+    >>> from_json('{"kind": "step_started", "step": 3, "mood": "good"}')
+    StepStarted(kind='step_started', step=3, round=1, why='')
+    >>> from_json('{"kind": "fish_counted", "fish": 12}')
+    UnknownEvent(kind='fish_counted', fish=12)
+    """
+    try:
+        return _ADAPTER.validate_json(text, extra="ignore")
+    except ValidationError as error:
+        if error.errors(include_url=False, include_input=False)[0]["type"] != "union_tag_invalid":
+            raise
+        return UnknownEvent.model_validate_json(text)

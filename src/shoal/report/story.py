@@ -163,6 +163,8 @@ def _take(story: Story, event: ev.Event) -> None:
             story.last_step = event.step
         case ev.StepProgress() | ev.StopNoticed() | ev.ClockRead() | ev.RunResumed() | ev.Notice():
             pass  # of the carrying out, not of the run
+        case ev.UnknownEvent():
+            pass  # whoever wrote it can tell it
 
 
 def _round(story: Story, step: int, number: int) -> StepRound:

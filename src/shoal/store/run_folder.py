@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomlkit
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from shoal.core import paths
 from shoal.core.atomic import remove_left_over, write_atomically, write_error
@@ -32,8 +32,6 @@ RUNS = Path("runs")
 
 class RunRecord(Record):
     """The table `run` of `run.toml`: what identifies the run besides its settings."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     key: str | None = Field(default=None, max_length=1000)  # of its events in the store
     data_hash: str | None = Field(default=None, max_length=200)
@@ -334,7 +332,7 @@ class RunFolder:
             InputError: the file is damaged.
         """
         try:
-            return RunRecord.model_validate(self._toml().get("run", {}))
+            return RunRecord.model_validate(self._toml().get("run", {}), extra="ignore")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
