@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from shoal.api.running import carried_out, checkpoint_of, versions
+from shoal.api.running import carried_out, versions
 from shoal.api.work import Work, prepared, read
 from shoal.core.atomic import write_atomically
 from shoal.core.errors import InputError
@@ -28,6 +28,7 @@ from shoal.nn.own_network import own_network
 from shoal.report import render
 from shoal.store.replay import Replay
 from shoal.store.run_folder import RunFolder, RunRecord
+from shoal.store.storage import FolderStorage
 from shoal.store.telling import Telling
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ def go_on(
     """
     started_s = time.monotonic()
     folder = RunFolder.open(run)
+    storage = FolderStorage(folder)
     with ExitStack() as held:
         held.enter_context(folder.alone())
         settings, record = folder.read_settings(), folder.read_record()
         settings = settings.model_copy(update={"store": folder.store_of(store)})
         events = held.enter_context(folder.open_store(settings))
         key = record.key or folder.name
-        told, checkpoint = events.read(key, record.ended), checkpoint_of(folder, record.plans)
+        told, checkpoint = events.read(key, record.ended), storage.checkpoint(record.plans)
         if told and isinstance(told[-1], RunFinished):
             _complete(folder, told, told[-1])
             if record.ended is None:
@@ -86,7 +88,7 @@ def go_on(
             elapsed_s=events.elapsed_s(key), versions=versions(), machine=machine(), notes=_not_as_it_was(record)
         )
         telling = Telling(events, key, replay, checkpoint, started_s, resumed if told else None)
-        yield from carried_out(settings, folder, work, telling, stop)
+        yield from carried_out(settings, storage, work, telling, stop)
 
 
 def _complete(folder: RunFolder, told: list[Event], end: RunFinished) -> None:

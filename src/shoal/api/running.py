@@ -1,4 +1,4 @@
-"""Carry out a run: events, each stored before it is handed on; a complete folder at the end."""
+"""Carry out a run: events, each stored before it is handed on; a complete record at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pydantic import JsonValue
 
 import shoal
 from shoal.api.work import Work, findings, prepared, read, search_options
-from shoal.core.atomic import write_atomically
 from shoal.core.budget import parse_budget
 from shoal.core.command import command as command_line
 from shoal.core.command import said
@@ -28,7 +27,6 @@ from shoal.core.events import (
     RunStarted,
     TestRead,
 )
-from shoal.core.json_text import json_text
 from shoal.core.machine import machine
 from shoal.core.paths import shown
 from shoal.core.returning import Returning
@@ -39,12 +37,10 @@ from shoal.recipe import recipe
 from shoal.recipe.finish import Chosen
 from shoal.recipe.recipe import Outcome
 from shoal.report import render
-from shoal.store.checkpoint import Checkpoint
 from shoal.store.database import without_password
-from shoal.store.model_folder import save_model
-from shoal.store.plans import RecordedPlans
 from shoal.store.replay import Replay
 from shoal.store.run_folder import RunFolder, name_of
+from shoal.store.storage import FolderStorage, RunStorage
 from shoal.store.telling import Telling
 
 if TYPE_CHECKING:
@@ -57,8 +53,9 @@ def stream(
     make_net: MakeNet | None = None,
     stop: threading.Event | None = None,
     plans: Mapping[str, Any] | None = None,
+    storage: RunStorage | None = None,
 ) -> Iterator[Event]:
-    """Carry out a run, one event after another, and keep it in its folder.
+    """Carry out a run, one event after another, and keep it.
 
     Args:
         settings: what to do.
@@ -66,6 +63,7 @@ def stream(
         make_net: the user's network, where `settings.model` does not name it.
         stop: set it to end the run after the current epoch.
         plans: how another run's populations were computed, as its `run.toml` says: this one computes its own so too.
+        storage: where the run is kept; by default in the folder `settings.out`, or in a new one of `runs/`.
 
     Yields:
         Events as they happen; the last one is `RunFinished` or `RunInterrupted`.
@@ -77,10 +75,11 @@ def stream(
     started_s = time.monotonic()
     search_options(settings)  # refuses what cannot be read before anything is
     work = prepared(settings, read(settings, data), make_net)
-    folder = RunFolder.create(settings.out, name_of(settings.data))
+    if storage is None:
+        storage = FolderStorage(RunFolder.create(settings.out, name_of(settings.data)))
     with ExitStack() as held:
         try:
-            held.enter_context(folder.alone())
+            held.enter_context(storage.alone())
             record = {
                 "data_hash": work.task.dataset.content_hash,
                 "began_in": shown(str(Path.cwd())),
@@ -89,43 +88,43 @@ def stream(
                 "versions": versions(),
                 "machine": machine(),
             }
-            key = folder.write_settings(settings, record)
-            store = held.enter_context(folder.open_store(settings))
-            telling = Telling(store, key, Replay(), checkpoint_of(folder, plans or {}), started_s)
-            events = held.enter_context(closing(carried_out(settings, folder, work, telling, stop)))
+            key = storage.write_settings(settings, record)
+            store = held.enter_context(storage.open_store(settings))
+            telling = Telling(store, key, Replay(), storage.checkpoint(plans or {}), started_s)
+            events = held.enter_context(closing(carried_out(settings, storage, work, telling, stop)))
             first = next(events)  # is kept by now: the run has begun
         except BaseException:
             held.close()
-            folder.release()
+            storage.release()
             raise
         yield first
         yield from events
 
 
 def carried_out(
-    settings: FitSettings, folder: RunFolder, work: Work, telling: Telling, stop: threading.Event | None
+    settings: FitSettings, storage: RunStorage, work: Work, telling: Telling, stop: threading.Event | None
 ) -> Generator[Event, None, None]:
-    """The run's events, each stored; at the last one the folder is complete."""
+    """The run's events, each stored; at the last one all that is kept of the run is complete."""
 
     def stopped() -> bool:
         return stop is not None and stop.is_set() and telling.replay.over
 
-    events = _run(settings, folder, work, telling, stopped)
+    events = _run(settings, storage, work, telling, stopped)
     raised = (e for e in events if not isinstance(e, FindingRaised) or e.finding.code not in settings.ignore)
     for event in telling.told(raised):
         if isinstance(event, RunFinished | RunInterrupted):
-            write_atomically(folder.report_html, render(telling.store.read(telling.key)))
+            storage.write_report(lambda: render(telling.store.read(telling.key)))
         if isinstance(event, RunFinished):
-            folder.write_end(telling.store.end(telling.key))
+            storage.write_end(telling.store.end(telling.key))
             telling.checkpoint.remove()
         yield event
 
 
 def _run(
-    settings: FitSettings, folder: RunFolder, work: Work, telling: Telling, stopped: Callable[[], bool]
+    settings: FitSettings, storage: RunStorage, work: Work, telling: Telling, stopped: Callable[[], bool]
 ) -> Iterator[Event]:
     """The events of a run, from the first to the last."""
-    begun = _begun(settings, folder, work)
+    begun = _begun(settings, storage.name, work)
     yield begun
     for finding in findings(work):
         yield FindingRaised(finding=finding)
@@ -145,22 +144,23 @@ def _run(
         yield event
     outcome = steps.result
     if outcome.chosen is not None:
-        _save(folder, work, outcome.chosen)
+        model = _model(work, outcome.chosen)
+        storage.write_model(model.tensors(), model.document())
     if outcome.chosen is None or outcome.test is None:
         kept = (
             "its record is kept, and no network yet" if outcome.chosen is None else "the best networks so far are kept"
         )
         yield RunInterrupted(step=step, sentence=f"{outcome.stopped[:-1]}: {kept}.")
         return
-    summary = _summary(folder, begun, outcome, outcome.chosen, outcome.test, telling.elapsed_s())
-    write_atomically(folder.summary_json, json_text(summary))
+    summary = _summary(begun, outcome, outcome.chosen, outcome.test, telling.elapsed_s()) | storage.places
+    storage.write_summary(summary)
     yield RunFinished(summary=summary)
 
 
-def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
-    """Write the ensemble as a model that predicts from raw rows."""
+def _model(work: Work, chosen: Chosen) -> Model:
+    """The ensemble as a model that predicts from raw rows."""
     fold, of = work.task.fold(), chosen.combination
-    model = Model(
+    return Model(
         tuple(
             models.EnsembleMember(member.network, member.architecture.document(), count, member.id, temperature)
             for member, count, temperature in zip(chosen.members, of.counts, of.temperatures, strict=True)
@@ -169,17 +169,16 @@ def _save(folder: RunFolder, work: Work, chosen: Chosen) -> None:
         fold.target,
         work.task.dataset.schema,
     )
-    save_model(folder.model, model.tensors(), model.document())
 
 
-def _begun(settings: FitSettings, folder: RunFolder, work: Work) -> RunStarted:
+def _begun(settings: FitSettings, name: str, work: Work) -> RunStarted:
     dataset, fold, problem = work.task.dataset, work.task.fold(), work.problem
     if dataset.classes is not None:
         usual = dataset.classes[int(problem.train.y.bincount().argmax())]
     else:
         usual = f"{fold.target.mean:.6g}"
     return RunStarted(
-        run=folder.name,
+        run=name,
         source=dataset.source,
         data_kind=dataset.kind,
         task=dataset.task,
@@ -211,8 +210,9 @@ def command(settings: FitSettings) -> str:
 
 
 def _summary(
-    folder: RunFolder, begun: RunStarted, outcome: Outcome, chosen: Chosen, test: TestRead, seconds: float
+    begun: RunStarted, outcome: Outcome, chosen: Chosen, test: TestRead, seconds: float
 ) -> dict[str, JsonValue]:
+    """What `--json` prints, but for where things lie."""
     return {
         "run": begun.run,
         "task": begun.task,
@@ -236,14 +236,7 @@ def _summary(
         "augment": {"strengths": outcome.augment, "shares": [each.values["augment"] for each in chosen.members]}
         if outcome.augment
         else None,
-        "model": str(folder.model),
-        "report": str(folder.report_html),
     }
-
-
-def checkpoint_of(folder: RunFolder, plans: Mapping[str, Any]) -> Checkpoint:
-    """What long work of this run returned, and how its populations are computed."""
-    return Checkpoint(folder.checkpoint, RecordedPlans(plans, folder.write_plans))
 
 
 def versions() -> dict[str, str]:

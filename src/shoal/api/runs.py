@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from shoal import data as data_room
 from shoal.api.going_on import go_on
 from shoal.api.running import stream
+from shoal.core import paths
 from shoal.core.atomic import write_atomically
 from shoal.core.errors import InputError, RunError
 from shoal.core.events import (
@@ -27,8 +28,8 @@ from shoal.core.settings import FitSettings
 from shoal.ensemble import scoring
 from shoal.ensemble.model import Model
 from shoal.report import render
-from shoal.store.model_folder import load_model
-from shoal.store.run_folder import RunFolder
+from shoal.store.run_folder import RunFolder, name_of
+from shoal.store.storage import FolderStorage, MemoryStorage
 
 if TYPE_CHECKING:
     from shoal.nn.own_network import MakeNet, Named
@@ -36,11 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, opened: the model, the events and the report."""
+    """A run, from its folder or in memory: the model, the events and the report."""
 
-    folder: RunFolder
+    storage: FolderStorage | MemoryStorage
     make_net: Named | None = None
-    store: str | None = None  # the database of its events, where they are not in its folder
+    store: str | None = None  # the database of its events, where they are in one
+
+    @property
+    def folder(self) -> RunFolder | None:
+        """Where the run lies; None where it is in memory."""
+        return self.storage.folder if isinstance(self.storage, FolderStorage) else None
 
     @cached_property
     def model(self) -> Model:
@@ -50,12 +56,12 @@ class Run:
             InputError: the run ended before there was one, the files were changed, or its network is the user's own and
                 was not given.
         """
-        return Model.of(*load_model(self.folder.model), self.make_net)
+        return Model.of(*self.storage.read_model(), self.make_net)
 
     @cached_property
     def events(self) -> list[Event]:
         """Everything that happened, in order."""
-        return self.folder.read_events(self.store)
+        return self.storage.read_events(self.store)
 
     @property
     def decisions(self) -> list[Finding]:
@@ -72,12 +78,48 @@ class Run:
         for event in reversed(self.events):
             if isinstance(event, RunFinished):
                 return event.summary
-        raise InputError(f"The run {self.folder.name} did not finish: it has no summary.")
+        raise InputError(f"The run {self.storage.name} did not finish: it has no summary.")
 
-    def report(self) -> Path:
-        """Draw the report again from the stored events; where it lies."""
-        write_atomically(self.folder.report_html, render(self.events))
-        return self.folder.report_html
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Draw the report from the stored events.
+
+        Args:
+            path: the file; by default `report.html` in the run's folder.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            InputError: it may not be written there, or the run is in memory and no path is given.
+            RunError: the disk refuses.
+        """
+        if path is not None:
+            file = paths.to_write(path, outside="" if self.folder is None else str(self.folder.path))
+        elif self.folder is not None:
+            file = self.folder.report_html
+        else:
+            raise InputError("The run is in memory: say where to write its report, as in run.report('report.html').")
+        write_atomically(file, render(self.events))
+        return file
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a run that is in memory as a folder, which `shoal.load` and every verb of the command line open.
+
+        Its `summary` stays what it was: no model and no report lay anywhere when the run ended.
+
+        Args:
+            path: the folder; it must not hold a run yet.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: the run has a folder already, or this one holds a run or may not be written to.
+            RunError: the disk refuses.
+        """
+        if isinstance(self.storage, FolderStorage):
+            raise InputError(f"The run lies in {self.storage.folder.path} already: copy that folder.")
+        return self.storage.save(paths.given(path), render(self.events)).path
 
 
 def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
@@ -87,8 +129,9 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
         data: a path, a frame, a pair (X, y), or a name such as `digits`.
         model: `auto`, `mlp`, `cnn`, `resnet`, `package.module:make_net`, or a zero-argument function that returns a
             module.
-        settings: any option of `FitSettings`: target, time, group, drop, kind, augment, budget, seed, out, ranges,
-            epochs, ...
+        settings: any option of `FitSettings`: target, time, group, drop, kind, augment, budget, seed, ranges, epochs,
+            ..., and `out`, the run's folder. Without it the run is in memory and nothing is written; what is killed
+            then is lost, where a folder can be resumed.
 
     Returns:
         The finished run.
@@ -104,9 +147,10 @@ def fit(data: Any, *, model: str | MakeNet = "auto", **settings: Any) -> Run:
     resolved = FitSettings(
         data=os.fspath(data) if named else "data", model=model if isinstance(model, str) else "auto", **settings
     )
-    end = _end(stream(resolved, None if named else data, make_net))
-    folder = RunFolder.open(Path(str(end.summary["report"])).parent)
-    return Run(folder, make_net or (resolved.model if ":" in resolved.model else None), resolved.store)
+    memory = MemoryStorage(name_of(resolved.data)) if resolved.out is None else None
+    _finish(stream(resolved, None if named else data, make_net, storage=memory), in_memory=memory is not None)
+    storage = memory or FolderStorage(RunFolder.open(str(resolved.out)))
+    return Run(storage, make_net or (resolved.model if ":" in resolved.model else None), resolved.store)
 
 
 def resume(run: str | Path, *, data: Any = None, model: Named | None = None, store: str | None = None) -> Run:
@@ -125,18 +169,22 @@ def resume(run: str | Path, *, data: Any = None, model: Named | None = None, sto
         InputError: there is no such run, another process is at work on it, or its data have changed.
         RunError: every training diverged, or the disk refused.
     """
-    _end(go_on(run, data, model, store=store))
-    return Run(RunFolder.open(run), model, store)
+    _finish(go_on(run, data, model, store=store), in_memory=False)
+    return load(run, model, store)
 
 
-def _end(events: Iterator[Event]) -> RunFinished:
-    """The last of a run's events."""
+def _finish(events: Iterator[Event], *, in_memory: bool) -> None:
+    """Carry a run out to its end.
+
+    Raises:
+        RunError: it ends without a result.
+    """
     last: Event | None = None
     for event in events:
         last = event
     if not isinstance(last, RunFinished):
-        raise RunError("The run ended without a result; its folder keeps what was done.")
-    return last
+        kept = "nothing of it is kept" if in_memory else "its folder keeps what was done"
+        raise RunError(f"The run ended without a result; {kept}.")
 
 
 def load(path: str | Path, model: Named | None = None, store: str | None = None) -> Run:
@@ -151,7 +199,7 @@ def load(path: str | Path, model: Named | None = None, store: str | None = None)
     Raises:
         InputError: there is no run; the sentence names the closest ones.
     """
-    return Run(RunFolder.open(path), model, store)
+    return Run(FolderStorage(RunFolder.open(path)), model, store)
 
 
 @dataclass(frozen=True)
@@ -225,8 +273,7 @@ def evaluate(run: str | Path, source: Any, model: Named | None = None) -> dict[s
     Raises:
         InputError: no such run, or the target is missing.
     """
-    opened = load(run, model)
-    trained = opened.model
+    trained = load(run, model).model
     rows = data_room.read_rows(source, trained.schema)
     if rows.truth is None:
         what = f"column `{trained.schema.target}`" if trained.schema.target else "true answers"
@@ -248,7 +295,7 @@ def evaluate(run: str | Path, source: Any, model: Named | None = None) -> dict[s
         "findings": [
             finding.model_dump(mode="json")
             for finding in (
-                *_seen_before(opened, source),
+                *_seen_before(RunFolder.open(run), source),
                 *data_room.said_once(rows.warnings, warnings),
                 *scoring.findings(scores, rows.truth),
             )
@@ -256,9 +303,9 @@ def evaluate(run: str | Path, source: Any, model: Named | None = None) -> dict[s
     }
 
 
-def _seen_before(run: Run, source: Any) -> list[Finding]:
+def _seen_before(folder: RunFolder, source: Any) -> list[Finding]:
     """A warning when the rows to score are those that the run was given: most were trained on."""
-    if not isinstance(source, str | Path) or not run.folder.was_given(source):
+    if not isinstance(source, str | Path) or not folder.was_given(source):
         return []
     return [
         Finding(

@@ -48,7 +48,7 @@ class FitSettings(Reading):
     augment: str = "auto"  # changes of training samples that may be searched: auto, none, or as `augment.parse` reads
     budget: str = "60s"
     seed: int = Field(default=0, ge=0, lt=2**63)
-    out: str | None = None
+    out: str | None = None  # the run's folder; None: in memory from Python, a new one of runs/ on the command line
     model: str = "auto"  # auto, mlp, cnn, resnet or pkg.mod:make_net
     device: Literal["auto", "cpu", "cuda"] = "auto"
     runner: RunnerName = "threads"  # where networks are trained: threads of this process, or several processes

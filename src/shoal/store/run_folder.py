@@ -195,21 +195,21 @@ class RunFolder:
         except ShoalError:
             return True
 
-    def write_settings(self, settings: FitSettings, record: Mapping[str, Any]) -> str:
+    def write_settings(self, settings: FitSettings, record: Mapping[str, Any], key: str | None = None) -> str:
         """Write `run.toml`, which `--config` accepts for a rerun.
 
         Args:
             settings: the resolved ones. Unset ones, `out` (it is where the file lies) and a password are left out.
             record: what else identifies the run, such as versions and the hash of the data.
+            key: of events that there are already.
 
         Returns:
-            The key of the run's events in its store: the run's name, and in a store for a team something unique.
+            The key of the run's events in its store.
         """
         values = settings.model_dump(mode="json", exclude={"out"}, exclude_none=True)
-        key = self.name
         if settings.store is not None:
             values["store"] = without_password(settings.store)
-            key = f"{self.name}@{socket.gethostname()}-{secrets.token_hex(4)}"
+        key = key or new_key(self.name, settings)
         document = tomlkit.document()
         document.add(tomlkit.comment("The settings of this run: shoal fit --config run.toml repeats it."))
         for name in sorted(values, key=lambda each: isinstance(values[each], dict)):  # tables come last in TOML
@@ -396,6 +396,11 @@ class RunFolder:
                     self.path.rmdir()
             raise write_error(self.path, error) from error
         return True
+
+
+def new_key(name: str, settings: FitSettings) -> str:
+    """Return the key of a run's events in its store: the run's name, and in a store for a team something unique."""
+    return name if settings.store is None else f"{name}@{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def name_of(source: str) -> str:
