@@ -29,12 +29,16 @@ def cross_entropy(outputs: Tensor, target: Tensor, smoothing: Tensor | None = No
     Returns:
         [K, B].
     """
-    log_p = torch.log_softmax(outputs, dim=-1)
-    hit = torch.gather(log_p, -1, target.unsqueeze(-1)).squeeze(-1)
+    by_class = outputs.transpose(1, 2)  # (K, C, B)
+    if by_class.is_contiguous():  # as a chain's last layer writes them: torch's passes then run along the batch
+        log_p = torch.log_softmax(by_class, dim=1)
+    else:
+        log_p = torch.log_softmax(outputs, dim=-1).transpose(1, 2)
+    hit = torch.gather(log_p, 1, target.unsqueeze(1)).squeeze(1)
     if smoothing is None:
         return -hit
     s = smoothing.unsqueeze(-1)
-    return -((1.0 - s) * hit + torch.where(s > 0, s * log_p.mean(dim=-1), 0.0))  # a class ruled out has log p = -inf
+    return -((1.0 - s) * hit + torch.where(s > 0, s * log_p.mean(dim=1), 0.0))  # a class ruled out has log p = -inf
 
 
 def squared_error(outputs: Tensor, target: Tensor, smoothing: Tensor | None = None) -> Tensor:
@@ -195,7 +199,7 @@ def custom(function: Callable[[Tensor, Tensor], Tensor], *, categorical: bool = 
     name = getattr(function, "__name__", type(function).__name__)
 
     def value(outputs: Tensor, target: Tensor, smoothing: Tensor | None) -> Tensor:
-        values = function(outputs, target)
+        values = function(outputs.contiguous(), target)  # of which a user may take a `view`
         if not isinstance(values, Tensor) or values.shape != outputs.shape[:2]:
             got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise InputError(

@@ -91,17 +91,21 @@ def test_a_row_on_all_inputs_is_the_network_itself() -> None:
             torch.testing.assert_close(outputs[k], population.network(k).eval()(X.double()), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch_last", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_linear_layers_gradients(bias: bool) -> None:
+def test_the_linear_layers_gradients(bias: bool, batch_last: bool) -> None:
     generator = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, dtype=torch.float64, generator=generator).requires_grad_()
 
     x, w, b = drawn(3, 2, 4, 5), drawn(3, 6, 5), drawn(3, 6) if bias else None
-    assert torch.autograd.gradcheck(linear, (x, w, b))
+    assert torch.autograd.gradcheck(linear, (x, w, b, batch_last))
     alone = torch.stack([nn.functional.linear(x[k], w[k], None if b is None else b[k]) for k in range(3)])
-    torch.testing.assert_close(linear(x, w, b), alone, rtol=1e-12, atol=1e-12)
+    outputs = linear(x, w, b, batch_last)
+    torch.testing.assert_close(outputs, alone, rtol=1e-12, atol=1e-12)
+    by_row = outputs.flatten(1, 2)
+    assert (by_row.transpose(1, 2) if batch_last else by_row).is_contiguous()
 
 
 def test_what_is_no_chain() -> None:

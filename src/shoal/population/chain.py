@@ -24,10 +24,11 @@ Filling = Mapping[str, Tensor]
 Step = Callable[[Tensor, bool, Tensor], Tensor]
 """(x, x is by row, dropout keys) to x; it is by row from the first layer on that has tensors of its own."""
 
-_ELEMENTWISE = (
+ELEMENTWISE = (
     *(nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
     *(nn.Tanh, nn.Sigmoid, nn.Hardtanh, nn.ReLU6),
 )
+FEW_OUTPUTS = 32  # of a last layer: up to so many, products and the loss are quicker along the batch
 _NO_KEY = torch.zeros(2, dtype=torch.int32)  # of layers that draw nothing
 
 
@@ -41,7 +42,9 @@ class Chain:
 
     def __init__(self, network: nn.Module, tensors: Filling) -> None:
         self._count = len(next(iter(tensors.values())))
-        self._steps = [(name, self._step(layer, _own(tensors, name))) for name, layer in _layers(network)]
+        layers = _layers(network)
+        last = layers[-1][0]
+        self._steps = [(name, self._step(layer, _own(tensors, name), name == last)) for name, layer in layers]
 
     def __call__(self, x: Tensor, keys: Filling, by_row: bool) -> Tensor:
         """Outputs [c, B, ...].
@@ -56,15 +59,17 @@ class Chain:
             by_row = by_row or own
         return x if by_row else x.expand(self._count, *x.shape)
 
-    def _step(self, layer: nn.Module, own: Filling) -> tuple[Step, bool]:
+    def _step(self, layer: nn.Module, own: Filling, last: bool) -> tuple[Step, bool]:
         """What a layer does, and whether its answer is by row."""
         kind = type(layer)
-        if kind in _ELEMENTWISE and not getattr(layer, "inplace", False):
+        if kind in ELEMENTWISE and not getattr(layer, "inplace", False):
             return lambda x, by_row, key: layer(x), False
         if kind is nn.Flatten and isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
             return lambda x, by_row, key: x.flatten(1 + by_row), False
         if kind is nn.Linear:
-            return lambda x, by_row, key: linear(self._by_row(x, by_row), own["weight"], own.get("bias")), True
+            w, b = own["weight"], own.get("bias")
+            batch_last = last and w.shape[1] <= FEW_OUTPUTS
+            return lambda x, by_row, key: linear(self._by_row(x, by_row), w, b, batch_last), True
         if isinstance(layer, Dropout):
             return lambda x, by_row, key: _drop(layer, self._by_row(x, by_row), own["p"], key), True
         if not own:
@@ -91,13 +96,15 @@ def is_chain(network: nn.Module) -> bool:
     return not hooked and not shared and any(type(layer) is nn.Linear for _, layer in _layers(network))
 
 
-def linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+def linear(x: Tensor, w: Tensor, b: Tensor | None, batch_last: bool = False) -> Tensor:
     """x_k W_k^T + b_k of every row k.
 
     Args:
         x: [c, ..., in].
         w: [c, out, in].
         b: [c, out], or None.
+        batch_last: write the outputs as [c, out, ...] and answer with a view of that: quicker where there are few of
+            them, as of a network's last layer, for the product as for what the loss does along the batch.
 
     Returns:
         [c, ..., out].
@@ -107,7 +114,7 @@ def linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     if torch.is_autocast_enabled(x.device.type):
         outputs = torch.baddbmm(b.unsqueeze(1), inputs, w.transpose(1, 2))
     else:
-        outputs = _Linear.apply(inputs, w, b)  # type: ignore[no-untyped-call]
+        outputs = _Linear.apply(inputs, w, b, batch_last)  # type: ignore[no-untyped-call]
     return outputs if x.dim() == 3 else outputs.reshape(*x.shape[:-1], w.shape[1])
 
 
@@ -115,8 +122,10 @@ class _Linear(torch.autograd.Function):
     """`linear` of [c, B, in]: all gradients come out in the layout of what they are gradients of."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, w: Tensor, b: Tensor, batch_last: bool) -> Tensor:
         ctx.save_for_backward(x, w)
+        if batch_last:
+            return torch.baddbmm(b.unsqueeze(2), w, x.transpose(1, 2)).transpose(1, 2)
         return torch.baddbmm(b.unsqueeze(1), x, w.transpose(1, 2))
 
     @staticmethod
@@ -127,6 +136,7 @@ class _Linear(torch.autograd.Function):
             torch.bmm(gradient, w) if wanted[0] else None,
             torch.bmm(gradient.transpose(1, 2), x) if wanted[1] else None,
             gradient.sum(dim=1) if wanted[2] else None,
+            None,
         )
 
 
