@@ -127,15 +127,32 @@ class Computation:
     bfloat16: bool
     compiler: bool  # one is installed
     cost: Cost = field(init=False)
-    not_stackable: str = field(init=False)  # why rows cannot be stacked, or ""
-    channels_last: bool = field(init=False)  # the network has convolutions that can run so
+    not_stackable: str = field(init=False)  # why rows cannot be stacked, or "", also where nobody would stack them
+    channels_last: bool = field(init=False)  # rows may run by themselves, there are convolutions, and they may run so
     chain: bool = field(init=False)  # stacked rows run layer by layer, and no layer is a convolution
 
     def __post_init__(self) -> None:
+        """Learn of the network what this work needs, no more: each trial runs it again."""
         object.__setattr__(self, "cost", measured_cost(self.template, self.batch))
-        object.__setattr__(self, "not_stackable", "" if self.members == 1 else not_stackable(self.template, self.batch))
-        object.__setattr__(self, "channels_last", runs_channels_last(self.template, self.batch))
         object.__setattr__(self, "chain", is_chain(self.template.skeleton) and not self.template.kernels)
+        stacking = self.members > 1 and (self.measuring_pays or not self.large)
+        object.__setattr__(self, "not_stackable", not_stackable(self.template, self.batch) if stacking else "")
+        alone = bool(self.not_stackable) or self.large or self.measuring_pays or self.share == 1
+        object.__setattr__(self, "channels_last", alone and runs_channels_last(self.template, self.batch))
+
+    @property
+    def share(self) -> int:
+        """The rows of each worker on a CPU."""
+        return -(-self.members // min(process.cores(), self.members))
+
+    @property
+    def large(self) -> bool:
+        """On a CPU, stacked rows would leave the cache: they run faster by themselves."""
+        if self.batch.device.type != "cpu":
+            return False
+        if self.template.layout.parameters > (CHAIN_PARAMETERS if self.chain else STACKED_PARAMETERS):
+            return True
+        return bool(self.template.kernels) and self.cost.kept_bytes > STACKED_ACTIVATION_BYTES
 
     @property
     def weights_bytes(self) -> int:
@@ -205,11 +222,10 @@ def by_rule(work: Computation) -> Plan:
         rows = max(1, min(work.members, work.memory_bytes // work.row_bytes))
         return _row_by_row(work, 1) if work.not_stackable else _complete(work, Plan(rows, 1))
     workers = min(process.cores(), work.members)
-    large = work.template.layout.parameters > (CHAIN_PARAMETERS if work.chain else STACKED_PARAMETERS)
-    if work.not_stackable or large or (work.template.kernels and work.cost.kept_bytes > STACKED_ACTIVATION_BYTES):
+    if work.not_stackable or work.large:
         return _row_by_row(work, workers)
     most = CONVOLUTION_ROWS if work.template.kernels else _most_rows(work, workers)
-    return _complete(work, Plan(max(1, min(-(-work.members // workers), most)), workers))
+    return _complete(work, Plan(max(1, min(work.share, most)), workers))
 
 
 def candidates(work: Computation) -> list[Plan]:
@@ -221,9 +237,8 @@ def candidates(work: Computation) -> list[Plan]:
     alone = [_row_by_row(work, workers), _row_by_row(work, 1)]
     if work.not_stackable:
         return list(dict.fromkeys([rule, *alone]))
-    share = -(-work.members // workers)
-    ladder = {4, 8} if work.template.kernels else {8, 16, 32, 64, share}
-    widths = {_even(share, rows) for rows in ladder if 1 < rows <= min(share, _most_rows(work, workers))}
+    ladder = {4, 8} if work.template.kernels else {8, 16, 32, 64, work.share}
+    widths = {_even(work.share, rows) for rows in ladder if 1 < rows <= min(work.share, _most_rows(work, workers))}
     plans = [rule, *(_complete(work, Plan(rows, workers)) for rows in sorted(widths)), *alone]
     return list(dict.fromkeys(plans))
 

@@ -15,12 +15,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from shoal.core import process
 from shoal.core.errors import InputError, first_line
+from shoal.nn.dropout import Dropout
+from shoal.nn.normalization import BatchNorm
+from shoal.population.chain import ELEMENTWISE, is_chain
 from shoal.population.forward import channels_last
 from shoal.population.template import Template
 
 Found = TypeVar("Found")
 
 SAMPLE = 4
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRIED = (
+    *(*ELEMENTWISE, *CONVOLUTIONS, nn.Linear, nn.Flatten, Dropout, BatchNorm),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+)
+"""Layers that `vmap` stacks and that run channels-last: no chain of them has to be tried (tests try each)."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +65,13 @@ def output_shape(template: Template, batch: Tensor) -> tuple[int, ...]:
 
 
 def not_stackable(template: Template, batch: Tensor) -> str:
-    """Why `vmap` cannot run this network for several rows at once; "" when it can. Tried on two rows."""
+    """Why `vmap` cannot run this network for several rows at once; "" when it can. Tried on two rows of data."""
     if any(getattr(module, "transposed", False) for module in template.skeleton.modules()):
         return "the bits of stacked transposed convolutions depend on who is beside whom"
     if measured_cost(template, batch).rebinds:
         return "it assigns new tensors to its buffers"
+    if _of_tried_layers(template):
+        return ""
     return _once(template, ("stacking", *batch.shape[1:]), batch, lambda: _vmap_refuses(template, batch))
 
 
@@ -67,7 +79,17 @@ def runs_channels_last(template: Template, batch: Tensor) -> bool:
     """Whether a CPU can run the network's convolutions so: a `view` of their outputs, for one, refuses that layout."""
     if not template.kernels or batch.device.type != "cpu":
         return False
+    if _of_tried_layers(template):
+        return True
     return _once(template, ("channels last", *batch.shape[1:]), batch, lambda: _takes_channels_last(template, batch))
+
+
+def _of_tried_layers(template: Template) -> bool:
+    """Whether the network is a chain of layers that need no trial."""
+    if not is_chain(template.skeleton):
+        return False
+    layers = [module for module in template.skeleton.modules() if type(module) is not nn.Sequential]
+    return all(type(layer) in TRIED and getattr(layer, "padding_mode", "zeros") == "zeros" for layer in layers)
 
 
 def _once(template: Template, key: tuple[object, ...], batch: Tensor, find: Callable[[], Found]) -> Found:
