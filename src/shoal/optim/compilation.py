@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from types import FunctionType
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from shoal.optim import compiled_cache
 
 _KEPT_GUARDS = frozenset(
     {"TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "GRAD_MODE", "TORCH_FUNCTION_STATE"}
@@ -26,6 +29,7 @@ class _Compiled:
 
     def __init__(self) -> None:
         self.loops: dict[tuple[object, ...], Callable[..., None]] = {}
+        self.compiling = threading.Lock()
         self.refusal = ""
 
     def refuse(self, reason: str) -> None:
@@ -61,7 +65,7 @@ def run(key: tuple[object, ...], name: str, work: InPlace, tensors: Sequence[Ten
     Args:
         key: what distinguishes this work from others, apart from shapes, type, device and threads: work with one key is
             compiled once for each type, device and number of threads (and apart for axes of length 1), whatever the
-            other lengths are.
+            other lengths are. What is compiled is kept on disk for other processes; see `compiled_cache`.
         name: what profilers call the loop.
         work: written as tensor arithmetic on its arguments alone.
         tensors: its arguments.
@@ -74,15 +78,17 @@ def run(key: tuple[object, ...], name: str, work: InPlace, tensors: Sequence[Ten
         _compiled.refuse(reason)
     if _compiled.refusal:
         return False
-    whole_key = (*key, first.dtype, first.device.type, torch.get_num_threads())
+    single = tuple(length == 1 for tensor in tensors for length in tensor.shape)
+    whole_key = (*key, single, first.dtype, first.device.type, torch.get_num_threads())
     loop = _compiled.loops.get(whole_key)
     try:
         if loop is not None:
             loop(*tensors)
             return True
-        loop = _loop(name, work)
-        loop(*tensors)
-        _compiled.loops[whole_key] = loop
+        with _compiled.compiling, compiled_cache.kept():
+            loop = _compiled.loops.get(whole_key) or _loop(name, work)
+            loop(*tensors)
+            _compiled.loops[whole_key] = loop
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a compiler may refuse with; a failing step fails again, uncompiled
@@ -98,7 +104,11 @@ def _loop(name: str, work: InPlace) -> Callable[..., None]:
         work(tensors)
 
     own = FunctionType(loop.__code__.replace(co_name=name), loop.__globals__, name, None, loop.__closure__)
-    return torch.compile(own, dynamic=True, fullgraph=True, options={"guard_filter_fn": _on_tensors_and_state})
+    options: dict[str, str | int | bool | Callable[..., Any]] = {
+        "guard_filter_fn": _on_tensors_and_state,
+        "cpp_cache_precompile_headers": False,  # torch keeps those in the system's folder, whatever the cache's is
+    }
+    return torch.compile(own, dynamic=True, fullgraph=True, options=options)
 
 
 def _on_tensors_and_state(guards: Sequence[Any]) -> list[bool]:
