@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from shoal.population import Member, Population, forward
-from shoal.population.chain import is_chain, linear
+from shoal.population.chain import FEW_OUTPUTS, Chain, is_chain, linear
 from shoal.population.plan import Plan
 from tests.population.networks import table
 
@@ -121,3 +121,21 @@ def test_what_is_no_chain() -> None:
     assert not any(
         is_chain(each) for each in (hooked, tied, statistics, rebound, own, nn.Linear(4, 4), nn.Sequential(nn.ReLU()))
     )
+
+
+@pytest.mark.parametrize(
+    ("layers", "along"),
+    [
+        ([nn.Linear(FEATURES, 10)], True),
+        ([nn.Linear(FEATURES, FEW_OUTPUTS + 1)], False),
+        ([nn.Linear(FEATURES, 10), nn.ReLU()], False),
+    ],
+    ids=["few outputs", "many", "not the last layer"],
+)
+def test_few_outputs_lie_along_the_batch(layers: list[nn.Module], along: bool) -> None:
+    network = nn.Sequential(*layers)
+    weights = {name: p.detach().expand(2, *p.shape).clone() for name, p in network.named_parameters()}
+    outputs = Chain(network, weights)(X, {}, False)
+    assert outputs.transpose(1, 2).is_contiguous() == along
+    for row in outputs:
+        torch.testing.assert_close(row, network(X).detach())
