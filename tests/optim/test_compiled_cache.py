@@ -24,7 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_compiled_inside_goes_to_a_folder_of_the_users_own(home: Path) -> None:
     with compiled_cache.kept():
         folder = Path(os.environ[compiled_cache.VARIABLE])
-    assert folder == home / "shoal" / "compiled" / torch.__version__
+    assert folder == home / "shoal" / "compiled" / compiled_cache.name()
     assert compiled_cache.VARIABLE not in os.environ
     for each in (folder, folder.parent):
         assert each.stat().st_mode & 0o777 == 0o700
@@ -37,10 +37,17 @@ def test_the_folder_that_the_user_names_stands(home: Path, monkeypatch: pytest.M
     assert os.environ[compiled_cache.VARIABLE] == "/elsewhere" and not (home / "shoal").exists()
 
 
+def test_machines_that_share_a_home_share_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = compiled_cache.name.__wrapped__()
+    assert here == compiled_cache.name() and here.startswith(torch.__version__)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+    assert compiled_cache.name.__wrapped__() != here
+
+
 @pytest.mark.parametrize("trouble", ["others may write", "a link", "a file", "no home"])
 def test_a_folder_that_is_not_private_is_not_read(home: Path, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of the moment takes its place, and is gone afterwards."""
-    folder = compiled_cache.root() / torch.__version__
+    folder = compiled_cache.root() / compiled_cache.name()
     if trouble == "no home":
         monkeypatch.setattr(os.path, "expanduser", lambda path: path)
         monkeypatch.delenv("XDG_CACHE_HOME")
@@ -62,7 +69,7 @@ def test_a_folder_that_is_not_private_is_not_read(home: Path, trouble: str, monk
 
 
 def test_folders_of_other_versions_go_when_they_are_old(home: Path) -> None:
-    now, old, young = (compiled_cache.root() / name for name in (torch.__version__, "1.0", "2.0"))
+    now, old, young = (compiled_cache.root() / name for name in (compiled_cache.name(), "1.0", "2.0"))
     for folder in (now, old, young):
         folder.mkdir(parents=True, mode=0o700)
         (folder / "loop.so").touch()

@@ -7,19 +7,22 @@ unpickles from there and runs the code that it finds. See docs/decisions/0008.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import torch
 
 VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # where torch looks for the folder; what the user has set there stands
-STALE_S = 30 * 24 * 3600  # another torch's folder that was not used for so long is removed
+STALE_S = 30 * 24 * 3600  # a folder of another torch or processor that was not used for so long is removed
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def kept() -> Iterator[None]:
         return
     with suppress(OSError):
         _remove_stale(root())
-    own = private(root() / torch.__version__)
+    own = private(root() / name())
     temporary = None if own else tempfile.TemporaryDirectory(prefix="shoal-", ignore_cleanup_errors=True)
     os.environ[VARIABLE] = str(own) if own else temporary.name  # type: ignore[union-attr]
     try:
@@ -45,9 +48,19 @@ def kept() -> Iterator[None]:
 
 
 def root() -> Path:
-    """The folder of all that Shoal compiles for this user, by version of torch; it need not be there."""
+    """The folder of all that Shoal compiles for this user; it need not be there."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~/.cache"))) / "shoal" / "compiled"
+
+
+@cache
+def name() -> str:
+    """The folder's name for this torch and this processor: machines may share a home, and code is made for one kind."""
+    facts = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        facts += sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
+    return f"{torch.__version__}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
 
 
 def private(folder: Path) -> Path | None:
@@ -75,7 +88,7 @@ def _ours_alone(found: os.stat_result) -> bool:
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove what other versions of torch left behind; who still has it open goes on with it."""
+    """Remove what other versions of torch, or other processors, left behind; who still has it open goes on with it."""
     for each in folder.iterdir():
-        if each.name != torch.__version__ and time.time() - each.lstat().st_mtime > STALE_S:
+        if each.name != name() and time.time() - each.lstat().st_mtime > STALE_S:
             shutil.rmtree(each, ignore_errors=True)
