@@ -98,7 +98,7 @@ def test_of_stacking_and_channels_last_only_what_the_plan_needs_is_tried(channel
     population = Population(lambda: Seeing(channels), [Member(), Member(seed=1)])
     x, _ = pictures(37)
     plan = population.plan([0, 1], (x, None), 37)
-    assert (plan.looped, plan.channels_last) == (channels == 512, channels == 512)
+    assert (plan.sequential, plan.channels_last) == (channels == 512, channels == 512)
     assert calls() == [37, 2]
     population.plan([0, 1], (x, None), 37)
     assert calls() == []
