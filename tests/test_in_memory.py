@@ -202,3 +202,21 @@ def test_bad_input_is_refused_before_anything_is_kept(tmp_path: Path, monkeypatc
     with pytest.raises(InputError, match="bogus"):
         shoal.fit("iris", store="bogus://x", **QUICK)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_into_which_it_could_not_be_saved_is_as_it_was(
+    fitted: tuple[Run, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = fitted
+    (tmp_path / "mine.txt").write_text("keep me")
+
+    def full(self: RunFolder, ended: object) -> None:
+        raise RunError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_end", full)
+        with pytest.raises(RunError, match="no space left"):
+            run.save(tmp_path)
+    assert [each.name for each in tmp_path.rglob("*")] == ["mine.txt"]
+    assert shoal.load(run.save(tmp_path)).summary == run.summary
+    assert (tmp_path / "mine.txt").read_text() == "keep me"

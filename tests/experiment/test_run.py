@@ -237,6 +237,15 @@ def test_a_cache_without_the_networks_is_refused_in_words(tmp_path: Path) -> Non
         run(job(), folds(1), cache=shelf)
 
 
+def test_a_training_is_one_loop() -> None:
+    training = Training(job(2, epochs=1), folds(1))
+    with pytest.raises(RuntimeError, match="no record yet"):
+        training.prune((0,))
+    assert [record.epoch for record in training] == [1]
+    with pytest.raises(RuntimeError, match="make another Training"):
+        next(iter(training))
+
+
 def test_a_training_that_is_left_gives_its_threads_back() -> None:
     before = threading.active_count()
     runner: Runner = Threads()

@@ -84,7 +84,7 @@ def test_trials_of_one_structure_stand_together() -> None:
 
 def test_whole_numbers_and_their_places() -> None:
     assert list(whole_numbers(Range(low=2, high=5, log=False, integer=True))) == [2, 3, 4, 5]
-    assert list(whole_numbers(Range(low=16, high=100, integer=True))) == [16, 32, 64]
+    assert list(whole_numbers(Range(low=16, high=100, integer=True))) == [16, 29, 54, 100]
     only = Range(low=3, high=3, log=False, integer=True)
     assert list(whole_numbers(only)) == [3] and position(only, 3) == 0.5
     assert value_at(Range(low=1, high=4, log=False, integer=True), 0.4) == 2

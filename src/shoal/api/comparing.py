@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.api.studying import Studied, asked, kept
 from shoal.api.work import network_of
+from shoal.core.errors import InputError
 from shoal.core.returning import result_of
 from shoal.studies import settings
 from shoal.studies.record import Progress
@@ -71,7 +72,11 @@ def compare_steps(
     name, make_net = (model, None) if isinstance(model, str) else ("auto", model)
     options, subject = asked(data, make_net, name, given)
     architecture = network_of(subject.task, name, make_net)
-    told: dict[str, Any] = {"vary": {key: list(values) for key, values in vary.items()}}
+    for option in ("image", "augment"):
+        if option in given:
+            raise InputError(f"A comparison takes no {option}: name what differs in vary, such as augment=[..., ...].")
+    vary = settings.plain(vary)
+    told: dict[str, Any] = {"vary": vary}
     told |= {key: value for key, value in given.items() if key != "device"}
     told |= {"model": name} if name != "auto" else {}
     steps = settings.run(subject, options, architecture, vary)

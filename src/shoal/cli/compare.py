@@ -15,7 +15,8 @@ from shoal.core.errors import InputError
     Argument("data", "In any form that `shoal fit` reads, such as digits."),
     Option(
         "vary",
-        "What differs; may be repeated. The first values are what the others are compared with.",
+        "Needed, and may be repeated: what differs, any name of Member or width, depth, batch_size; between values a "
+        "comma, or a semicolon where they hold commas. The first values are what the others are compared with.",
         "optimizer=sgd,adam",
         "many",
     ),
@@ -49,8 +50,8 @@ def read_varied(written: Sequence[str]) -> dict[str, list[Any]]:
     Raises:
         InputError: it cannot be read, or names one thing twice.
 
-    >>> read_varied(["optimizer=sgd,adam", "dropout=0,0.5"])
-    {'optimizer': ['sgd', 'adam'], 'dropout': [0, 0.5]}
+    >>> read_varied(["optimizer=sgd,adam", "betas=0.9,0.99; 0.8,0.9"])
+    {'optimizer': ['sgd', 'adam'], 'betas': [(0.9, 0.99), (0.8, 0.9)]}
     """
     found: dict[str, list[Any]] = {}
     for text in written:
@@ -59,13 +60,15 @@ def read_varied(written: Sequence[str]) -> dict[str, list[Any]]:
             raise InputError(f"--vary {text} cannot be read: write NAME=VALUE,VALUE, such as optimizer=sgd,adam")
         if name in found:
             raise InputError(f"--vary names {name} twice: write all of its values in one, {name}=VALUE,VALUE")
-        found[name] = [_value(value.strip()) for value in values.split(",")]
+        found[name] = [_value(value.strip()) for value in values.split(";" if ";" in values else ",")]
     if not found:
         raise InputError("there is nothing to compare: say what differs, such as --vary optimizer=sgd,adam")
     return found
 
 
 def _value(text: str) -> Any:
+    if "," in text and all(isinstance(_value(part), int | float) for part in text.split(",")):
+        return tuple(_value(part) for part in text.split(","))
     for kind in (int, float):
         try:
             return kind(text)

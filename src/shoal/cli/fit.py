@@ -135,7 +135,10 @@ def resolve(given: Mapping[str, Any]) -> FitSettings:
     written = values.pop("range", [])
     ranges = dict(parse_range(each) for each in ([written] if isinstance(written, str) else written))
     ranges |= values.pop("ranges", {})
-    ranges |= dict(parse_range(each) for each in line.pop("ranges", []))
+    asked = [parse_range(each) for each in line.pop("ranges", [])]
+    if twice := [name for k, (name, _) in enumerate(asked) if name in dict(asked[:k])]:
+        raise InputError(f"--range names {twice[0]} twice: leave one of them out")
+    ranges |= dict(asked)
     if "roles" in line:
         line["roles"] = parse_roles(values.get("roles", {})) | parse_roles(line["roles"])
     values |= line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from shoal.core.reading import Reading
 
@@ -48,8 +48,20 @@ def _texts(name: str, value: object) -> Iterator[str]:
             if isinstance(each, tuple):
                 yield f"{key}={each[0]!r}:{each[1]!r}"
             else:
-                yield f"{key}={','.join(map(str, each))}" if isinstance(each, list) else f"{key}={each}"
+                yield f"{key}={_values(each)}" if isinstance(each, list) else f"{key}={each}"
     elif isinstance(value, tuple | list):
         yield from map(str, value)
     else:
         yield str(value)
+
+
+def _values(values: Sequence[object]) -> str:
+    """Values in one word: with commas between them, or semicolons where they hold commas."""
+    words = [_word(value) for value in values]
+    return (";" if any("," in word for word in words) else ",").join(words)
+
+
+def _word(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,7 +17,6 @@ from shoal.core.reading import Reading
 Precision = Literal["float32", "bfloat16", "float64"]
 RunnerName = Literal["threads", "processes"]
 
-# What a range may be given for, and the values that make sense there: (least, most, least and most are allowed).
 # What the numbers of a table, or the values of arrays, go through; the steps can be joined by `+`.
 PREPARATIONS = (
     "auto",

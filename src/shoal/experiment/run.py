@@ -41,6 +41,7 @@ class Training:
         self._records: list[EpochRecord] = []
         self._record: EpochRecord | None = None  # the one that the loop is at
         self._running: Running | None = None
+        self._begun = False
         self._new = False  # it was computed now
         self._then: Literal["go on", "end", "pause"] = "go on"
         self._trained: Trained | None = None
@@ -51,6 +52,9 @@ class Training:
         Raises:
             InputError: the folds do not fit the job, or the network the rows.
         """
+        if self._begun:
+            raise RuntimeError("A training is one loop: make another Training of the job to go through it again.")
+        self._begun = True
         kept = self._cache.recall(self._piece, self._key)
         before = [] if kept is None else unpack(kept)
         finished: Population | None = None
@@ -76,7 +80,8 @@ class Training:
 
     def prune(self, rows: Sequence[int]) -> EpochRecord:
         """Train some members no further; the record, with their new status."""
-        assert self._record is not None, "there is no record yet"
+        if self._record is None:
+            raise RuntimeError("There is no record yet: prune in the loop over the training.")
         if rows and self._new and self._running is not None:
             self._records[-1] = self._record = self._running.stop(rows, self._record)
         return self._record

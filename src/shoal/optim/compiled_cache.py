@@ -34,9 +34,10 @@ def kept() -> Iterator[None]:
     if os.environ.get(VARIABLE):
         yield
         return
-    with suppress(OSError):
-        _remove_stale(root())
     own = private(root() / name())
+    with suppress(OSError):
+        if own:
+            _remove_stale(own.parent)
     temporary = None if own else tempfile.TemporaryDirectory(prefix="shoal-", ignore_cleanup_errors=True)
     os.environ[VARIABLE] = str(own) if own else temporary.name  # type: ignore[union-attr]
     try:
@@ -68,7 +69,7 @@ def private(folder: Path) -> Path | None:
     if not folder.is_absolute():
         return None  # the user has no home
     try:
-        for each in (folder.parent, folder):
+        for each in (folder.parent.parent, folder.parent, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _ours_alone(each.lstat()):
                 return None

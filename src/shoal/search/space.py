@@ -92,14 +92,15 @@ def _drawn(of: Range | Categorical, u: float) -> Value:
 
 
 def whole_numbers(range_: Range) -> Sequence[int]:
-    """What an integer range is drawn from: every number, or doublings of the low bound where it is logarithmic.
+    """What an integer range is drawn from: every number, or about doublings where it is logarithmic, with both bounds.
 
     Few sizes make few populations: trials that differ in a network's width cannot stand in one.
 
     >>> whole_numbers(Range(low=48, high=400, integer=True))
-    [48, 96, 192, 384]
+    [48, 97, 197, 400]
     """
     low, high = int(range_.low), int(range_.high)
     if not range_.log:
         return range(low, high + 1)
-    return [low << k for k in range(int(log2(high / low)) + 1)]
+    steps = max(1, round(log2(high / low)))
+    return sorted({round(low * (high / low) ** (k / steps)) for k in range(steps + 1)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import socket
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -130,6 +131,11 @@ class RunFolder:
         """
         folder = cls(paths.given(path))
         paths.there(folder.path)  # or it says why that cannot be known
+        if (folder.path / "study.json").exists():
+            raise InputError(
+                f"{folder.path} holds a study or a comparison, and no run: read its report.html, or give its command "
+                "again"
+            )
         if _holds_a_run(folder.path):
             folder._refuse_what_is_no_file()
             return folder
@@ -170,6 +176,15 @@ class RunFolder:
     @property
     def _lock(self) -> Path:
         return self.path / ".lock"
+
+    def forget(self) -> None:
+        """Remove all that was written of the run; other files stay, and so does the folder."""
+        for folder in (self.model, self.checkpoint):
+            shutil.rmtree(folder, ignore_errors=True)
+        files = (self.summary_json, self.report_html, self.store_db, *self.path.glob("store.db-*"), self._lock)
+        for each in (*files, self.run_toml):
+            with suppress(OSError):
+                each.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Give up a claimed folder in which no run has begun, so that the same command can be given again.

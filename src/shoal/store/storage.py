@@ -162,6 +162,10 @@ class MemoryStorage:
         self._summary: Summary = {}
         self._ended: Ended | None = None
 
+    def __repr__(self) -> str:
+        """Its name."""
+        return f"MemoryStorage({self.name!r})"
+
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else knows of it."""
         return nullcontext()
@@ -224,7 +228,7 @@ class MemoryStorage:
 
         Raises:
             InputError: the folder holds a run, or may not be written to; or the run has not finished.
-            RunError: the disk refuses; of a new folder nothing stays.
+            RunError: the disk refuses; nothing of the run stays.
         """
         if self._settings is None or self._ended is None:
             raise InputError(f"the run {self.name} did not finish: there is nothing to save")
@@ -244,5 +248,7 @@ class MemoryStorage:
         except BaseException:
             if folder.made:
                 shutil.rmtree(folder.path, ignore_errors=True)
+            else:
+                folder.forget()
             raise
         return folder
