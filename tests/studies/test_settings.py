@@ -83,7 +83,7 @@ def test_a_setting_scores_what_its_networks_score_alone() -> None:
         ({"width": [32, np.int64(32)]}, "width 32 stands twice"),
         ({"width": [True, 32]}, "width cannot be True"),
         ({"width": [float("inf"), 32]}, "width cannot be inf"),
-        ({"width": [32, 65536]}, "need about .* GiB: compare smaller ones"),
+        ({"width": [32, 65536]}, "8 networks of width 65536 need about .* GiB"),
         ({"lr": [0.1, ""]}, "lr has an empty value"),
         ({"seed": [1, 2]}, "`seed` cannot be varied; replicates, or --replicates, are seeds"),
         ({"model": ["mlp", "cnn"]}, "give it as model=, or --model"),
@@ -124,6 +124,8 @@ def test_the_command_that_is_kept_repeats_the_comparison(tmp_path: Path, capsys:
     for verb in (["resume"], ["report"], ["predict"], ["evaluate"]):
         assert run([*verb, str(tmp_path / "one"), *(["iris"] if verb[0] in ("predict", "evaluate") else [])]) == 2
         assert "holds a study or a comparison, and no run" in capsys.readouterr().err
+    assert run(["fit", "iris", "--range", "width=8:65536", "--out", str(tmp_path / "wide")]) == 2
+    assert "4 networks of width 65536 need about" in capsys.readouterr().err and not (tmp_path / "wide").exists()
     assert run(["fit", "iris", "--range", "width=8:16", "--range", "width=4:8"]) == 2
     assert "--range names width twice" in capsys.readouterr().err
     assert run(["compare", "iris"]) == 2

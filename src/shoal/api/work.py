@@ -23,7 +23,7 @@ from shoal.core.settings import FitSettings
 from shoal.data import ArrayFeatures, Dataset
 from shoal.data.samples import describe
 from shoal.diagnose import split_checks
-from shoal.experiment import Architecture, Processes, Runner, Threads
+from shoal.experiment import Architecture, Processes, Runner, Threads, check_memory
 from shoal.nn.own_network import find_factory
 from shoal.prepare.pixels import pixels
 from shoal.recipe import augmenting, checkup, networks
@@ -32,6 +32,9 @@ from shoal.task import Fold, Task
 
 if TYPE_CHECKING:
     from shoal.nn.own_network import MakeNet
+
+
+SEVERAL = 4  # networks of the largest size that a search may train side by side
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ def prepared(settings: FitSettings, dataset: Dataset, make_net: MakeNet | None, 
     task = Task.hold_out(dataset, seed=settings.seed, preparation=settings.prepare)
     fold = task.fold()
     network = network_of(task, settings.model, make_net, folder)
+    largest = {name: int(high) for name, (_, high) in settings.ranges.items() if name in network.sizes()}
+    if largest:
+        check_memory(
+            network.resized(**largest), SEVERAL, " and ".join(f"{name} {size}" for name, size in largest.items())
+        )
     _runner(settings).check(network, task.loss)
     test = fold.plan.test
     problem = Problem(

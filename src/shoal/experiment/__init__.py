@@ -1,6 +1,6 @@
 """The one way to train: a `Job` says what, a `Runner` says where, a `Training` is the loop over its epochs."""
 
-from shoal.experiment.architecture import Architecture, BuiltIn, Given, parameters
+from shoal.experiment.architecture import Architecture, BuiltIn, Given, check_memory, parameters
 from shoal.experiment.cache import NoCache, TaskCache
 from shoal.experiment.job import Job
 from shoal.experiment.processes import Processes
@@ -20,6 +20,7 @@ __all__ = [
     "Threads",
     "Trained",
     "Training",
+    "check_memory",
     "parameters",
     "ranking",
     "run",

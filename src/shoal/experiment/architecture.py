@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from pydantic import JsonValue
 from torch import nn
 
 from shoal.core import process
+from shoal.core.errors import InputError
 from shoal.nn.networks import Network
 
 SIZES = ("width", "depth")
+MATRICES, MOST_BYTES = 6, 8 << 30  # numbers kept for each weight in training; of networks of one size, float32
 
 
 class Architecture(Protocol):
@@ -88,6 +91,27 @@ class Given:
     def wider(self) -> Architecture | None:
         """None: only its author can resize it."""
         return None
+
+
+def check_memory(architecture: Architecture, count: int, said: str) -> None:
+    """Refuse networks that would not fit into memory together; they are counted without being built.
+
+    Args:
+        architecture: one of Shoal's own.
+        count: how many there will be.
+        said: their size in words, such as `width 4096`.
+
+    Raises:
+        InputError: they are too large.
+    """
+    with torch.device("meta"):
+        weights = sum(parameter.numel() for parameter in architecture.build().parameters())
+    needed = weights * 4 * MATRICES * count
+    if needed > MOST_BYTES:
+        raise InputError(
+            f"{count} networks of {said} need about {needed / 2**30:.0f} GiB, and more than {MOST_BYTES >> 30} are not "
+            "taken: ask for smaller ones."
+        )
 
 
 def parameters(architecture: Architecture) -> int:

@@ -9,7 +9,6 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import JsonValue
 
 from shoal.comparison import Compared, Design, Estimate, Level
@@ -21,7 +20,7 @@ from shoal.core.events import Finding
 from shoal.core.events import Level as Severity
 from shoal.core.names import did_you_mean
 from shoal.core.wording import count
-from shoal.experiment import Architecture, Threads
+from shoal.experiment import Architecture, Threads, check_memory
 from shoal.population import Member
 from shoal.population.member import check
 from shoal.prepare.pixels import pixels as pixels_of
@@ -32,7 +31,6 @@ from shoal.task import Split
 
 SEEDS, EPOCHS, BATCH = 8, 10, 64
 MOST_NETWORKS = 2000
-MATRICES, MOST_BYTES = 6, 8 << 30  # numbers kept for each weight; of the networks of one setting
 TOGETHER = 0.95  # that all differences lie in their intervals
 
 Setting = tuple[tuple[str, Value | bool | tuple[float, ...] | None], ...]
@@ -169,25 +167,8 @@ def _level(values: Mapping[str, Any], architecture: Architecture, folds: Sequenc
         raise InputError(f"This network has no {missing[0]} that can be set; what it has: {has}.")
     network = architecture.resized(**sizes) if sizes else architecture
     if sizes:
-        _check_memory(network, replicates, sizes)
+        check_memory(network, replicates, said(tuple(sizes.items())))
     return Level(member, lambda split: network, folds, batch_size)
-
-
-def _check_memory(network: Architecture, replicates: int, sizes: Mapping[str, int]) -> None:
-    """Refuse networks that would not fit; they are counted without being built.
-
-    Raises:
-        InputError: they are too large.
-    """
-    with torch.device("meta"):
-        weights = sum(parameter.numel() for parameter in network.build().parameters())
-    needed = weights * 4 * MATRICES * replicates
-    if needed > MOST_BYTES:
-        size = said(tuple(sizes.items()))
-        raise InputError(
-            f"{count(replicates, 'network')} of {size} need about {needed / 2**30:.0f} GiB: compare smaller ones, or "
-            "fewer replicates."
-        )
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
