@@ -37,6 +37,16 @@ def test_the_folder_that_the_user_names_stands(home: Path, monkeypatch: pytest.M
     assert os.environ[compiled_cache.VARIABLE] == "/elsewhere" and not (home / "shoal").exists()
 
 
+def test_what_torch_sets_by_itself_is_no_wish_of_the_users(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sets the variable to its own folder when its compiler is loaded, by whomever."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    monkeypatch.setenv(compiled_cache.VARIABLE, default_cache_dir())
+    with compiled_cache.kept():
+        assert os.environ[compiled_cache.VARIABLE] == str(compiled_cache.root() / compiled_cache.name())
+    assert os.environ[compiled_cache.VARIABLE] == default_cache_dir()
+
+
 def test_machines_that_share_a_home_share_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     here = compiled_cache.name.__wrapped__()
     assert here == compiled_cache.name() and here.startswith(torch.__version__)

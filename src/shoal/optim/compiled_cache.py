@@ -31,7 +31,8 @@ def kept() -> Iterator[None]:
 
     The environment is as it was afterwards: what else the process compiles stays where torch puts it.
     """
-    if os.environ.get(VARIABLE):
+    before = os.environ.get(VARIABLE)
+    if before and not _is_torchs_own(before):
         yield
         return
     own = private(root() / name())
@@ -44,8 +45,17 @@ def kept() -> Iterator[None]:
         yield
     finally:
         os.environ.pop(VARIABLE, None)
+        if before:
+            os.environ[VARIABLE] = before
         if temporary is not None:
             temporary.cleanup()  # what was loaded from there stays loaded
+
+
+def _is_torchs_own(folder: str) -> bool:
+    """Whether torch has set the variable itself, as it does when its compiler is loaded."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir  # takes longer than all of this
+
+    return Path(folder) == Path(default_cache_dir())
 
 
 def root() -> Path:
