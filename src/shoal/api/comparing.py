@@ -69,13 +69,13 @@ def compare_steps(
     Returns:
         What it found.
     """
-    name, make_net = (model, None) if isinstance(model, str) else ("auto", model)
-    options, subject = asked(data, make_net, name, given)
-    architecture = network_of(subject.task, name, make_net)
+    vary = settings.plain(vary)
     for option in ("image", "augment"):
         if option in given:
             raise InputError(f"A comparison takes no {option}: name what differs in vary, such as augment=[..., ...].")
-    vary = settings.plain(vary)
+    name, make_net = (model, None) if isinstance(model, str) else ("auto", model)
+    options, subject = asked(data, make_net, name, given)
+    architecture = network_of(subject.task, name, make_net)
     told: dict[str, Any] = {"vary": vary}
     told |= {key: value for key, value in given.items() if key != "device"}
     told |= {"model": name} if name != "auto" else {}

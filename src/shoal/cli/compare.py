@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
-from shoal.cli.output import reserved_stdout, write_json
 from shoal.core.errors import InputError
 
 
@@ -35,13 +33,8 @@ def compare(**given: Any) -> int:
     from shoal.cli import study_view
 
     options = given_only({name: value for name, value in given.items() if name not in ("json", "debug", "vary")})
-    with reserved_stdout() as answer:
-        steps = api.compare_steps(options.pop("data"), read_varied(given["vary"] or ()), **options)
-        document = study_view.watched(steps, sys.stderr).document
-        study_view.show(document, sys.stderr if given["json"] else answer)
-        if given["json"]:
-            write_json(document, answer)
-    return 0
+    steps = api.compare_steps(options.pop("data"), read_varied(given["vary"] or ()), **options)
+    return study_view.carry_out(steps, as_json=given["json"])
 
 
 def read_varied(written: Sequence[str]) -> dict[str, list[Any]]:

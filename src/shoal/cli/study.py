@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from shoal.cli.options import DEBUG, JSON, READING, Argument, Option, given_only, takes
-from shoal.cli.output import reserved_stdout, write_json
 from shoal.studies import STUDIES
 
 
@@ -30,10 +28,5 @@ def study(**given: Any) -> int:
     from shoal.cli import study_view
 
     options = given_only({name: value for name, value in given.items() if name not in ("json", "debug")})
-    with reserved_stdout() as answer:
-        steps = api.study_steps(options.pop("name"), options.pop("data"), **options)
-        document = study_view.watched(steps, sys.stderr).document
-        study_view.show(document, sys.stderr if given["json"] else answer)
-        if given["json"]:
-            write_json(document, answer)
-    return 0
+    steps = api.study_steps(options.pop("name"), options.pop("data"), **options)
+    return study_view.carry_out(steps, as_json=given["json"])

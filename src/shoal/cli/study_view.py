@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from shoal.cli.output import one_line, say
+from shoal.cli.output import one_line, reserved_stdout, say, write_json
 from shoal.core.returning import Returning
 from shoal.report import formats
 
 if TYPE_CHECKING:
+    from shoal.api import Studied
     from shoal.studies.record import Progress
 
 Found = TypeVar("Found")
@@ -51,6 +53,16 @@ def watched(steps: Generator[Progress, None, Found], stream: TextIO) -> Found:
                 say(f"{event.done:4.0%} {words}", stream)
             said = words
     return study.result
+
+
+def carry_out(steps: Generator[Progress, None, Studied], *, as_json: bool) -> int:
+    """Carry a study out before the user: progress on standard error, then what it found, as text or JSON; returns 0."""
+    with reserved_stdout() as answer:
+        document = watched(steps, sys.stderr).document
+        show(document, sys.stderr if as_json else answer)
+        if as_json:
+            write_json(document, answer)
+    return 0
 
 
 def show(document: Mapping[str, Any], stream: TextIO) -> None:

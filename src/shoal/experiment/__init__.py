@@ -6,7 +6,7 @@ from shoal.experiment.job import Job
 from shoal.experiment.processes import Processes
 from shoal.experiment.run import Training, run
 from shoal.experiment.runner import Runner, Threads
-from shoal.experiment.trained import Trained, ranking
+from shoal.experiment.trained import Trained, ranked, ranking
 
 __all__ = [
     "Architecture",
@@ -22,6 +22,7 @@ __all__ = [
     "Training",
     "check_memory",
     "parameters",
+    "ranked",
     "ranking",
     "run",
 ]

@@ -78,5 +78,10 @@ class Trained:
 
 def ranking(record: EpochRecord) -> list[int]:
     """Members by their best validation score, then by the lower loss; those that have none come last."""
-    scores = np.where(np.isfinite(record.best_score), record.best_score, -np.inf)
-    return [int(row) for row in np.lexsort((record.best_loss, -scores))]
+    return ranked(record.best_score, record.best_loss)
+
+
+def ranked(scores: Floats, losses: Floats) -> list[int]:
+    """Places from the highest score on, then by the lower loss; those without a score come last."""
+    known = np.where(np.isfinite(scores), scores, -np.inf)
+    return [int(place) for place in np.lexsort((losses, -known))]

@@ -12,7 +12,7 @@ from torch import Tensor
 from shoal.core.dimensions import DIMENSIONS
 from shoal.core.errors import Interrupted
 from shoal.core.events import EpochFinished, Event, MemberInfo, PopulationStarted
-from shoal.experiment import Architecture, Job, Trained, Training, parameters
+from shoal.experiment import Architecture, Job, Trained, Training, parameters, ranked
 from shoal.population import EpochRecord
 from shoal.population.batches import steps_per_epoch
 from shoal.recipe.run_state import Candidate, RunState, infos, member_of
@@ -97,9 +97,8 @@ class Trials:
 
     def _order(self) -> list[int]:
         """Trials from the best on; those without a score come last."""
-        scores = np.array([-np.inf if np.isnan(score) else score for score in self.scores()])
         losses = np.concatenate([group.trained.last.best_loss for group in self.groups])
-        return [int(trial) for trial in np.lexsort((losses, -scores))]
+        return ranked(np.array(self.scores()), losses)
 
     def _place(self, trial: int) -> tuple[Group, int]:
         for group in self.groups:

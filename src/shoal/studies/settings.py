@@ -305,7 +305,7 @@ def _section(
     compared: Compared, settings: Sequence[Setting], common: Mapping[str, Any], found: Sequence[Against], metric: str
 ) -> Section:
     share, seeds = metric == "accuracy", len(compared.design.seeds)
-    gains = {each.setting: each.gain for each in found if np.isfinite([each.gain.low, each.gain.high]).all()}
+    gains = {each.setting: each.gain for each in found if each.verdict != "diverged" and np.isfinite(each.gain.high)}
     rows = tuple(
         (
             said(each),
